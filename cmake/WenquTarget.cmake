@@ -1,0 +1,47 @@
+# wenqu_library(NAME SOURCES... ) makes one static part of the house: position independent,
+# C++20, nothing exported, warnings on. Sources are listed by the caller, never globbed.
+
+include(GNUInstallDirs)
+
+if(NOT CMAKE_BUILD_TYPE AND NOT CMAKE_CONFIGURATION_TYPES)
+  set(CMAKE_BUILD_TYPE Release CACHE STRING "Build type" FORCE)
+endif()
+
+set(CMAKE_CXX_STANDARD 20)
+set(CMAKE_CXX_STANDARD_REQUIRED ON)
+set(CMAKE_CXX_EXTENSIONS OFF)
+set(CMAKE_POSITION_INDEPENDENT_CODE ON)
+set(CMAKE_CXX_VISIBILITY_PRESET hidden)
+set(CMAKE_C_VISIBILITY_PRESET hidden)
+set(CMAKE_VISIBILITY_INLINES_HIDDEN ON)
+set(CMAKE_EXPORT_COMPILE_COMMANDS ON)
+# Optimised code with asserts of foreign headers off; ours return errors instead of asserting.
+set(CMAKE_CXX_FLAGS_RELEASE "-O2 -DNDEBUG")
+set(CMAKE_C_FLAGS_RELEASE "-O2 -DNDEBUG")
+
+find_package(Threads REQUIRED)
+
+if(WENQU_SANITIZE)
+  add_compile_options(-fsanitize=${WENQU_SANITIZE} -fno-omit-frame-pointer -g1)
+  if(WENQU_SANITIZE MATCHES "undefined")
+    add_compile_options(-fno-sanitize-recover=undefined)
+  endif()
+  add_link_options(-fsanitize=${WENQU_SANITIZE})
+endif()
+
+set(WENQU_WARNINGS -Wall -Wextra -Wshadow -Wnon-virtual-dtor -Wno-missing-field-initializers)
+
+function(wenqu_library name)
+  add_library(${name} STATIC ${ARGN})
+  target_include_directories(${name} PUBLIC "${PROJECT_SOURCE_DIR}")
+  target_compile_options(${name} PRIVATE "$<$<COMPILE_LANGUAGE:CXX>:${WENQU_WARNINGS}>")
+endfunction()
+
+# wenqu_test(NAME SOURCES...) makes one GoogleTest program and registers each of its cases.
+function(wenqu_test name)
+  add_executable(${name} ${ARGN})
+  target_compile_options(${name} PRIVATE "$<$<COMPILE_LANGUAGE:CXX>:${WENQU_WARNINGS}>")
+  target_include_directories(${name} PRIVATE "${PROJECT_SOURCE_DIR}")
+  target_link_libraries(${name} PRIVATE GTest::gtest_main GTest::gmock)
+  gtest_discover_tests(${name} DISCOVERY_TIMEOUT 60 PROPERTIES TIMEOUT 300)
+endfunction()

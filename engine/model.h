@@ -1,0 +1,80 @@
+// A loaded model: weights, tokenizer and facts, immutable and shared by any number of timelines.
+//
+// Thread safety: all members from any thread. Weights are mapped read-only and shared with every
+// other process that maps the same file.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+
+#include "base/cancel.h"
+#include "base/status.h"
+#include "engine/chat/chat_template.h"
+#include "engine/tokenizer/tokenizer.h"
+
+namespace wenqu::engine {
+
+struct LoadOptions {
+  int threads = 0;              // compute threads; 0: one per core this process may use
+  uint64_t memory_budget = 0;   // bytes for weights, KV cache and scratch; 0: what the system has free
+  uint64_t context_tokens = 4096;  // for the estimate: the KV cache of this many tokens must fit too
+  std::string chat_template;    // a name of chat_template_name(); empty: detect
+  // Called with 0 first and 1 last, from the loading thread; returning false stops with `cancelled`.
+  std::function<bool(double fraction)> progress;
+};
+
+struct MemoryEstimate {
+  uint64_t weights = 0;    // mapped from the file
+  uint64_t kv_cache = 0;   // for the context asked for
+  uint64_t scratch = 0;
+  uint64_t total() const { return weights + kv_cache + scratch; }
+};
+
+struct ModelInfo {
+  std::string path;
+  std::string name;            // general.name
+  std::string architecture;    // "deepseek2", "qwen2"
+  std::string types;           // tensor types with their share of the bytes, largest first
+  std::string chat_template;   // name, or empty when none was recognised
+  std::string pre_tokenizer;
+  uint64_t parameters = 0;
+  uint64_t active_parameters = 0;   // used for one token
+  uint64_t file_bytes = 0;
+  uint64_t active_bytes = 0;        // of weights read for one decoded token
+  uint64_t kv_bytes_per_token = 0;
+  uint32_t layers = 0;
+  uint32_t embedding = 0;
+  uint32_t vocabulary = 0;          // rows of the output matrix
+  uint64_t context = 0;             // trained context length
+  int threads = 0;
+  std::string isa;                  // instruction set chosen: "avx2" or "scalar"
+};
+
+class Runtime;  // weights in the form the forward pass uses, and the compute threads
+
+class Model {
+ public:
+  // Errors: those of gguf::File::open; unsupported (architecture or tensor type, with what is
+  // supported); corrupt (a missing or misshapen tensor, an impossible hyper-parameter, by name);
+  // out_of_memory with the estimate when it does not fit the budget.
+  static Result<std::shared_ptr<const Model>> load(const std::string& path, const LoadOptions& options,
+                                                   const CancelToken& cancel = {});
+  // What load() would need, without loading.
+  static Result<MemoryEstimate> estimate(const std::string& path, uint64_t context_tokens);
+  ~Model();
+
+  const ModelInfo& info() const;
+  const Tokenizer& tokenizer() const;
+  // Errors: unsupported, when the file's template was not recognised and none was named.
+  Result<ChatTemplate> chat_template() const;
+
+  const Runtime& runtime() const { return *runtime_; }
+
+ private:
+  explicit Model(std::unique_ptr<Runtime> runtime);
+  std::unique_ptr<Runtime> runtime_;
+};
+
+}  // namespace wenqu::engine

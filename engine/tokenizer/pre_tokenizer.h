@@ -1,0 +1,19 @@
+// Cuts text into the words that BPE works on. Each scanner gives exactly the pieces of the regular
+// expressions the model was trained with, in one pass, without backtracking.
+#pragma once
+
+#include <optional>
+#include <string_view>
+#include <vector>
+
+namespace wenqu::engine {
+
+enum class PreTokenizer { deepseek_llm, deepseek_v3, qwen2, llama_bpe };
+
+// By the value of tokenizer.ggml.pre ("deepseek-r1-qwen" is qwen2, "llama-v3" is llama_bpe ...).
+std::optional<PreTokenizer> find_pre_tokenizer(std::string_view name);
+
+// The pieces, in order; together they are the whole text.
+std::vector<std::string_view> pre_tokenize(PreTokenizer kind, std::string_view text);
+
+}  // namespace wenqu::engine

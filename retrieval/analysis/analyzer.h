@@ -1,0 +1,40 @@
+// One pipeline turns documents and questions into terms, so that the two always agree.
+//
+// Text is folded (NFKC, case, full width), cut at script boundaries, and gives for
+//   Chinese runs   every character (Kind::unigram) and every adjacent pair (Kind::bigram);
+//   other words    the word, English ones stemmed (Kind::word); numbers and codes such as
+//                  "B2-107" stay whole and give their parts too.
+// Thread safety: Analyzer is immutable; any number of threads may use one.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "retrieval/passage.h"
+
+namespace wenqu::retrieval {
+
+// Part of every passage's hash: raise it when analyze() changes what it gives for any text.
+inline constexpr int kAnalysisVersion = 1;
+
+struct Term {
+  enum class Kind : uint8_t { unigram, bigram, word };
+  std::string text;     // folded, UTF-8
+  Kind kind = Kind::word;
+  uint32_t position = 0;  // of its first character or word, counted in characters and words
+  CharRange range;        // code points of the original text that it stands for
+};
+
+class Analyzer {
+ public:
+  // All terms, stop words included, in the order of the text.
+  std::vector<Term> analyze(std::string_view text) const;
+
+  // The terms worth searching for: without question words ("什么", "how many"), stop words and
+  // punctuation, unless nothing else is left. Duplicates stay.
+  std::vector<Term> analyze_question(std::string_view question) const;
+};
+
+}  // namespace wenqu::retrieval

@@ -1,0 +1,43 @@
+// The unit that is searched, shown to the model and cited: a few sentences of one document.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "retrieval/document.h"
+
+namespace wenqu::retrieval {
+
+// A half-open range of Unicode code points (never bytes).
+struct CharRange {
+  uint32_t begin = 0;
+  uint32_t end = 0;
+  bool operator==(const CharRange&) const = default;
+};
+
+struct Passage {
+  std::string document_id;
+  uint32_t ordinal = 0;   // 0, 1, 2 ... within the document
+  CharRange range;        // where `text` stands in Document::text
+  std::string text;
+  // Key under which anything about this passage may be cached (token ids, KV segment): hex of a
+  // digest over the text and the version of the analysis. It changes when the document does.
+  std::string hash;
+};
+
+// A passage that a search found, with what an answer needs to cite it.
+struct Hit {
+  Passage passage;
+  double score = 0;        // higher is better; comparable within one search only
+  std::string title;
+  std::string url;
+  Source source = Source::file;
+  std::string author;
+  std::string published_at;
+  std::map<std::string, std::string> attributes;
+  std::string snippet;               // the part of the passage that matches best
+  std::vector<CharRange> matches;    // the matching words, as ranges of `snippet`
+};
+
+}  // namespace wenqu::retrieval

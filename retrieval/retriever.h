@@ -1,0 +1,39 @@
+// The interface that answers "which passages speak of this?". Lucene++ on the local disk stands
+// behind it now; a host's own search or a cluster may later.
+//
+// Thread safety: search and fetch may be called from any number of threads at once.
+#pragma once
+
+#include <cstddef>
+#include <string>
+#include <vector>
+
+#include "base/cancel.h"
+#include "base/status.h"
+#include "retrieval/passage.h"
+
+namespace wenqu::retrieval {
+
+struct SearchRequest {
+  std::string query;             // what the user typed; any text, it has no query syntax
+  size_t top = 10;               // hits wanted, 1 to 10,000
+  std::vector<Source> sources;   // empty: all
+  bool one_per_document = false; // keep each document's best passage only
+};
+
+struct SearchResponse {
+  std::vector<Hit> hits;    // best first; ties by document id, then ordinal
+  size_t total = 0;         // passages that match at least one word of the query
+};
+
+class Retriever {
+ public:
+  virtual ~Retriever() = default;
+  // Errors: invalid_argument (empty query, top out of range), limit_exceeded (query over 64 KiB),
+  // cancelled, corrupt, io_error. A query of only stop words or punctuation finds nothing: no error.
+  virtual Result<SearchResponse> search(const SearchRequest& request, const CancelToken& cancel) const = 0;
+  // The whole document. Errors: not_found.
+  virtual Result<Document> fetch(const std::string& document_id) const = 0;
+};
+
+}  // namespace wenqu::retrieval
