@@ -6,6 +6,7 @@
 
 #include <cstddef>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "base/cancel.h"
@@ -26,12 +27,25 @@ struct SearchResponse {
   size_t total = 0;         // passages that match at least one word of the query
 };
 
+// A term of a text and how common it is in the collection: rare terms tell passages apart, a term of
+// no passage is something the collection does not know.
+struct WeighedTerm {
+  std::string text;            // folded, as the analysis makes it
+  CharRange range;             // code points of the text that it stands for
+  bool is_unigram = false;     // a single Chinese character, weak evidence alone
+  uint64_t passages = 0;       // passages that hold it
+  double weight = 0;           // inverse document frequency, as the ranking uses it
+};
+
 class Retriever {
  public:
   virtual ~Retriever() = default;
   // Errors: invalid_argument (empty query, top out of range), limit_exceeded (query over 64 KiB),
   // cancelled, corrupt, io_error. A query of only stop words or punctuation finds nothing: no error.
   virtual Result<SearchResponse> search(const SearchRequest& request, const CancelToken& cancel) const = 0;
+  // The distinct terms of `text` in order of appearance: those of a question when `is_question`
+  // (question and stop words left out), else all. Errors: limit_exceeded, corrupt, io_error.
+  virtual Result<std::vector<WeighedTerm>> weigh(std::string_view text, bool is_question) const = 0;
   // The whole document. Errors: not_found.
   virtual Result<Document> fetch(const std::string& document_id) const = 0;
 };
