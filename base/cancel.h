@@ -17,14 +17,21 @@ class CancelToken {
  public:
   CancelToken() = default;  // never cancelled
 
-  bool cancelled() const { return state_ && (state_->flag.load(std::memory_order_relaxed) || late()); }
+  bool cancelled() const {
+    for (const State* state = state_.get(); state; state = state->parent.get())
+      if (state->flag.load(std::memory_order_relaxed) || state->late()) return true;
+    return false;
+  }
 
   // ok, `cancelled` or `deadline_exceeded`.
   Status status() const {
-    if (!state_) return {};
-    if (state_->flag.load(std::memory_order_relaxed))
-      return Status(StatusCode::cancelled, "the request was cancelled");
-    if (late()) return Status(StatusCode::deadline_exceeded, "the time budget of the request ran out");
+    bool late = false;
+    for (const State* state = state_.get(); state; state = state->parent.get()) {
+      if (state->flag.load(std::memory_order_relaxed))
+        return Status(StatusCode::cancelled, "the request was cancelled");
+      late = late || state->late();
+    }
+    if (late) return Status(StatusCode::deadline_exceeded, "the time budget of the request ran out");
     return {};
   }
 
@@ -33,18 +40,21 @@ class CancelToken {
   struct State {
     std::atomic<bool> flag{false};
     std::optional<std::chrono::steady_clock::time_point> deadline;
+    std::shared_ptr<const State> parent;
+    bool late() const { return deadline && std::chrono::steady_clock::now() >= *deadline; }
   };
-  explicit CancelToken(std::shared_ptr<State> state) : state_(std::move(state)) {}
-  bool late() const { return state_->deadline && std::chrono::steady_clock::now() >= *state_->deadline; }
+  explicit CancelToken(std::shared_ptr<const State> state) : state_(std::move(state)) {}
 
-  std::shared_ptr<State> state_;
+  std::shared_ptr<const State> state_;
 };
 
 class CancelSource {
  public:
   CancelSource() : state_(std::make_shared<CancelToken::State>()) {}
-  // Cancels by itself at `deadline`.
-  explicit CancelSource(std::chrono::steady_clock::time_point deadline) : CancelSource() {
+  // Is cancelled with `parent` too, and by itself at `deadline`, if there is one.
+  CancelSource(const CancelToken& parent, std::optional<std::chrono::steady_clock::time_point> deadline)
+      : CancelSource() {
+    state_->parent = parent.state_;
     state_->deadline = deadline;
   }
 

@@ -1,0 +1,36 @@
+// Answers questions over a collection: retrieves, composes, generates, cites. The one place that
+// knows both retrieval and generation.
+//
+// Thread safety: ask may be called from any number of threads at once. The sink is called on the
+// calling thread, in order, with no lock held.
+#pragma once
+
+#include <memory>
+
+#include "base/cancel.h"
+#include "base/status.h"
+#include "retrieval/retriever.h"
+#include "sdk/assistant/event.h"
+#include "sdk/assistant/generator.h"
+#include "sdk/assistant/request.h"
+
+namespace wenqu::assistant {
+
+class Assistant {
+ public:
+  Assistant(std::shared_ptr<const retrieval::Retriever> retriever, std::shared_ptr<Generator> generator)
+      : retriever_(std::move(retriever)), generator_(std::move(generator)) {}
+
+  // Errors of the request itself (see validate) come back before any event. From then on every
+  // outcome is told as events, the last of them completed, incomplete or failed, and ask returns ok.
+  Status ask(const AskRequest& request, const EventSink& sink, const CancelToken& cancel = {}) const;
+
+  const retrieval::Retriever& retriever() const { return *retriever_; }
+  const Generator& generator() const { return *generator_; }
+
+ private:
+  std::shared_ptr<const retrieval::Retriever> retriever_;
+  std::shared_ptr<Generator> generator_;
+};
+
+}  // namespace wenqu::assistant

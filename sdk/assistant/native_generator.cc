@@ -1,0 +1,186 @@
+#include "sdk/assistant/native_generator.h"
+
+#include <algorithm>
+#include <filesystem>
+#include <random>
+
+#include "engine/generate.h"
+#include "engine/timeline.h"
+#include "sdk/assistant/prompt.h"
+#include "sdk/assistant/thought_parser.h"
+
+namespace wenqu::assistant {
+namespace {
+
+using engine::Piece;
+using engine::TokenId;
+
+// Closes a thought in the model's own form.
+constexpr std::string_view kCloseThinking = "\n</think>\n\n";
+
+class NativeGeneration : public Generation {
+ public:
+  NativeGeneration(std::shared_ptr<const engine::Model> model, std::unique_ptr<engine::Timeline> timeline,
+                   engine::Sampler sampler, const GenerationTask& task, const engine::RenderedChat& rendered,
+                   bool truncated)
+      : model_(std::move(model)),
+        timeline_(std::move(timeline)),
+        sampler_(std::move(sampler)),
+        max_thinking_(task.request->max_thinking_tokens),
+        max_answer_(task.request->max_answer_tokens),
+        language_(task.language),
+        truncated_(truncated),
+        pending_(model_->tokenizer().encode(std::span<const Piece>(rendered.pieces))),
+        parser_(rendered.starts_in_thinking) {}
+
+  Result<GenerationEnd> run(GenerationSink& sink, const CancelToken& cancel) override {
+    if (truncated_) {
+      truncated_ = false;
+      sink.on_notice({"context_truncated", "not every passage found fits into the prompt: the least relevant are left out"});
+    }
+    for (;;) {
+      if (!pending_.empty()) {
+        WENQU_ASSIGN_OR_RETURN(const bool go_on, prefill(sink, cancel));
+        if (!go_on) return GenerationEnd::paused;
+      }
+      if (parser_.in_thinking() && thinking_tokens_ >= max_thinking_) {
+        sink.on_notice({"thinking_budget_hit", "the thinking used up its budget and was closed"});
+        if (!close_thinking(sink)) return GenerationEnd::paused;
+        continue;
+      }
+      bool paused = false;
+      const bool began_thinking = parser_.in_thinking();
+      const size_t budget = began_thinking ? max_thinking_ - thinking_tokens_
+                                           : max_answer_ - std::min(max_answer_, answer_tokens_);
+      if (budget == 0) {
+        if (!tell(sink, parser_.finish())) return GenerationEnd::paused;
+        return GenerationEnd::max_tokens;
+      }
+      const auto on_token = [&](const engine::GeneratedToken& token) {
+        ++(parser_.in_thinking() ? thinking_tokens_ : answer_tokens_);
+        if (!tell(sink, parser_.push(token.text))) paused = true;
+        return !paused && parser_.in_thinking() == began_thinking;
+      };
+      WENQU_ASSIGN_OR_RETURN(const engine::GenerateResult result,
+                             engine::generate(*timeline_, sampler_, {.max_tokens = budget}, on_token, cancel));
+      if (paused) return GenerationEnd::paused;
+      if (result.reason == engine::StopReason::end_of_turn && parser_.in_thinking()) {
+        // A turn that ends inside the thinking has no answer yet: close the thought and ask for it.
+        if (!close_thinking(sink)) return GenerationEnd::paused;
+        continue;
+      }
+      if (result.reason == engine::StopReason::end_of_turn) {
+        if (!tell(sink, parser_.finish())) return GenerationEnd::paused;
+        return GenerationEnd::finished;
+      }
+      if (result.reason == engine::StopReason::context_full) {
+        tell(sink, parser_.finish());
+        return GenerationEnd::max_tokens;
+      }
+    }
+  }
+
+  Status add_evidence(std::string_view query, std::span<const Evidence* const> found, const CancelToken&) override {
+    const std::string text = compose_found(language_, query, found);
+    const std::vector<TokenId> tokens = model_->tokenizer().encode(text);
+    pending_.insert(pending_.end(), tokens.begin(), tokens.end());
+    return {};
+  }
+
+  Usage usage() const override {
+    Usage usage;
+    usage.input_tokens = input_tokens_;
+    usage.reasoning_tokens = thinking_tokens_;
+    usage.output_tokens = thinking_tokens_ + answer_tokens_;
+    return usage;
+  }
+
+ private:
+  // False when the sink asked to stop.
+  Result<bool> prefill(GenerationSink& sink, const CancelToken& cancel) {
+    CancelSource stop(cancel, std::nullopt);
+    bool stopped = false;
+    const auto progress = [&](size_t done, size_t total) {
+      if (sink.on_prefill(done, total)) return;
+      stopped = true;
+      stop.cancel();
+    };
+    const Status status = timeline_->append(pending_, stop.token(), progress);
+    if (stopped) return false;
+    if (!status) return status;
+    input_tokens_ += pending_.size();
+    pending_.clear();
+    return true;
+  }
+
+  bool close_thinking(GenerationSink& sink) {
+    const std::vector<TokenId> tokens = model_->tokenizer().encode_control(kCloseThinking);
+    pending_.insert(pending_.end(), tokens.begin(), tokens.end());
+    return tell(sink, parser_.push(kCloseThinking));
+  }
+
+  bool tell(GenerationSink& sink, const ThoughtParser::Part& part) {
+    bool go_on = true;
+    if (!part.thinking.empty()) go_on = sink.on_thinking(part.thinking);
+    if (!part.answer.empty()) go_on = sink.on_answer(part.answer) && go_on;
+    return go_on;
+  }
+
+  std::shared_ptr<const engine::Model> model_;
+  std::unique_ptr<engine::Timeline> timeline_;
+  engine::Sampler sampler_;
+  size_t max_thinking_;
+  size_t max_answer_;
+  Language language_;
+  bool truncated_;
+  std::vector<TokenId> pending_;   // to be read before the next token is decoded
+  ThoughtParser parser_;
+  size_t input_tokens_ = 0;
+  size_t thinking_tokens_ = 0;
+  size_t answer_tokens_ = 0;
+};
+
+}  // namespace
+
+NativeGenerator::NativeGenerator(std::shared_ptr<const engine::Model> model, engine::ChatTemplate chat)
+    : model_(std::move(model)), chat_(chat) {
+  const engine::ModelInfo& info = model_->info();
+  name_ = info.name.empty() ? std::filesystem::path(info.path).filename().string() : info.name;
+}
+
+Result<std::shared_ptr<NativeGenerator>> NativeGenerator::create(std::shared_ptr<const engine::Model> model) {
+  WENQU_ASSIGN_OR_RETURN(const engine::ChatTemplate chat, model->chat_template());
+  return std::shared_ptr<NativeGenerator>(new NativeGenerator(std::move(model), chat));
+}
+
+Result<std::unique_ptr<Generation>> NativeGenerator::start(const GenerationTask& task) {
+  const AskRequest& request = *task.request;
+  const size_t context = model_->info().context;
+  const size_t reserved = request.max_answer_tokens + (request.mode == Mode::deep ? request.max_thinking_tokens : 0);
+  const size_t room = context > reserved ? context - reserved : context / 2;
+  const Prompt prompt = compose_prompt(task, std::min(request.max_prompt_tokens, room), [&](std::string_view text) {
+    return model_->tokenizer().encode(text).size();
+  });
+  const std::vector<engine::ChatMessage> messages = {{engine::ChatMessage::Role::user, prompt.user_message}};
+  const bool think = request.mode == Mode::deep;
+  engine::RenderedChat rendered = engine::render_chat(chat_, messages, think);
+  if (!think && rendered.starts_in_thinking) {
+    // A template that always opens a thought: close it at once, for a quick answer.
+    rendered.pieces.push_back(Piece::control(std::string(kCloseThinking)));
+    rendered.starts_in_thinking = false;
+  }
+  WENQU_ASSIGN_OR_RETURN(std::unique_ptr<engine::Timeline> timeline, engine::Timeline::create(model_));
+  engine::SamplingOptions sampling;
+  sampling.temperature = request.temperature;
+  sampling.top_p = request.top_p;
+  sampling.seed = request.seed;
+  if (sampling.seed == 0) {
+    std::random_device random;
+    sampling.seed = (static_cast<uint64_t>(random()) << 32) | random();
+  }
+  WENQU_ASSIGN_OR_RETURN(engine::Sampler sampler, engine::Sampler::create(sampling));
+  return std::unique_ptr<Generation>(std::make_unique<NativeGeneration>(
+      model_, std::move(timeline), std::move(sampler), task, rendered, prompt.truncated));
+}
+
+}  // namespace wenqu::assistant

@@ -1,0 +1,31 @@
+// Answers with a model run by our own engine.
+//
+// Thread safety: as Generator; the model is shared, each generation has a timeline of its own.
+#pragma once
+
+#include <memory>
+#include <string>
+
+#include "engine/model.h"
+#include "sdk/assistant/generator.h"
+
+namespace wenqu::assistant {
+
+class NativeGenerator : public Generator {
+ public:
+  // Errors: unsupported, when the model has no chat template we know.
+  static Result<std::shared_ptr<NativeGenerator>> create(std::shared_ptr<const engine::Model> model);
+
+  const std::string& name() const override { return name_; }
+  bool is_extractive() const override { return false; }
+  Result<std::unique_ptr<Generation>> start(const GenerationTask& task) override;
+
+ private:
+  NativeGenerator(std::shared_ptr<const engine::Model> model, engine::ChatTemplate chat);
+
+  std::shared_ptr<const engine::Model> model_;
+  engine::ChatTemplate chat_;
+  std::string name_;
+};
+
+}  // namespace wenqu::assistant

@@ -1,0 +1,152 @@
+#include "sdk/assistant/sentence_choice.h"
+
+#include <algorithm>
+#include <map>
+#include <optional>
+#include <set>
+
+#include "base/utf8.h"
+#include "retrieval/documents/passages.h"
+#include "sdk/assistant/support.h"
+
+namespace wenqu::assistant {
+namespace {
+
+// A passage (with its title) that holds less of the question's weight than this supports no answer.
+constexpr double kMinSupport = 0.35;
+// A follow-up's passage must hold this much of the follow-up's own words.
+constexpr double kMinFollowUpSupport = 0.4;
+constexpr double kContextShare = 0.6;       // worth of words that stand around the sentence only
+constexpr double kRankShare = 0.3;          // worth of being found first
+constexpr double kQuantityBonus = 0.25;     // the question asks for a number and the sentence has one
+constexpr double kFollowUpShare = 0.9;      // worth of answering a follow-up rather than the question
+constexpr double kMinShareOfBest = 0.55;    // sentences far below the best are noise
+constexpr size_t kMaxSentencesPerDocument = 2;
+constexpr size_t kMaxSentenceChars = 300;
+constexpr size_t kMinSentenceChars = 4;
+
+bool contains_any(std::string_view text, std::initializer_list<std::string_view> words) {
+  return std::any_of(words.begin(), words.end(), [&](std::string_view w) { return text.find(w) != text.npos; });
+}
+
+bool asks_for_quantity(std::string_view question) {
+  return contains_any(question, {"多少", "几", "什么时候", "何时", "哪年", "哪天", "哪一年", "哪一天", "多久", "多长", "多大", "多高",
+                                 "多遠", "多远", "電話", "电话", "號碼", "号码", "價錢", "价钱", "how many", "How many", "how much",
+                                 "How much", "how long", "How long", "how old", "How old", "when ", "When ", "what time",
+                                 "What time", "what year", "What year", "which year", "Which year", "how far", "How far", "how tall",
+                                 "How tall", "price", "cost", "number"});
+}
+
+bool has_quantity(std::string_view text) {
+  for (const char c : text)
+    if (c >= '0' && c <= '9') return true;
+  return contains_any(text, {"一", "二", "两", "兩", "三", "四", "五", "六", "七", "八", "九", "十", "百", "千", "万", "半"});
+}
+
+// What a passage is held to: the question, or the words of the follow-up search that found it.
+struct Asked {
+  Support support;
+  size_t next_rank = 0;
+};
+
+std::string clipped(std::string_view sentence) {
+  const size_t end = utf8_offset(sentence, kMaxSentenceChars);
+  std::string text(sentence.substr(0, end));
+  if (end < sentence.size()) text += "…";
+  return text;
+}
+
+struct Candidate {
+  ChosenSentence sentence;
+  size_t order;            // place among all sentences, to break ties
+  bool of_follow_up;
+};
+
+}  // namespace
+
+Result<SentenceChoice> choose_sentences(const retrieval::Retriever& retriever, const std::string& question,
+                                        std::span<const Evidence* const> evidence, size_t max_sentences,
+                                        size_t max_documents, const CancelToken& cancel) {
+  WENQU_ASSIGN_OR_RETURN(const std::vector<retrieval::WeighedTerm> terms, retriever.weigh(question, true));
+  const Support support(terms);
+  std::map<std::string, Asked> follow_ups;
+  const bool wants_quantity = asks_for_quantity(question);
+
+  SentenceChoice choice;
+  std::vector<Candidate> candidates;
+  Support::Held all_held(terms.size(), false);
+  size_t first_rank = 0, order = 0;
+  for (const Evidence* item : evidence) {
+    if (cancel.cancelled()) return cancel.status();
+    const retrieval::Hit& hit = item->hit;
+    const std::string passage = hit.title + "\n" + hit.passage.text;
+    const Support::Held passage_held = support.held_by(passage);
+    const double passage_coverage = support.coverage(passage_held);
+
+    Asked* follow_up = nullptr;
+    double follow_up_coverage = 0;
+    if (item->query != question && !item->query.empty()) {
+      auto known = follow_ups.find(item->query);
+      if (known == follow_ups.end()) {
+        WENQU_ASSIGN_OR_RETURN(const std::vector<retrieval::WeighedTerm> asked, retriever.weigh(item->query, true));
+        known = follow_ups.emplace(item->query, Asked{Support(asked)}).first;
+      }
+      follow_up_coverage = known->second.support.coverage(known->second.support.held_by(passage));
+      if (follow_up_coverage >= kMinFollowUpSupport) follow_up = &known->second;
+    }
+    const double rank = kRankShare / (1.0 + (follow_up ? follow_up->next_rank++ : first_rank++));
+    if (passage_coverage < kMinSupport && !follow_up) continue;
+    all_held = Support::either(all_held, passage_held);
+
+    for (retrieval::CharRange range : retrieval::split_sentences(hit.passage.text)) {
+      if (range.end - range.begin < kMinSentenceChars) continue;
+      const size_t begin = utf8_offset(hit.passage.text, range.begin);
+      const size_t length = utf8_offset(std::string_view(hit.passage.text).substr(begin), range.end - range.begin);
+      const std::string sentence = hit.passage.text.substr(begin, length);
+      const double quantity = wants_quantity && has_quantity(sentence) ? kQuantityBonus : 0;
+      double score = support.coverage(support.held_by(sentence)) + kContextShare * passage_coverage + rank + quantity;
+      bool of_follow_up = false;
+      if (follow_up) {
+        const double other = kFollowUpShare * (follow_up->support.coverage(follow_up->support.held_by(sentence)) +
+                                               kContextShare * follow_up_coverage + rank + quantity);
+        of_follow_up = true;
+        score = std::max(score, other);
+      }
+      candidates.push_back({{item, clipped(sentence), score}, order++, of_follow_up});
+    }
+  }
+  choice.support = support.coverage(all_held);
+  if (candidates.empty() || choice.support < kMinSupport) {
+    choice.sentences.clear();
+    return choice;
+  }
+  std::sort(candidates.begin(), candidates.end(), [](const Candidate& a, const Candidate& b) {
+    return a.sentence.score != b.sentence.score ? a.sentence.score > b.sentence.score : a.order < b.order;
+  });
+
+  std::map<std::string, size_t> per_document;
+  std::set<std::string> texts;
+  const double floor = candidates.front().sentence.score * kMinShareOfBest;
+  const auto take = [&](const Candidate& candidate) {
+    const std::string& document = candidate.sentence.evidence->hit.passage.document_id;
+    if (choice.sentences.size() >= max_sentences || candidate.sentence.score < floor) return;
+    const auto known = per_document.find(document);
+    if (known == per_document.end() ? per_document.size() >= max_documents
+                                    : known->second >= kMaxSentencesPerDocument)
+      return;
+    if (!texts.insert(candidate.sentence.text).second) return;
+    ++per_document[document];
+    choice.sentences.push_back(candidate.sentence);
+  };
+  // First the best sentence of each part of the question: of the question as asked, and of each
+  // follow-up; then whatever else is best.
+  std::set<std::string> parts;
+  for (const Candidate& candidate : candidates) {
+    const std::string part = candidate.of_follow_up ? candidate.sentence.evidence->query : std::string();
+    if (parts.insert(part).second) take(candidate);
+  }
+  for (const Candidate& candidate : candidates) take(candidate);
+  return choice;
+}
+
+}  // namespace wenqu::assistant
