@@ -167,7 +167,7 @@ class Road : public GenerationSink {
   void narrate_plan(const std::vector<FollowUp>& plan) {
     for (const FollowUp& next : plan) {
       if (next.from && !next.leads.empty())
-        narrate(fmt::format(chinese() ? "《{}》提到“{}”，接着检索：{}\n" : "\"{}\" speaks of {}; next search: {}\n",
+        narrate(fmt::format(fmt::runtime(chinese() ? "《{}》提到“{}”，接着检索：{}\n" : "\"{}\" speaks of {}; next search: {}\n"),
                             next.from->hit.title, fmt::join(next.leads, chinese() ? "”“" : ", "), next.query));
       else
         narrate(fmt::format(fmt::runtime(chinese() ? "换成关键词再检索：{}\n" : "Next search, by key words: {}\n"), next.query));
