@@ -1,0 +1,24 @@
+// The one serializer behind every door: an Event as one JSON object, in the shape of OpenAI's
+// Responses streaming events, with our additions under "wenqu". Schema: docs/protocol.md.
+//
+// Thread safety: pure.
+#pragma once
+
+#include <string>
+
+#include "base/status.h"
+#include "retrieval/retriever.h"
+#include "sdk/assistant/event.h"
+
+namespace wenqu::protocol {
+
+// The event without a line break, valid UTF-8 (ill-formed text is repaired).
+std::string event_to_json(const assistant::Event& event);
+
+// {"type":"error","code":...,"message":...,"param":...}: what went wrong outside of any response.
+std::string error_to_json(const Status& error);
+
+// {"object":"wenqu.search","query":...,"total":...,"results":[...]}
+std::string search_to_json(const std::string& query, const retrieval::SearchResponse& response);
+
+}  // namespace wenqu::protocol

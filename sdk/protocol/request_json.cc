@@ -1,0 +1,221 @@
+#include "sdk/protocol/request_json.h"
+
+#include <fmt/format.h>
+#include <rapidjson/document.h>
+#include <rapidjson/error/en.h>
+
+#include <cmath>
+#include <optional>
+
+namespace wenqu::protocol {
+namespace {
+
+using rapidjson::Value;
+
+constexpr size_t kMaxDepth = 32;
+
+Status wrong(std::string_view member, std::string_view wanted) {
+  return Status(StatusCode::invalid_argument, fmt::format("must be {}", wanted), std::string(member));
+}
+
+// Nesting is checked before parsing, so that a hostile message costs neither stack nor memory.
+bool too_deep(std::string_view json) {
+  size_t depth = 0;
+  bool in_string = false;
+  for (size_t i = 0; i < json.size(); ++i) {
+    const char c = json[i];
+    if (in_string) {
+      if (c == '\\') ++i;
+      if (c == '"') in_string = false;
+    } else if (c == '"') {
+      in_string = true;
+    } else if (c == '{' || c == '[') {
+      if (++depth > kMaxDepth) return true;
+    } else if ((c == '}' || c == ']') && depth > 0) {
+      --depth;
+    }
+  }
+  return false;
+}
+
+// Members of one object, each read into its place when present and not null.
+class Members {
+ public:
+  Members(const Value& object, std::string prefix) : object_(object), prefix_(std::move(prefix)) {}
+
+  const Value* find(const char* name) const {
+    const auto member = object_.FindMember(name);
+    return member == object_.MemberEnd() || member->value.IsNull() ? nullptr : &member->value;
+  }
+
+  Status text(const char* name, std::string& into) const {
+    const Value* value = find(name);
+    if (!value) return {};
+    if (!value->IsString()) return wrong(prefix_ + name, "a string");
+    into.assign(value->GetString(), value->GetStringLength());
+    return {};
+  }
+
+  template <typename Integer>
+  Status count(const char* name, Integer& into) const {
+    const Value* value = find(name);
+    if (!value) return {};
+    if (!value->IsUint64()) return wrong(prefix_ + name, "a whole number, 0 or above");
+    into = static_cast<Integer>(value->GetUint64());
+    return {};
+  }
+
+  template <typename Real>
+  Status real(const char* name, Real& into) const {
+    const Value* value = find(name);
+    if (!value) return {};
+    if (!value->IsNumber()) return wrong(prefix_ + name, "a number");
+    into = static_cast<Real>(value->GetDouble());
+    return {};
+  }
+
+  // An empty Members when absent.
+  Result<std::optional<Members>> object(const char* name) const {
+    const Value* value = find(name);
+    if (!value) return std::optional<Members>();
+    if (!value->IsObject()) return wrong(prefix_ + name, "an object");
+    return std::optional<Members>(Members(*value, prefix_ + name + "."));
+  }
+
+ private:
+  const Value& object_;
+  std::string prefix_;
+};
+
+// `input`: a string, or a list of messages of which the last user message is the question.
+Status read_input(const Members& message, std::string& question) {
+  const Value* input = message.find("input");
+  if (!input) return Status(StatusCode::invalid_argument, "is missing: put the question here", "input");
+  if (input->IsString()) {
+    question.assign(input->GetString(), input->GetStringLength());
+    return {};
+  }
+  if (!input->IsArray()) return wrong("input", "a string or a list of messages");
+  const Value* last = nullptr;
+  for (const Value& item : input->GetArray()) {
+    if (!item.IsObject()) return wrong("input[]", "an object");
+    const auto role = item.FindMember("role");
+    if (role != item.MemberEnd() && role->value.IsString() && std::string_view(role->value.GetString()) == "user")
+      last = &item;
+  }
+  if (!last) return Status(StatusCode::invalid_argument, "has no message of role \"user\"", "input");
+  const auto content = last->FindMember("content");
+  if (content == last->MemberEnd()) return wrong("input[].content", "a string or a list of parts");
+  if (content->value.IsString()) {
+    question.assign(content->value.GetString(), content->value.GetStringLength());
+    return {};
+  }
+  if (!content->value.IsArray()) return wrong("input[].content", "a string or a list of parts");
+  question.clear();
+  for (const Value& part : content->value.GetArray()) {
+    if (!part.IsObject()) return wrong("input[].content[]", "an object");
+    const auto text = part.FindMember("text");
+    if (text == part.MemberEnd() || !text->value.IsString())
+      return Status(StatusCode::unsupported, "only parts with a text are taken", "input[].content[]");
+    question.append(text->value.GetString(), text->value.GetStringLength());
+  }
+  return {};
+}
+
+Status read_create(const Members& message, ClientMessage& out) {
+  assistant::AskRequest& request = out.request;
+  WENQU_RETURN_IF_ERROR(read_input(message, request.question));
+  WENQU_RETURN_IF_ERROR(message.text("stream_id", out.stream_id));
+  if (out.stream_id.size() > 256) return wrong("stream_id", "at most 256 bytes");
+  if (message.find("previous_response_id"))
+    return Status(StatusCode::unsupported, "conversations are not kept yet: put what matters into the question",
+                  "previous_response_id");
+  WENQU_RETURN_IF_ERROR(message.count("max_output_tokens", request.max_answer_tokens));
+  WENQU_RETURN_IF_ERROR(message.real("temperature", request.temperature));
+  WENQU_RETURN_IF_ERROR(message.real("top_p", request.top_p));
+
+  WENQU_ASSIGN_OR_RETURN(const std::optional<Members> reasoning, message.object("reasoning"));
+  if (reasoning) {
+    std::string effort;
+    WENQU_RETURN_IF_ERROR(reasoning->text("effort", effort));
+    if (!effort.empty() && effort != "none" && effort != "minimal" && effort != "low" && effort != "medium" &&
+        effort != "high")
+      return wrong("reasoning.effort", "one of none, minimal, low, medium, high");
+    if (!effort.empty() && effort != "none" && effort != "minimal") request.mode = assistant::Mode::deep;
+    WENQU_RETURN_IF_ERROR(reasoning->count("max_tokens", request.max_thinking_tokens));
+  }
+  if (const Value* include = message.find("include")) {
+    if (!include->IsArray()) return wrong("include", "a list of strings");
+    for (const Value& what : include->GetArray())
+      if (what.IsString() && std::string_view(what.GetString()) == "wenqu.progress") request.report_progress = true;
+  }
+  if (const Value* tools = message.find("tools")) {
+    if (!tools->IsArray()) return wrong("tools", "a list");
+    for (const Value& tool : tools->GetArray()) {
+      if (!tool.IsObject()) return wrong("tools[]", "an object");
+      const Members members(tool, "tools[].");
+      std::string type;
+      WENQU_RETURN_IF_ERROR(members.text("type", type));
+      if (type != "file_search")
+        return Status(StatusCode::unsupported, "the only tool is \"file_search\"", "tools[].type");
+      WENQU_RETURN_IF_ERROR(members.count("max_num_results", request.passages));
+    }
+  }
+  WENQU_ASSIGN_OR_RETURN(const std::optional<Members> ours, message.object("wenqu"));
+  if (ours) {
+    std::string mode;
+    WENQU_RETURN_IF_ERROR(ours->text("mode", mode));
+    if (mode == "deep")
+      request.mode = assistant::Mode::deep;
+    else if (mode == "quick")
+      request.mode = assistant::Mode::quick;
+    else if (!mode.empty())
+      return wrong("wenqu.mode", "\"quick\" or \"deep\"");
+    WENQU_RETURN_IF_ERROR(ours->text("metadata", request.metadata));
+    if (request.metadata.size() > 4096) return wrong("wenqu.metadata", "at most 4096 bytes");
+    WENQU_RETURN_IF_ERROR(ours->count("max_rounds", request.max_rounds));
+    WENQU_RETURN_IF_ERROR(ours->count("max_prompt_tokens", request.max_prompt_tokens));
+    WENQU_RETURN_IF_ERROR(ours->count("seed", request.seed));
+    WENQU_RETURN_IF_ERROR(ours->real("time_limit_seconds", request.time_limit_seconds));
+    if (const Value* sources = ours->find("sources")) {
+      if (!sources->IsArray()) return wrong("wenqu.sources", "a list of source names");
+      for (const Value& name : sources->GetArray()) {
+        const auto source = name.IsString() ? retrieval::parse_source(name.GetString()) : std::nullopt;
+        if (!source) return wrong("wenqu.sources[]", "one of official_account, video, web, chat, file");
+        request.sources.push_back(*source);
+      }
+    }
+  }
+  return validate(request);
+}
+
+}  // namespace
+
+Result<ClientMessage> parse_client_message(std::string_view json) {
+  if (too_deep(json))
+    return Status(StatusCode::limit_exceeded, fmt::format("the message is nested deeper than {} levels", kMaxDepth));
+  rapidjson::Document document;
+  document.Parse<rapidjson::kParseValidateEncodingFlag | rapidjson::kParseIterativeFlag>(json.data(), json.size());
+  if (document.HasParseError())
+    return Status(StatusCode::invalid_argument, fmt::format("not valid JSON at byte {}: {}", document.GetErrorOffset(),
+                                                            rapidjson::GetParseError_En(document.GetParseError())));
+  if (!document.IsObject()) return Status(StatusCode::invalid_argument, "the message is not a JSON object");
+  const Members message(document, "");
+  ClientMessage out;
+  std::string type;
+  WENQU_RETURN_IF_ERROR(message.text("type", type));
+  if (type == "response.create") {
+    WENQU_RETURN_IF_ERROR(read_create(message, out));
+    return out;
+  }
+  if (type == "response.cancel") {
+    out.kind = ClientMessage::Kind::cancel;
+    WENQU_RETURN_IF_ERROR(message.text("response_id", out.response_id));
+    if (out.response_id.empty())
+      return Status(StatusCode::invalid_argument, "is missing: say which response to cancel", "response_id");
+    return out;
+  }
+  return Status(StatusCode::invalid_argument, "must be \"response.create\" or \"response.cancel\"", "type");
+}
+
+}  // namespace wenqu::protocol

@@ -1,0 +1,27 @@
+// What clients send, parsed: the body of OpenAI's "response.create" with our additions under
+// "wenqu". Schema: docs/protocol.md. Unknown members are ignored; wrong types and values are errors
+// that name the member. Nesting is limited to 32 levels.
+//
+// Thread safety: pure.
+#pragma once
+
+#include <string>
+#include <string_view>
+
+#include "base/status.h"
+#include "sdk/assistant/request.h"
+
+namespace wenqu::protocol {
+
+struct ClientMessage {
+  enum class Kind { create, cancel };
+  Kind kind = Kind::create;
+  assistant::AskRequest request;   // of create
+  std::string stream_id;           // of create: echoed on every event; may be empty
+  std::string response_id;         // of cancel
+};
+
+// Errors: invalid_argument, limit_exceeded, unsupported; where() is the member.
+Result<ClientMessage> parse_client_message(std::string_view json);
+
+}  // namespace wenqu::protocol
