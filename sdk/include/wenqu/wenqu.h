@@ -1,0 +1,242 @@
+/* wenqu: AI search over your own content, in your own process.
+ *
+ * Conventions
+ *  1. Functions return a wq_status: WQ_OK or a negative code. Nothing here aborts, exits, prints,
+ *     throws, installs a signal handler, or changes the locale, the umask or the floating point mode.
+ *  2. Out-parameters come last. On failure they are set to NULL or 0.
+ *  3. Strings are UTF-8. Those passed in are copied before the call returns; where a length is asked
+ *     for, it is in bytes, and WQ_NUL_TERMINATED stands for "up to the NUL". Those given out as
+ *     wq_string* belong to the caller, who frees them with wq_string_free; pointers handed to a
+ *     callback are valid during the callback only.
+ *  4. Option structs begin with struct_size and are set up by their WQ_..._INIT macro or wq_..._init
+ *     function. Fields are only ever appended, so programs built against an older header go on
+ *     working. A field of 0 or NULL means the default.
+ *  5. Handles are opaque; the function that frees each is named at its type. Freeing NULL does
+ *     nothing.
+ *  6. [any thread] functions may be called by any number of threads at once. [owner] functions must
+ *     not run at the same time as another function on the same handle.
+ *  7. Events are JSON objects, the same as on the websocket and from `wenqu ask --json`; their schema
+ *     is in docs/protocol.md.
+ *  8. A process that forks must not use handles from before the fork in the child.
+ */
+#ifndef WENQU_WENQU_H
+#define WENQU_WENQU_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#if defined(__GNUC__)
+#define WQ_API __attribute__((visibility("default")))
+#else
+#define WQ_API
+#endif
+
+#define WQ_VERSION_MAJOR 0
+#define WQ_VERSION_MINOR 1
+#define WQ_VERSION_PATCH 0
+
+#define WQ_NUL_TERMINATED ((size_t)-1)
+
+/* ------------------------------------------------------------------ status */
+
+typedef int32_t wq_status;
+
+#define WQ_OK 0
+#define WQ_E_INVALID_ARGUMENT (-1)  /* something unusable was passed */
+#define WQ_E_NOT_FOUND (-2)
+#define WQ_E_UNSUPPORTED (-3)       /* well formed, but this build cannot do it */
+#define WQ_E_CORRUPT (-4)           /* data breaks its own format or checksum */
+#define WQ_E_IO (-5)                /* the operating system refused */
+#define WQ_E_OUT_OF_MEMORY (-6)
+#define WQ_E_BUSY (-7)              /* in use by somebody else: try again later */
+#define WQ_E_CANCELLED (-8)
+#define WQ_E_DEADLINE_EXCEEDED (-9)
+#define WQ_E_LIMIT_EXCEEDED (-10)   /* too large, too many or too deep */
+#define WQ_E_VERSION_MISMATCH (-11) /* written by another version */
+#define WQ_E_INTERNAL (-12)         /* a defect in wenqu */
+#define WQ_E_STRUCT_SIZE (-13)      /* struct_size is 0 or too small */
+#define WQ_E_REENTRANT (-14)        /* not allowed from inside a callback */
+#define WQ_E_TIMEOUT (-15)          /* nothing happened within the given time */
+#define WQ_E_END_OF_STREAM (-16)    /* there will be no further event */
+
+/* The stable name of a code, such as "invalid_argument". Static. [any thread] */
+WQ_API const char* wq_status_name(wq_status status);
+
+/* What went wrong in this thread's last call that failed: what, where, how to mend. Empty when none
+ * did. Valid until the thread's next failing call. [any thread] */
+WQ_API const char* wq_last_error(void);
+
+/* ----------------------------------------------------------------- version */
+
+/* Of the library at run time: major * 1000000 + minor * 1000 + patch. [any thread] */
+WQ_API uint32_t wq_version_number(void);
+/* "0.1.0". Static. [any thread] */
+WQ_API const char* wq_version_string(void);
+/* 1 when the library has the feature ("engine", "retrieval", "cuda"), else 0. [any thread] */
+WQ_API int32_t wq_has(const char* feature);
+
+/* ----------------------------------------------------------------- strings */
+
+typedef struct wq_string wq_string; /* freed by wq_string_free */
+
+/* The bytes, NUL-terminated; valid until wq_string_free. NULL for NULL. [any thread] */
+WQ_API const char* wq_string_data(const wq_string* string);
+WQ_API size_t wq_string_length(const wq_string* string);
+WQ_API void wq_string_free(wq_string* string);
+
+/* ------------------------------------------------------------------- index */
+
+/* A collection of documents on disk, open for writing: one writer at a time over all processes, while
+ * readers (wq_assistant) go on. Freed by wq_index_close. */
+typedef struct wq_index wq_index;
+
+/* Opens or creates the index in a directory. WQ_E_BUSY while another writer has it. [any thread] */
+WQ_API wq_status wq_index_open(const char* directory, wq_index** out);
+
+/* Adds one document, replacing the one of the same id:
+ *   {"id": "...", "text": "...", "title": "...", "url": "...", "author": "...",
+ *    "source": "official_account|video|web|chat|file", "published_at": "2026-03-01",
+ *    "attributes": {...}}
+ * `id` and `text` are needed. Searches find it after wq_index_commit. [any thread] */
+WQ_API wq_status wq_index_add_json(wq_index* index, const char* json, size_t length);
+
+/* Adds a file, or every file under a folder: .jsonl .txt .md .html. `source` (NULL: "file") is for
+ * documents that name none. What cannot be read is passed over and counted as a problem; with WQ_OK
+ * and problems > 0 wq_last_error tells the first. `documents` and `problems` may be NULL.
+ * [any thread] */
+WQ_API wq_status wq_index_add_path(wq_index* index, const char* path, const char* source,
+                                   uint64_t* documents, uint64_t* problems);
+
+/* Removes a document; one that is not there is no error. [any thread] */
+WQ_API wq_status wq_index_remove(wq_index* index, const char* id, size_t length);
+
+/* Makes what was added and removed durable and visible. After WQ_OK it survives the death of the
+ * process and of the machine; after an error the previous commit is as it was. [any thread] */
+WQ_API wq_status wq_index_commit(wq_index* index);
+
+/* Documents in the last commit. [any thread] */
+WQ_API wq_status wq_index_count(wq_index* index, uint64_t* documents);
+
+/* Frees the handle. What was not committed is lost. [owner] */
+WQ_API void wq_index_close(wq_index* index);
+
+/* --------------------------------------------------------------- assistant */
+
+/* An index and, if there is one, a model, ready for questions. Freed by wq_assistant_close. */
+typedef struct wq_assistant wq_assistant;
+
+/* Called with 0 first and 1 last while a model loads, on the calling thread. Non-zero stops the
+ * loading with WQ_E_CANCELLED. */
+typedef int32_t (*wq_load_progress)(double fraction, void* user);
+
+typedef struct wq_assistant_options {
+  uint32_t struct_size;
+  int32_t threads;              /* compute threads; 0: one per core */
+  const char* index_directory;  /* needed */
+  const char* model_path;       /* a GGUF file; NULL: answers are extracted from the sources */
+  uint64_t memory_budget;       /* bytes for the model; 0: what the system has free */
+  const char* chat_template;    /* a template's name; NULL: as the model says */
+  wq_load_progress on_progress; /* NULL: none */
+  void* user;                   /* given to on_progress */
+} wq_assistant_options;
+
+#define WQ_ASSISTANT_OPTIONS_INIT \
+  { (uint32_t)sizeof(wq_assistant_options), 0, NULL, NULL, 0, NULL, NULL, NULL }
+
+/* For languages without the macro: zeroes `struct_size` bytes and sets the field. [any thread] */
+WQ_API wq_status wq_assistant_options_init(wq_assistant_options* options, uint32_t struct_size);
+
+/* Opens the index for reading and loads the model: may take long, so not on a main loop.
+ * [any thread] */
+WQ_API wq_status wq_assistant_open(const wq_assistant_options* options, wq_assistant** out);
+
+/* Makes the index's newest commit the one that is searched. [any thread] */
+WQ_API wq_status wq_assistant_refresh(wq_assistant* assistant);
+
+/* Searches without answering: {"object":"wenqu.search","total":n,"results":[...]}. `top`: hits
+ * wanted; 0: 10. [any thread] */
+WQ_API wq_status wq_search(wq_assistant* assistant, const char* query, size_t length, uint32_t top,
+                           wq_string** out);
+
+/* Frees the handle. Requests still running keep what they need and go on. [owner] */
+WQ_API void wq_assistant_close(wq_assistant* assistant);
+
+/* ---------------------------------------------------------------- requests */
+
+/* One question, answered on a thread of its own. Freed by wq_request_free. */
+typedef struct wq_request wq_request;
+
+#define WQ_MODE_QUICK 0 /* one search, a short answer */
+#define WQ_MODE_DEEP 1  /* searches again from what it learned, thinks, then answers */
+
+/* One event: a JSON object of `length` bytes, NUL-terminated, valid during the call. Events come in
+ * order, one at a time, on the request's own thread, with no lock of wenqu's held; a slow callback
+ * slows the answer. Return 0 to go on, anything else to cancel: the final event comes all the same. */
+typedef int32_t (*wq_event_callback)(const char* json, size_t length, void* user);
+
+typedef struct wq_ask_options {
+  uint32_t struct_size;
+  int32_t mode;                 /* WQ_MODE_QUICK or WQ_MODE_DEEP */
+  const char* question;         /* needed; 1 byte to 16 KiB */
+  size_t question_length;       /* 0 or WQ_NUL_TERMINATED: up to the NUL */
+  uint32_t passages;            /* evidence for the answer; 0: the mode's default */
+  uint32_t max_rounds;          /* searches; 0: the mode's default */
+  uint32_t max_thinking_tokens; /* 0: the default, 2048 */
+  uint32_t max_answer_tokens;   /* 0: the default, 1024 */
+  double time_limit_seconds;    /* 0: none */
+  uint64_t seed;                /* of the sampling; 0: a new one each time */
+  int32_t report_progress;      /* 1: wenqu.progress events too */
+  int32_t reserved;             /* must be 0 */
+  wq_event_callback on_event;   /* NULL: the events are pulled with wq_request_next */
+  void* user;                   /* given to on_event and destroy */
+  void (*destroy)(void* user);  /* called once, after the last on_event; may be NULL. Not called
+                                   when wq_ask fails */
+} wq_ask_options;
+
+#define WQ_ASK_OPTIONS_INIT \
+  { (uint32_t)sizeof(wq_ask_options), WQ_MODE_QUICK, NULL, 0, 0, 0, 0, 0, 0.0, 0, 0, 0, NULL, NULL, NULL }
+
+WQ_API wq_status wq_ask_options_init(wq_ask_options* options, uint32_t struct_size);
+
+/* Starts answering and returns at once. What is wrong with the options (an empty question, say) comes
+ * back here; everything later comes as events, the last of them response.completed,
+ * response.incomplete or response.failed. [any thread] */
+WQ_API wq_status wq_ask(wq_assistant* assistant, const wq_ask_options* options, wq_request** out);
+
+/* The next event, waiting up to timeout_ms (0: not at all; negative: for ever). WQ_E_TIMEOUT when none
+ * came, WQ_E_END_OF_STREAM after the final one. Only for requests without on_event. [any thread] */
+WQ_API wq_status wq_request_next(wq_request* request, int32_t timeout_ms, wq_string** event);
+
+/* A descriptor for poll() or a main loop, readable while wq_request_next would not wait. It belongs
+ * to the request: neither read from it nor close it. Only for requests without on_event.
+ * [any thread] */
+WQ_API wq_status wq_request_fd(wq_request* request, int* fd);
+
+/* Asks the request to stop and returns at once; the final event still comes. Idempotent, and allowed
+ * from inside on_event. [any thread] */
+WQ_API wq_status wq_request_cancel(wq_request* request);
+
+/* Waits for the end of the request: WQ_E_TIMEOUT after timeout_ms (negative: for ever). With pulled
+ * events they must be pulled, by another thread or before, or the request cannot end. From inside
+ * on_event: WQ_E_REENTRANT. [any thread] */
+WQ_API wq_status wq_request_wait(wq_request* request, int32_t timeout_ms);
+
+/* Cancels the request if it is running, waits for its last callback, frees it. From inside on_event
+ * nothing is freed: WQ_E_REENTRANT. [owner] */
+WQ_API wq_status wq_request_free(wq_request* request);
+
+/* ------------------------------------------------------------------ models */
+
+/* What loading a model would need, as JSON: {"weights":bytes,"kv_cache":bytes,"scratch":bytes,
+ * "total":bytes,"context_tokens":n}. `context_tokens` 0: 4096. [any thread] */
+WQ_API wq_status wq_estimate(const char* model_path, uint64_t context_tokens, wq_string** out);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif /* WENQU_WENQU_H */
