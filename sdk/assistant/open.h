@@ -1,0 +1,29 @@
+// Puts an assistant together from an index directory and, if there is one, a model file.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <string>
+
+#include "base/status.h"
+#include "engine/model.h"
+#include "retrieval/index.h"
+#include "sdk/assistant/assistant.h"
+
+namespace wenqu::assistant {
+
+struct OpenOptions {
+  std::string index_directory;
+  std::string model_path;            // empty: answers are extracted from the sources
+  engine::LoadOptions model;
+};
+
+struct OpenedAssistant {
+  std::shared_ptr<retrieval::Index> index;
+  std::shared_ptr<const Assistant> assistant;
+};
+
+// Errors: those of Index::open and Model::load.
+Result<OpenedAssistant> open_assistant(const OpenOptions& options);
+
+}  // namespace wenqu::assistant

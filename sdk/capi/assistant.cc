@@ -1,0 +1,89 @@
+#include "sdk/capi/assistant.h"
+
+#include <fmt/format.h>
+
+#include "sdk/capi/guard.h"
+#include "sdk/capi/options.h"
+#include "sdk/protocol/event_json.h"
+
+using namespace wenqu;
+using namespace wenqu::capi;
+
+namespace {
+
+constexpr size_t kRequiredOptions = sizeof(wq_assistant_options);
+
+}  // namespace
+
+extern "C" {
+
+wq_status wq_assistant_options_init(wq_assistant_options* options, uint32_t struct_size) {
+  return guarded([&] { return init_options(options, struct_size, kRequiredOptions); });
+}
+
+wq_status wq_assistant_open(const wq_assistant_options* given, wq_assistant** out) {
+  return guarded([&]() -> Status {
+    if (!out) return null_argument("out");
+    *out = nullptr;
+    wq_assistant_options options;
+    WENQU_RETURN_IF_ERROR(copy_options(given, kRequiredOptions, options));
+    if (!options.index_directory) return null_argument("options.index_directory");
+    if (options.threads < 0) return Status(StatusCode::invalid_argument, "must not be negative", "options.threads");
+    assistant::OpenOptions open;
+    open.index_directory = options.index_directory;
+    if (options.model_path) open.model_path = options.model_path;
+    open.model.threads = options.threads;
+    open.model.memory_budget = options.memory_budget;
+    if (options.chat_template) open.model.chat_template = options.chat_template;
+    if (options.on_progress)
+      open.model.progress = [&](double fraction) { return options.on_progress(fraction, options.user) == 0; };
+    WENQU_ASSIGN_OR_RETURN(auto opened, assistant::open_assistant(open));
+    *out = new wq_assistant{std::move(opened)};
+    return {};
+  });
+}
+
+wq_status wq_assistant_refresh(wq_assistant* assistant) {
+  return guarded([&]() -> Status {
+    if (!assistant) return null_argument("assistant");
+    return assistant->opened.index->refresh();
+  });
+}
+
+wq_status wq_search(wq_assistant* assistant, const char* query, size_t length, uint32_t top, wq_string** out) {
+  return guarded([&]() -> Status {
+    if (!out) return null_argument("out");
+    *out = nullptr;
+    if (!assistant) return null_argument("assistant");
+    if (!query) return null_argument("query");
+    retrieval::SearchRequest request;
+    request.query = length == WQ_NUL_TERMINATED ? std::string(query) : std::string(query, length);
+    if (top > 0) request.top = top;
+    WENQU_ASSIGN_OR_RETURN(const retrieval::SearchResponse found, assistant->opened.index->search(request, {}));
+    *out = new wq_string{protocol::search_to_json(request.query, found)};
+    return {};
+  });
+}
+
+void wq_assistant_close(wq_assistant* assistant) {
+  guarded([&]() -> Status {
+    delete assistant;
+    return {};
+  });
+}
+
+wq_status wq_estimate(const char* model_path, uint64_t context_tokens, wq_string** out) {
+  return guarded([&]() -> Status {
+    if (!out) return null_argument("out");
+    *out = nullptr;
+    if (!model_path) return null_argument("model_path");
+    const uint64_t context = context_tokens ? context_tokens : 4096;
+    WENQU_ASSIGN_OR_RETURN(const engine::MemoryEstimate estimate, engine::Model::estimate(model_path, context));
+    *out = new wq_string{fmt::format(
+        R"({{"weights":{},"kv_cache":{},"scratch":{},"total":{},"context_tokens":{}}})", estimate.weights,
+        estimate.kv_cache, estimate.scratch, estimate.total(), context)};
+    return {};
+  });
+}
+
+}  // extern "C"
