@@ -29,6 +29,8 @@ struct ReadCounts {
 struct ReadSink {
   std::function<Status(Document&&)> document;
   std::function<void(const Status&)> problem;
+  // Bytes read so far, after each document; may be empty.
+  std::function<void(uint64_t bytes)> progress;
 };
 
 // Reads a file or, recursively and in sorted order, a folder. Hidden files are skipped; symbolic

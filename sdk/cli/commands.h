@@ -1,0 +1,101 @@
+// The commands of the program `wenqu`, each with its options; main.cc fills them from the command line.
+//
+// Exit codes: 0 done; 1 failed; 2 wrong usage or unusable input; 3 done, but some input was passed
+// over (index); 4 in use by somebody else (index locked, port taken); 130 stopped by the user.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "base/status.h"
+
+namespace wenqu::cli {
+
+inline constexpr int kExitOk = 0, kExitFailed = 1, kExitUsage = 2, kExitPartial = 3, kExitBusy = 4, kExitStopped = 130;
+
+// Prints "wenqu: where: message" to standard error and gives the exit code that fits.
+int report(const Status& status);
+
+struct IndexOptions {
+  std::string index;
+  std::string source = "file";
+  uint64_t commit_every = 10000;
+  bool json = false;
+  std::vector<std::string> remove;
+  std::vector<std::string> paths;
+};
+int run_index(const IndexOptions& options);
+
+struct SearchOptions {
+  std::string index;
+  std::string query;
+  std::string queries_file;
+  std::string run_file;
+  size_t top = 0;   // 0: 10, and 100 for a run
+  std::vector<std::string> sources;
+  bool json = false;
+};
+int run_search(const SearchOptions& options);
+
+struct ModelOptions {
+  std::string path;
+  std::string chat_template;
+  int threads = 0;
+  uint64_t memory_mib = 0;
+};
+
+struct AskOptions {
+  std::string index;
+  ModelOptions model;
+  std::string mode = "quick";
+  std::string question;
+  std::vector<std::string> sources;
+  uint64_t seed = 0;
+  double temperature = 0.6;
+  size_t max_thinking_tokens = 2048;
+  size_t max_answer_tokens = 1024;
+  double time_limit = 0;
+  bool progress = false;
+  bool json = false;
+};
+int run_ask(const AskOptions& options);
+
+struct ServeOptions {
+  std::string index;
+  ModelOptions model;
+  std::string listen = "127.0.0.1:8377";
+  std::vector<std::string> origins;
+  std::string token_file;
+};
+int run_serve(const ServeOptions& options);
+
+struct InspectOptions {
+  std::string model;
+  bool tensors = false;
+};
+int run_inspect(const InspectOptions& options);
+
+struct TokenizeOptions {
+  std::string model;
+  bool special = false;
+};
+int run_tokenize(const TokenizeOptions& options);
+
+struct LogitsOptions {
+  ModelOptions model;
+  std::string tokens;
+  std::string out;
+};
+int run_logits(const LogitsOptions& options);
+
+struct BenchOptions {
+  ModelOptions model;
+  size_t prompt = 512;
+  size_t decode = 128;
+  size_t repetitions = 3;
+  bool json = false;
+};
+int run_bench(const BenchOptions& options);
+
+}  // namespace wenqu::cli

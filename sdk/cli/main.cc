@@ -1,0 +1,121 @@
+#include <CLI/CLI.hpp>
+#include <exception>
+
+#include "sdk/cli/commands.h"
+#include "wenqu/wenqu.h"
+
+namespace {
+
+using namespace wenqu::cli;
+
+const std::string kSources = "official_account, video, web, chat or file";
+
+CLI::App* add_command(CLI::App& app, const char* name, const char* text, const std::function<int()>& run, int& code) {
+  CLI::App* command = app.add_subcommand(name, text);
+  command->callback([&code, run] { code = run(); });
+  return command;
+}
+
+void add_model_options(CLI::App& command, ModelOptions& model) {
+  command.add_option("-t,--threads", model.threads, "compute threads (0: one per core)")->check(CLI::Range(0, 1024));
+  command.add_option("--chat-template", model.chat_template, "name of the chat template, where the file's is not known");
+  command.add_option("--memory", model.memory_mib, "memory the model may use, in MiB (0: what is free)");
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  CLI::App app{"wenqu (问渠): ask your own content, and see the sources of every answer"};
+  app.set_version_flag("--version", std::string("wenqu ") + wq_version_string());
+  app.require_subcommand(1);
+  app.get_formatter()->column_width(34);
+  app.footer("Exit codes: 0 done, 1 failed, 2 wrong usage, 3 some input passed over, 4 in use, 130 stopped.");
+  int code = kExitOk;
+
+  IndexOptions index;
+  CLI::App* command = add_command(app, "index", "Add documents to an index: .jsonl .txt .md .html files, or folders of them",
+                                  [&] { return run_index(index); }, code);
+  command->add_option("--index", index.index, "directory of the index (made when absent)")->required();
+  command->add_option("--source", index.source, "kind of documents that name none: " + kSources);
+  command->add_option("--commit-every", index.commit_every, "documents between two durable commits")
+      ->check(CLI::PositiveNumber);
+  command->add_option("--remove", index.remove, "id of a document to remove (may be repeated)");
+  command->add_flag("--json", index.json, "print JSON lines: {\"committed\": N} after each durable commit");
+  command->add_option("PATH", index.paths, "files and folders to read");
+
+  SearchOptions search;
+  command = add_command(app, "search", "Search without answering", [&] { return run_search(search); }, code);
+  command->add_option("--index", search.index, "directory of the index")->required();
+  command->add_option("--top", search.top, "results wanted (default 10; 100 with --run)")->check(CLI::Range(1, 10000));
+  command->add_option("--source", search.sources, "only these kinds: " + kSources + " (may be repeated)");
+  command->add_flag("--json", search.json, "print one JSON object");
+  CLI::Option* queries = command->add_option("--queries", search.queries_file, "file of lines 'id<TAB>query'");
+  CLI::Option* run = command->add_option("--run", search.run_file, "write TREC run lines here: qid Q0 docid rank score wenqu");
+  queries->needs(run);
+  run->needs(queries);
+  command->add_option("QUERY", search.query, "what to search for");
+
+  AskOptions ask;
+  command = add_command(app, "ask", "Answer a question, with sources; without QUESTION, ask at a prompt",
+                        [&] { return run_ask(ask); }, code);
+  command->add_option("--index", ask.index, "directory of the index")->required();
+  command->add_option("--model", ask.model.path, "GGUF model (without one, answers are extracted from the sources)");
+  command->add_option("--mode", ask.mode, "quick or deep")->check(CLI::IsMember({"quick", "deep"}));
+  command->add_option("--source", ask.sources, "only these kinds: " + kSources + " (may be repeated)");
+  command->add_option("--seed", ask.seed, "seed of the sampling (0: a new one each time)");
+  command->add_option("--temperature", ask.temperature, "0: always the best token");
+  command->add_option("--max-thinking", ask.max_thinking_tokens, "tokens of thinking");
+  command->add_option("--max-answer", ask.max_answer_tokens, "tokens of the answer");
+  command->add_option("--time-limit", ask.time_limit, "seconds (0: none)");
+  command->add_flag("--progress", ask.progress, "with --json: wenqu.progress events too");
+  command->add_flag("--json", ask.json, "print the events, one JSON object a line");
+  add_model_options(*command, ask.model);
+  command->add_option("QUESTION", ask.question, "the question");
+
+  ServeOptions serve;
+  command = add_command(app, "serve", "Answer over websocket", [&] { return run_serve(serve); }, code);
+  command->add_option("--index", serve.index, "directory of the index")->required();
+  command->add_option("--model", serve.model.path, "GGUF model (without one, answers are extracted from the sources)");
+  command->add_option("--listen", serve.listen, "ADDRESS:PORT (port 0: any free one)");
+  command->add_option("--allow-origin", serve.origins, "web origin that may connect besides loopback pages (may be repeated)");
+  command->add_option("--token-file", serve.token_file, "file that holds the token clients must show");
+  add_model_options(*command, serve.model);
+
+  InspectOptions inspect;
+  command = add_command(app, "inspect", "Show what a GGUF file holds", [&] { return run_inspect(inspect); }, code);
+  command->add_flag("--tensors", inspect.tensors, "list every tensor");
+  command->add_option("MODEL", inspect.model, "GGUF file")->required();
+
+  TokenizeOptions tokenize;
+  command = add_command(app, "tokenize", "Turn the text on standard input into token ids, on one line",
+                        [&] { return run_tokenize(tokenize); }, code);
+  command->add_option("--model", tokenize.model, "GGUF file")->required();
+  command->add_flag("--special", tokenize.special, "let control tokens spelled in the text count");
+
+  LogitsOptions logits;
+  command = add_command(app, "logits", "Write the logits after each token, as little-endian float32",
+                        [&] { return run_logits(logits); }, code);
+  command->add_option("--model", logits.model.path, "GGUF file")->required();
+  command->add_option("--tokens", logits.tokens, "token ids, divided by commas")->required();
+  command->add_option("--out", logits.out, "file to write")->required();
+  add_model_options(*command, logits.model);
+
+  BenchOptions bench;
+  command = add_command(app, "bench", "Measure prefill and decode speed", [&] { return run_bench(bench); }, code);
+  command->add_option("--model", bench.model.path, "GGUF file")->required();
+  command->add_option("-p", bench.prompt, "prompt tokens to prefill (0: skip)")->check(CLI::Range(0, 1 << 20));
+  command->add_option("-n", bench.decode, "tokens to decode (0: skip)")->check(CLI::Range(0, 1 << 20));
+  command->add_option("-r", bench.repetitions, "repetitions")->check(CLI::Range(1, 1000));
+  command->add_flag("--json", bench.json, "print a JSON array");
+  add_model_options(*command, bench.model);
+
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& error) {
+    const int exit = app.exit(error);
+    return exit == 0 ? kExitOk : kExitUsage;
+  } catch (const std::exception& error) {
+    return report(wenqu::Status(wenqu::StatusCode::internal, error.what()));
+  }
+  return code;
+}
