@@ -1,0 +1,237 @@
+#include "retrieval/analysis/term_scanner.h"
+
+#include <algorithm>
+
+#include "base/utf8.h"
+#include "retrieval/analysis/char_class.h"
+#include "retrieval/analysis/stemmer.h"
+
+namespace wenqu::retrieval {
+namespace {
+
+constexpr size_t kMaxWordChars = 64;      // of a longer word only so many characters are kept
+constexpr size_t kMaxCompoundParts = 8;   // a longer chain of parts is no name of anything
+
+// A stretch of the folded text.
+struct Span {
+  size_t begin = 0;
+  size_t end = 0;
+  size_t size() const { return end - begin; }
+};
+
+class TermScanner {
+ public:
+  TermScanner(const std::vector<FoldedChar>& text, const TermFilter& filter)
+      : text_(text), filter_(filter) {
+    terms_.reserve(text.size() * 2);
+  }
+
+  std::vector<Term> run() {
+    for (size_t i = 0; i < text_.size();) {
+      switch (class_at(i)) {
+        case CharClass::syllable: i = scan_syllables(i); break;
+        case CharClass::letter:
+        case CharClass::digit: i = scan_word(i); break;
+        case CharClass::pictograph:
+          emit(Term::Kind::word, utf8_of({i, i + 1}), {i, i + 1});
+          ++position_;
+          ++i;
+          break;
+        case CharClass::other: ++i; break;
+      }
+    }
+    return std::move(terms_);
+  }
+
+ private:
+  char32_t at(size_t i) const { return i < text_.size() ? text_[i].code_point : 0; }
+  CharClass class_at(size_t i) const { return i < text_.size() ? classify(at(i)) : CharClass::other; }
+  bool digit_at(size_t i) const { return class_at(i) == CharClass::digit; }
+  bool letter_at(size_t i) const { return class_at(i) == CharClass::letter; }
+  bool wordlike_at(size_t i) const { return letter_at(i) || digit_at(i); }
+  bool syllable_at(size_t i) const {
+    return class_at(i) == CharClass::syllable && !(filter_.skip && (*filter_.skip)[i]);
+  }
+
+  std::string utf8_of(Span span) const {
+    std::string out;
+    for (size_t i = span.begin; i < std::min(span.end, span.begin + kMaxWordChars); ++i)
+      utf8_append(out, at(i));
+    return out;
+  }
+
+  void emit(Term::Kind kind, std::string text, Span span) {
+    const CharRange range{text_[span.begin].range.begin, text_[span.end - 1].range.end};
+    terms_.push_back({std::move(text), kind, position_, range});
+  }
+
+  size_t scan_syllables(size_t i) {
+    if (!syllable_at(i)) {  // skipped: it still takes its place
+      ++position_;
+      return i + 1;
+    }
+    emit_syllables(Term::Kind::unigram, {i, i + 1});
+    if (syllable_at(i + 1)) emit_syllables(Term::Kind::bigram, {i, i + 2});
+    ++position_;
+    return i + 1;
+  }
+
+  void emit_syllables(Term::Kind kind, Span span) {
+    if (filter_.drop_syllables) {
+      std::u32string characters;
+      for (size_t i = span.begin; i < span.end; ++i) characters += at(i);
+      if (filter_.drop_syllables(characters)) return;
+    }
+    emit(kind, utf8_of(span), span);
+  }
+
+  static bool is_apostrophe(char32_t c) { return c == '\'' || c == 0x2019; }
+
+  // "1,234,567": exactly three digits follow, and a digit stands before.
+  bool groups_thousands(size_t i) const {
+    return at(i) == ',' && digit_at(i - 1) && digit_at(i + 1) && digit_at(i + 2) && digit_at(i + 3) &&
+           !digit_at(i + 4);
+  }
+
+  // Whether text_[i] holds two parts of one compound together, a word character standing before it.
+  bool joins_parts(size_t i) const {
+    if (!wordlike_at(i + 1)) return false;
+    switch (at(i)) {
+      case '-': case 0x2010: case '_': case '/': case '.': case '@': case '&': return true;
+      case ':': return digit_at(i - 1) && digit_at(i + 1);  // 8:30, but not key:value
+      default: return false;
+    }
+  }
+
+  // The word or compound that begins at `i`; returns where it ends.
+  size_t scan_word(size_t i) {
+    parts_.clear();
+    Span part{i, i};
+    size_t end = i;
+    for (;;) {
+      if (wordlike_at(end) || (end > part.begin && groups_thousands(end)) ||
+          (is_apostrophe(at(end)) && letter_at(end - 1) && letter_at(end + 1))) {
+        ++end;
+        continue;
+      }
+      part.end = end;
+      parts_.push_back(part);
+      if (!joins_parts(end)) break;
+      part.begin = ++end;
+    }
+    if (parts_.size() == 1) return scan_simple(parts_[0]);
+    scan_compound({i, end});
+    return end;
+  }
+
+  size_t scan_simple(Span word) {
+    size_t end = word.end;  // C++, C#
+    if (letter_at(end - 1) && at(end) == '+' && at(end + 1) == '+') end += 2;
+    else if (word.size() == 1 && letter_at(end - 1) && at(end) == '#') end += 1;
+    if (end > word.end && !wordlike_at(end)) emit(Term::Kind::word, utf8_of({word.begin, end}), {word.begin, end});
+    else end = word.end;
+    emit_part(word);
+    ++position_;
+    return end;
+  }
+
+  void scan_compound(Span whole) {
+    bool has_digit = false, only_dots = true, only_initials = true, only_slashes_and_hyphens = true;
+    for (size_t i = whole.begin; i < whole.end; ++i) has_digit = has_digit || digit_at(i);
+    for (size_t p = 0; p < parts_.size(); ++p) {
+      only_initials = only_initials && parts_[p].size() == 1 && letter_at(parts_[p].begin);
+      if (p == 0) continue;
+      const char32_t joint = at(parts_[p].begin - 1);
+      only_dots = only_dots && joint == '.';
+      only_slashes_and_hyphens =
+          only_slashes_and_hyphens && (joint == '-' || joint == 0x2010 || joint == '/');
+    }
+    if (only_dots && only_initials) {  // U.S.A. is USA
+      std::string initials;
+      for (size_t p = 0; p < std::min(parts_.size(), kMaxWordChars); ++p)
+        utf8_append(initials, at(parts_[p].begin));
+      emit(Term::Kind::word, std::move(initials), whole);
+      ++position_;
+      return;
+    }
+    const bool decimal = only_dots && parts_.size() == 2 && is_number(parts_[0]) && is_number(parts_[1]);
+    if (decimal) {
+      emit(Term::Kind::word, number_of(whole), whole);
+      ++position_;
+      return;
+    }
+    // "well-known" and "and/or" are found by their words alone.
+    const bool is_name = has_digit || !only_slashes_and_hyphens;
+    if (is_name && whole.size() <= kMaxWordChars && parts_.size() <= kMaxCompoundParts) {
+      std::string name;
+      for (size_t p = 0; p < parts_.size(); ++p) {
+        if (p > 0) utf8_append(name, at(parts_[p].begin - 1) == 0x2010 ? U'-' : at(parts_[p].begin - 1));
+        name += is_number(parts_[p]) ? number_of(parts_[p]) : utf8_of(parts_[p]);
+      }
+      emit(Term::Kind::word, std::move(name), whole);
+    }
+    for (Span part : parts_) {
+      emit_part(part);
+      ++position_;
+    }
+  }
+
+  bool is_number(Span part) const {
+    for (size_t i = part.begin; i < part.end; ++i)
+      if (!digit_at(i) && at(i) != ',') return false;
+    return true;
+  }
+
+  // Without thousands separators, and with 03 as 3, so that 2024-03-05 meets 3月5日.
+  std::string number_of(Span part) const {
+    if (part.size() == 2 && at(part.begin) == '0') ++part.begin;
+    std::string out = utf8_of(part);
+    std::erase(out, ',');
+    return out;
+  }
+
+  // A word without joints: letters, digits, or both ("A380", found by "380" too).
+  void emit_part(Span part) {
+    if (is_number(part)) return emit_word(number_of(part), part, /*stems=*/false);
+    const bool mixed = std::any_of(text_.begin() + static_cast<ptrdiff_t>(part.begin),
+                                   text_.begin() + static_cast<ptrdiff_t>(part.end),
+                                   [](const FoldedChar& c) { return classify(c.code_point) == CharClass::digit; });
+    emit_word(utf8_of(part), part, !mixed);
+    if (!mixed || part.size() > kMaxWordChars) return;
+    for (size_t i = part.begin; i < part.end;) {
+      size_t end = i + 1;
+      while (end < part.end && digit_at(end) == digit_at(i)) ++end;
+      if (end - i >= 2) emit_word(utf8_of({i, end}), {i, end}, !digit_at(i));
+      i = end;
+    }
+  }
+
+  void emit_word(std::string word, Span span, bool stems) {
+    if (size_t quote; (quote = word.find("\u2019")) != std::string::npos) {
+      for (; quote != std::string::npos; quote = word.find("\u2019")) word.replace(quote, 3, "'");
+    }
+    if (filter_.drop_word && filter_.drop_word(word, in_capitals(span))) return;
+    emit(Term::Kind::word, stems ? stemmer_.stem(std::move(word)) : std::move(word), span);
+  }
+
+  bool in_capitals(Span span) const {
+    for (size_t i = span.begin; i < span.end; ++i)
+      if (!text_[i].capital) return false;
+    return true;
+  }
+
+  const std::vector<FoldedChar>& text_;
+  const TermFilter& filter_;
+  std::vector<Term> terms_;
+  std::vector<Span> parts_;
+  Stemmer stemmer_;
+  uint32_t position_ = 0;
+};
+
+}  // namespace
+
+std::vector<Term> scan_terms(const std::vector<FoldedChar>& text, const TermFilter& filter) {
+  return TermScanner(text, filter).run();
+}
+
+}  // namespace wenqu::retrieval
