@@ -50,6 +50,7 @@ struct AskOptions {
   ModelOptions model;
   std::string mode = "quick";
   std::string question;
+  bool asked = false;   // a question was given, if only an empty one
   std::vector<std::string> sources;
   uint64_t seed = 0;
   double temperature = 0.6;

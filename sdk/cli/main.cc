@@ -2,7 +2,6 @@
 #include <exception>
 
 #include "sdk/cli/commands.h"
-#include "wenqu/wenqu.h"
 
 namespace {
 
@@ -26,7 +25,7 @@ void add_model_options(CLI::App& command, ModelOptions& model) {
 
 int main(int argc, char** argv) {
   CLI::App app{"wenqu (问渠): ask your own content, and see the sources of every answer"};
-  app.set_version_flag("--version", std::string("wenqu ") + wq_version_string());
+  app.set_version_flag("--version", "wenqu " WENQU_VERSION);
   app.require_subcommand(1);
   app.get_formatter()->column_width(34);
   app.footer("Exit codes: 0 done, 1 failed, 2 wrong usage, 3 some input passed over, 4 in use, 130 stopped.");
@@ -57,7 +56,10 @@ int main(int argc, char** argv) {
 
   AskOptions ask;
   command = add_command(app, "ask", "Answer a question, with sources; without QUESTION, ask at a prompt",
-                        [&] { return run_ask(ask); }, code);
+                        [&] {
+                          ask.asked = command->count("QUESTION") > 0;
+                          return run_ask(ask);
+                        }, code);
   command->add_option("--index", ask.index, "directory of the index")->required();
   command->add_option("--model", ask.model.path, "GGUF model (without one, answers are extracted from the sources)");
   command->add_option("--mode", ask.mode, "quick or deep")->check(CLI::IsMember({"quick", "deep"}));

@@ -1,0 +1,25 @@
+#include <fmt/format.h>
+
+#include <iostream>
+#include <iterator>
+
+#include "engine/gguf/file.h"
+#include "engine/tokenizer/tokenizer.h"
+#include "sdk/cli/commands.h"
+
+namespace wenqu::cli {
+
+int run_tokenize(const TokenizeOptions& options) {
+  Result<std::shared_ptr<const engine::gguf::File>> file = engine::gguf::File::open(options.model);
+  if (!file) return report(file.status());
+  Result<std::shared_ptr<const engine::Tokenizer>> tokenizer = engine::Tokenizer::create(**file);
+  if (!tokenizer) return report(tokenizer.status().at(options.model));
+  std::cin >> std::noskipws;
+  const std::string text{std::istreambuf_iterator<char>(std::cin), std::istreambuf_iterator<char>()};
+  const std::vector<engine::TokenId> ids =
+      options.special ? (*tokenizer)->encode_control(text) : (*tokenizer)->encode(text);
+  fmt::print("{}\n", fmt::join(ids, " "));
+  return kExitOk;
+}
+
+}  // namespace wenqu::cli
