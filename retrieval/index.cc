@@ -1,0 +1,216 @@
+#include "retrieval/index.h"
+
+#include <algorithm>
+#include <mutex>
+#include <utility>
+
+#include "base/utf8.h"
+#include "retrieval/index/open_commit.h"
+#include "retrieval/index/snapshot.h"
+#include "retrieval/index/writer.h"
+#include "retrieval/query/question_terms.h"
+#include "retrieval/rank/bm25.h"
+#include "retrieval/rank/ranking.h"
+
+namespace wenqu::retrieval {
+namespace {
+
+constexpr size_t kMaxQueryBytes = 64 * 1024;
+constexpr size_t kMaxTop = 10'000;
+
+// The document with well-formed UTF-8 only.
+Document sanitized(const Document& document) {
+  Document clean;
+  clean.id = utf8_sanitize(document.id);
+  clean.title = utf8_sanitize(document.title);
+  clean.text = utf8_sanitize(document.text);
+  clean.url = utf8_sanitize(document.url);
+  clean.source = document.source;
+  clean.author = utf8_sanitize(document.author);
+  clean.published_at = utf8_sanitize(document.published_at);
+  for (const auto& [name, value] : document.attributes)
+    clean.attributes[utf8_sanitize(name)] = utf8_sanitize(value);
+  return clean;
+}
+
+Status check_id(const std::string& id) {
+  if (id.empty()) return Status(StatusCode::invalid_argument, "a document needs an id");
+  if (id.size() > kMaxIdBytes)
+    return Status(StatusCode::invalid_argument,
+                  "the document id is longer than " + std::to_string(kMaxIdBytes) + " bytes", id.substr(0, 64));
+  return {};
+}
+
+Status check_query_size(std::string_view query) {
+  if (query.size() <= kMaxQueryBytes) return {};
+  return Status(StatusCode::limit_exceeded, "the query is longer than " + std::to_string(kMaxQueryBytes) + " bytes");
+}
+
+class LocalIndex final : public Index {
+ public:
+  LocalIndex(IndexPaths paths, std::unique_ptr<Writer> writer, std::shared_ptr<const Snapshot> snapshot)
+      : paths_(std::move(paths)), writer_(std::move(writer)), snapshot_(std::move(snapshot)) {}
+
+  Result<SearchResponse> search(const SearchRequest& request, const CancelToken& cancel) const override;
+  Result<std::vector<WeighedTerm>> weigh(std::string_view text, bool is_question) const override;
+  Result<Document> fetch(const std::string& document_id) const override;
+  Status add(const Document& document) override;
+  Status remove(const std::string& document_id) override;
+  Status commit() override;
+  Status refresh() override;
+  IndexStats stats() const override;
+
+ private:
+  std::shared_ptr<const Snapshot> current() const {
+    const std::lock_guard lock(snapshot_mutex_);
+    return snapshot_;
+  }
+  void show(std::shared_ptr<const Snapshot> snapshot) {
+    const std::lock_guard lock(snapshot_mutex_);
+    snapshot_.swap(snapshot);
+  }
+  Status check_writable() const {
+    if (writer_) return {};
+    return Status(StatusCode::unsupported, "the index was opened for reading", paths_.directory);
+  }
+
+  const IndexPaths paths_;
+  const Analyzer analyzer_{};
+  std::mutex change_mutex_;                        // add, remove, commit, refresh
+  const std::unique_ptr<Writer> writer_;           // null when opened for reading
+  mutable std::mutex snapshot_mutex_;              // held only to copy the pointer
+  std::shared_ptr<const Snapshot> snapshot_;       // null before the first commit
+};
+
+// The passage that was found, with all that an answer needs of its document.
+Result<Hit> make_hit(const Snapshot& snapshot, const ScoredPassage& scored) {
+  Hit hit;
+  WENQU_ASSIGN_OR_RETURN(hit.passage, snapshot.read_passage(scored.doc));
+  WENQU_ASSIGN_OR_RETURN(Document document, snapshot.read_document(snapshot.record_of(scored.doc), false));
+  hit.passage.document_id = std::move(document.id);
+  hit.score = scored.score;
+  hit.title = std::move(document.title);
+  hit.url = std::move(document.url);
+  hit.source = document.source;
+  hit.author = std::move(document.author);
+  hit.published_at = std::move(document.published_at);
+  hit.attributes = std::move(document.attributes);
+  return hit;
+}
+
+Result<SearchResponse> LocalIndex::search(const SearchRequest& request, const CancelToken& cancel) const {
+  if (request.query.empty()) return Status(StatusCode::invalid_argument, "the query is empty");
+  if (request.top < 1 || request.top > kMaxTop)
+    return Status(StatusCode::invalid_argument, "top must be between 1 and " + std::to_string(kMaxTop));
+  WENQU_RETURN_IF_ERROR(check_query_size(request.query));
+  WENQU_RETURN_IF_ERROR(cancel.status());
+  SearchResponse response;
+  const auto snapshot = current();
+  if (!snapshot) return response;
+  const std::vector<Term> terms = analyzer_.analyze_question(utf8_sanitize(request.query));
+  WENQU_ASSIGN_OR_RETURN(const Ranking ranking,
+                         rank_passages(*snapshot, distinct_terms(terms), request, cancel));
+  response.total = ranking.total;
+  for (const ScoredPassage& scored : ranking.best) {
+    WENQU_RETURN_IF_ERROR(cancel.status());
+    WENQU_ASSIGN_OR_RETURN(Hit hit, make_hit(*snapshot, scored));
+    response.hits.push_back(std::move(hit));
+  }
+  return response;
+}
+
+Result<std::vector<WeighedTerm>> LocalIndex::weigh(std::string_view text, bool is_question) const {
+  WENQU_RETURN_IF_ERROR(check_query_size(text));
+  const std::string clean = utf8_sanitize(text);
+  const auto snapshot = current();
+  std::vector<WeighedTerm> weighed;
+  for (QuestionTerm& term :
+       distinct_terms(is_question ? analyzer_.analyze_question(clean) : analyzer_.analyze(clean))) {
+    WeighedTerm entry;
+    entry.range = term.term.range;
+    entry.is_unigram = term.term.kind == Term::Kind::unigram;
+    if (snapshot) {
+      WENQU_ASSIGN_OR_RETURN(const uint64_t in_body, snapshot->holders(body_field(term.term.kind), term.key));
+      WENQU_ASSIGN_OR_RETURN(const uint64_t in_title, snapshot->holders(title_field(term.term.kind), term.key));
+      entry.passages = std::max(in_body, in_title);
+      entry.weight = inverse_document_frequency(snapshot->passages(), entry.passages);
+    }
+    entry.text = std::move(term.term.text);
+    weighed.push_back(std::move(entry));
+  }
+  return weighed;
+}
+
+Result<Document> LocalIndex::fetch(const std::string& document_id) const {
+  const auto snapshot = current();
+  if (!snapshot) return Status(StatusCode::not_found, "no document has this id", document_id);
+  WENQU_ASSIGN_OR_RETURN(const int32_t record, snapshot->find(utf8_sanitize(document_id)));
+  return snapshot->read_document(record, true);
+}
+
+Status LocalIndex::add(const Document& document) {
+  WENQU_RETURN_IF_ERROR(check_writable());
+  if (document.text.size() > kMaxTextBytes)
+    return Status(StatusCode::limit_exceeded, "the text is larger than 64 MiB: split the document", document.id);
+  const Document clean = sanitized(document);
+  WENQU_RETURN_IF_ERROR(check_id(clean.id));
+  const std::lock_guard lock(change_mutex_);
+  return writer_->add(clean);
+}
+
+Status LocalIndex::remove(const std::string& document_id) {
+  WENQU_RETURN_IF_ERROR(check_writable());
+  const std::string id = utf8_sanitize(document_id);
+  WENQU_RETURN_IF_ERROR(check_id(id));
+  const std::lock_guard lock(change_mutex_);
+  return writer_->remove(id);
+}
+
+Status LocalIndex::commit() {
+  WENQU_RETURN_IF_ERROR(check_writable());
+  const std::lock_guard lock(change_mutex_);
+  const Status status = writer_->commit();
+  show(writer_->snapshot());
+  return status;
+}
+
+Status LocalIndex::refresh() {
+  if (writer_) return {};  // nobody else can have committed
+  const std::lock_guard lock(change_mutex_);
+  WENQU_ASSIGN_OR_RETURN(auto newest, open_newest_commit(paths_, current()));
+  show(std::move(newest));
+  return {};
+}
+
+IndexStats LocalIndex::stats() const {
+  IndexStats stats;
+  if (const auto snapshot = current()) {
+    stats.documents = snapshot->documents();
+    stats.passages = snapshot->passages();
+    stats.bytes = snapshot->bytes();
+    stats.commit = snapshot->manifest().commit;
+  }
+  return stats;
+}
+
+}  // namespace
+
+Result<std::unique_ptr<Index>> Index::open(const std::string& directory, Mode mode) {
+  if (directory.empty()) return Status(StatusCode::invalid_argument, "the index needs a directory");
+  IndexPaths paths(directory);
+  if (mode == Mode::write) {
+    WENQU_ASSIGN_OR_RETURN(auto writer, Writer::open(paths));
+    auto snapshot = writer->snapshot();
+    return std::unique_ptr<Index>(
+        std::make_unique<LocalIndex>(std::move(paths), std::move(writer), std::move(snapshot)));
+  }
+  auto snapshot = open_newest_commit(paths, nullptr);
+  if (!snapshot && snapshot.status().code() == StatusCode::not_found)
+    return Status(StatusCode::not_found,
+                  "there is no index here, or nothing was committed to it yet: build one with `wenqu index`",
+                  directory);
+  if (!snapshot) return snapshot.status();
+  return std::unique_ptr<Index>(std::make_unique<LocalIndex>(std::move(paths), nullptr, std::move(*snapshot)));
+}
+
+}  // namespace wenqu::retrieval

@@ -1,0 +1,52 @@
+#include "retrieval/index/open_commit.h"
+
+namespace wenqu::retrieval {
+namespace {
+
+// A writer removes a commit's files two commits later, so losing this race often in a row takes a
+// writer far faster than any reader.
+constexpr int kAttempts = 20;
+
+// What a user with a damaged commit can do.
+std::string advice(const IndexPaths& paths) {
+  const std::string rebuild = "index the documents again into an empty folder";
+  IndexPaths before = paths;
+  before.manifest = paths.previous_manifest;
+  const auto manifest = read_manifest(before);
+  if (!manifest || !Snapshot::open(paths, *manifest, nullptr)) return rebuild;
+  return "the commit before it (number " + std::to_string(manifest->commit) + ") is whole: rename " +
+         paths.previous_manifest + " to " + paths.manifest + " to go back to it, or " + rebuild;
+}
+
+Status damaged(const IndexPaths& paths, const Status& why) {
+  return Status(StatusCode::corrupt, "the newest commit is damaged: " + why.message() + "; " + advice(paths),
+                why.where());
+}
+
+}  // namespace
+
+Result<std::shared_ptr<const Snapshot>> open_newest_commit(const IndexPaths& paths,
+                                                           const std::shared_ptr<const Snapshot>& earlier) {
+  auto manifest = read_manifest(paths);
+  for (int attempt = 0; attempt < kAttempts; ++attempt) {
+    if (!manifest) {
+      const Status& why = manifest.status();
+      if (why.code() == StatusCode::corrupt) return damaged(paths, why);
+      if (why.code() == StatusCode::not_found && read_whole_file(paths.previous_manifest, 1 << 24))
+        return damaged(paths, Status(StatusCode::corrupt, "its manifest is gone", paths.manifest));
+      return why;
+    }
+    if (earlier && earlier->manifest() == *manifest) return earlier;
+    auto snapshot = Snapshot::open(paths, *manifest, earlier.get());
+    if (snapshot || snapshot.status().code() == StatusCode::out_of_memory) return snapshot;
+    // A file that is gone or changed is a defect only if the commit is still the newest.
+    auto again = read_manifest(paths);
+    if (again && *again == *manifest)
+      return snapshot.status().code() == StatusCode::io_error ? snapshot
+                                                              : damaged(paths, snapshot.status());
+    manifest = std::move(again);
+  }
+  return Status(StatusCode::busy, "commits follow each other too fast to open one; try again", paths.directory);
+}
+
+}  // namespace wenqu::retrieval

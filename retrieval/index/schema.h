@@ -1,0 +1,45 @@
+// How documents lie in Lucene++.
+//
+// A document is a run of Lucene documents: first its record (everything but the terms), then its
+// passages in order. Only whole documents are added and deleted, and Lucene++ merges neighbouring
+// segments only, so a run is never broken: the record of a passage is found by walking back.
+// Every Lucene document of a run carries the document's id as a term, which deletes it as a whole.
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <string>
+
+#include "retrieval/analysis/analyzer.h"
+
+namespace wenqu::retrieval {
+
+inline constexpr const wchar_t* kIdField = L"id";
+// What a Lucene document is: "r" for a record, "0" to "4" for a passage of that Source.
+inline constexpr const wchar_t* kKindField = L"k";
+inline constexpr const wchar_t* kRecordKind = L"r";
+// Stored: a record's properties and its text apart (search needs only the first), and a passage.
+inline constexpr const wchar_t* kPropertiesField = L"m";
+inline constexpr const wchar_t* kTextField = L"x";
+inline constexpr const wchar_t* kPassageField = L"p";
+
+// The searched fields: the terms of each kind, of the passage and of its document's title.
+enum class TermField : uint8_t { unigram, bigram, word, title_unigram, title_bigram, title_word };
+inline constexpr size_t kTermFields = 6;
+inline constexpr std::array<const wchar_t*, kTermFields> kTermFieldNames = {L"u",  L"b",  L"w",
+                                                                            L"tu", L"tb", L"tw"};
+
+inline TermField body_field(Term::Kind kind) { return static_cast<TermField>(kind); }
+inline TermField title_field(Term::Kind kind) {
+  return static_cast<TermField>(static_cast<size_t>(kind) + 3);
+}
+
+inline constexpr size_t kMaxIdBytes = 512;
+inline constexpr size_t kMaxTextBytes = size_t{64} << 20;
+
+// A term as Lucene++ keeps it: cut at a length no real word reaches. Empty for what it cannot keep
+// (U+FFFF is its end mark, U+0000 and replacement characters mean nothing).
+std::wstring index_term(const std::string& text);
+
+}  // namespace wenqu::retrieval

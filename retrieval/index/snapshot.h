@@ -1,0 +1,83 @@
+// One commit of an index, open for searching.
+//
+// Thread safety: immutable after open(); any number of threads may use one. Lifetime: holds its
+// files open, so it stays whole whatever writers do.
+#pragma once
+
+#include <lucene++/LuceneHeaders.h>
+
+#include <array>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <vector>
+
+#include "base/status.h"
+#include "retrieval/index/schema.h"
+#include "retrieval/passage.h"
+#include "retrieval/store/directory.h"
+#include "retrieval/store/manifest.h"
+
+namespace wenqu::retrieval {
+
+class Snapshot {
+ public:
+  // What stands at a place of the index.
+  enum Kind : uint8_t { kRecord = 254, kDeleted = 255 };  // below: a passage of that Source
+
+  struct Segment {
+    Lucene::IndexReaderPtr reader;
+    int32_t base = 0;                                // number of its first Lucene document
+    int32_t size = 0;
+    std::array<Lucene::ByteArray, kTermFields> lengths;  // codes by Lucene document; may be null
+  };
+
+  // Verifies every file against the manifest; those that `earlier` (may be null) has verified
+  // already are shared with it. Errors: corrupt, not_found (a file is gone), io_error.
+  static Result<std::shared_ptr<const Snapshot>> open(const IndexPaths& paths, const Manifest& manifest,
+                                                      const Snapshot* earlier);
+  ~Snapshot();
+
+  const Manifest& manifest() const { return manifest_; }
+  const std::vector<Segment>& segments() const { return segments_; }
+  // A Kind or Source for each Lucene document of all segments.
+  const std::vector<uint8_t>& kinds() const { return kinds_; }
+  uint64_t documents() const { return documents_; }
+  uint64_t passages() const { return passages_; }
+  uint64_t bytes() const;
+  // Mean length of the passages that have the field; 1 when none has.
+  double average_length(TermField field) const { return average_lengths_[static_cast<size_t>(field)]; }
+  // How many passages hold the term, those deleted since the last merge included.
+  Result<uint64_t> holders(TermField field, const std::wstring& term) const;
+
+  // The Lucene document of the record that passage `doc` belongs to. REQUIRES: doc is a passage
+  int32_t record_of(int32_t doc) const;
+  // The place of a record among all in the order of their ids; made at the first call.
+  Result<const std::vector<int32_t>*> id_order() const;
+
+  // The number of the record of `document_id`. Errors: not_found.
+  Result<int32_t> find(const std::string& document_id) const;
+  // Everything but the text, or everything. REQUIRES: doc is a record
+  Result<Document> read_document(int32_t doc, bool with_text) const;
+  // All but document_id. REQUIRES: doc is a passage
+  Result<Passage> read_passage(int32_t doc) const;
+
+ private:
+  Snapshot() = default;
+  void load_segments();
+  void load_kinds(const Segment& segment);
+  void load_average_lengths();
+
+  Manifest manifest_;
+  CommittedFiles files_;
+  Lucene::IndexReaderPtr reader_;
+  std::vector<Segment> segments_;
+  std::vector<uint8_t> kinds_;
+  std::array<double, kTermFields> average_lengths_{};
+  uint64_t documents_ = 0;
+  uint64_t passages_ = 0;
+  mutable std::mutex order_mutex_;
+  mutable std::vector<int32_t> id_order_;
+};
+
+}  // namespace wenqu::retrieval

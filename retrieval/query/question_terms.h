@@ -1,0 +1,19 @@
+// The distinct terms of a question, as the index is asked for them. Pure.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "retrieval/analysis/analyzer.h"
+
+namespace wenqu::retrieval {
+
+struct QuestionTerm {
+  Term term;            // where it appears first
+  std::wstring key;     // as the index keeps it
+};
+
+// In order of appearance; terms that the index cannot hold are left out.
+std::vector<QuestionTerm> distinct_terms(std::vector<Term> terms);
+
+}  // namespace wenqu::retrieval

@@ -1,0 +1,34 @@
+// Okapi BM25 (Robertson, Walker, Jones, Hancock-Beaulieu, Gatford: Okapi at TREC-3, 1994; in the form
+// of Robertson and Zaragoza, The Probabilistic Relevance Framework, 2009, equation 3.15), with the
+// inverse document frequency that cannot be negative, ln(1 + (N - n + 0.5) / (n + 0.5)).
+//
+//   score(q, d) = sum over terms t of q, over fields f that hold t:
+//     weight_f * idf(t, f) * tf * (k1 + 1) / (tf + k1 * (1 - b + b * length_f(d) / average_f))
+//
+// Chinese runs are searched by characters and pairs at once, each a field with its own lengths; both
+// are flatter (small k1 and b) than words, because a character says less by being repeated.
+#pragma once
+
+#include <cstdint>
+
+#include "retrieval/index/schema.h"
+
+namespace wenqu::retrieval {
+
+struct Bm25Parameters {
+  double weight = 1;
+  double k1 = 1.2;
+  double b = 0.75;
+};
+
+// Chosen on one half of the questions of DRCD dev and Cranfield, confirmed on the other.
+Bm25Parameters bm25_parameters(TermField field);
+
+// `holders` of `passages` hold the term.
+double inverse_document_frequency(uint64_t passages, uint64_t holders);
+
+// Lengths are kept in the norm byte of Lucene++: exact to 1/8 and below 8 exactly.
+uint8_t encode_length(uint32_t terms);
+double decode_length(uint8_t code);
+
+}  // namespace wenqu::retrieval

@@ -1,0 +1,124 @@
+#include "retrieval/store/directory.h"
+
+#include "retrieval/store/lucene_call.h"
+#include "retrieval/store/stream.h"
+
+namespace wenqu::retrieval {
+namespace {
+
+using Lucene::String;
+
+[[noreturn]] void throw_not_found(const String& name) {
+  boost::throw_exception(Lucene::FileNotFoundException(name));
+}
+
+[[noreturn]] void throw_read_only() {
+  boost::throw_exception(Lucene::UnsupportedOperationException(L"a commit is read-only"));
+}
+
+}  // namespace
+
+CommitDirectory::CommitDirectory(CommittedFiles files) : files_(std::move(files)) {
+  setLockFactory(Lucene::NoLockFactory::getNoLockFactory());
+}
+
+const CommittedFile& CommitDirectory::find(const String& name) const {
+  const auto found = files_.find(from_wide(name));
+  if (found == files_.end()) throw_not_found(name);
+  return *found->second;
+}
+
+Lucene::HashSet<String> CommitDirectory::listAll() {
+  auto names = Lucene::HashSet<String>::newInstance();
+  for (const auto& [name, file] : files_) names.add(to_wide(name));
+  return names;
+}
+
+bool CommitDirectory::fileExists(const String& name) { return files_.contains(from_wide(name)); }
+
+uint64_t CommitDirectory::fileModified(const String&) { return 0; }
+
+int64_t CommitDirectory::fileLength(const String& name) {
+  return static_cast<int64_t>(find(name).entry.bytes);
+}
+
+Lucene::IndexInputPtr CommitDirectory::openInput(const String& name) {
+  const auto found = files_.find(from_wide(name));
+  if (found == files_.end()) throw_not_found(name);
+  // Shares ownership of the whole entry, points at its file.
+  std::shared_ptr<const File> file(found->second, &found->second->file);
+  return Lucene::newLucene<FileInput>(file, found->second->entry.bytes);
+}
+
+void CommitDirectory::touchFile(const String&) { throw_read_only(); }
+void CommitDirectory::deleteFile(const String&) { throw_read_only(); }
+Lucene::IndexOutputPtr CommitDirectory::createOutput(const String&) { throw_read_only(); }
+
+WriterDirectory::WriterDirectory(std::string folder, const Manifest* committed)
+    : folder_(std::move(folder)) {
+  setLockFactory(Lucene::NoLockFactory::getNoLockFactory());
+  if (!committed) return;
+  for (const ManifestFile& file : committed->files) names_.insert(file.name);
+}
+
+std::string WriterDirectory::path_of(const String& name) const { return folder_ + "/" + from_wide(name); }
+
+Lucene::HashSet<String> WriterDirectory::listAll() {
+  auto names = Lucene::HashSet<String>::newInstance();
+  for (const std::string& name : names_) names.add(to_wide(name));
+  return names;
+}
+
+bool WriterDirectory::fileExists(const String& name) { return names_.contains(from_wide(name)); }
+
+uint64_t WriterDirectory::fileModified(const String&) { return 0; }
+
+void WriterDirectory::touchFile(const String&) {}
+
+int64_t WriterDirectory::fileLength(const String& name) {
+  if (!fileExists(name)) throw_not_found(name);
+  auto file = File::open(path_of(name));
+  if (!file) throw_lucene_io(file.status());
+  const auto size = file->size();
+  if (!size) throw_lucene_io(size.status());
+  return static_cast<int64_t>(*size);
+}
+
+Lucene::IndexInputPtr WriterDirectory::openInput(const String& name) {
+  if (!fileExists(name)) throw_not_found(name);
+  auto file = File::open(path_of(name));
+  if (!file) throw_lucene_io(file.status());
+  const auto size = file->size();
+  if (!size) throw_lucene_io(size.status());
+  std::shared_ptr<const File> shared = std::make_shared<File>(std::move(*file));
+  return Lucene::newLucene<FileInput>(shared, *size);
+}
+
+void WriterDirectory::deleteFile(const String& name) {
+  const std::string plain = from_wide(name);
+  if (names_.erase(plain) == 0) throw_not_found(name);
+  // What cannot be removed now is garbage that the next commit removes.
+  if (!protected_.contains(plain)) (void)remove_file(path_of(name)).is_ok();
+}
+
+Lucene::IndexOutputPtr WriterDirectory::createOutput(const String& name) {
+  const std::string plain = from_wide(name);
+  Status status;
+  if (protected_.contains(plain))
+    status = Status(StatusCode::internal, "would overwrite a committed file", path_of(name));
+  else
+    status = remove_file(path_of(name));
+  if (status) {
+    auto file = File::create(path_of(name));
+    if (file) {
+      names_.insert(plain);
+      // newLucene copies its arguments, and a File has one owner.
+      return boost::make_shared<FileOutput>(std::move(*file), write_status_);
+    }
+    status = file.status();
+  }
+  if (*write_status_) *write_status_ = status;
+  throw_lucene_io(status);
+}
+
+}  // namespace wenqu::retrieval

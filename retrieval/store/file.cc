@@ -1,0 +1,222 @@
+#include "retrieval/store/file.h"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+#include <filesystem>
+#include <memory>
+#include <utility>
+
+#include "retrieval/store/crc32c.h"
+
+namespace wenqu::retrieval {
+namespace {
+
+// Linux transfers at most about 2 GiB in one call.
+constexpr size_t kMaxTransfer = size_t{1} << 30;
+
+FileFault& installed_fault() {
+  static FileFault fault;
+  return fault;
+}
+
+// Sets errno and returns true when a test wants this operation to fail.
+bool injected(FileOperation operation, const std::string& path) {
+  const FileFault& fault = installed_fault();
+  if (!fault) return false;
+  const int error = fault(operation, path);
+  if (error == 0) return false;
+  errno = error;
+  return true;
+}
+
+Status system_error(const char* doing, const std::string& path) {
+  const int error = errno;
+  const bool missing = error == ENOENT || error == ENOTDIR;
+  return Status(missing ? StatusCode::not_found : StatusCode::io_error,
+                std::string("cannot ") + doing + ": " + std::strerror(error), path);
+}
+
+}  // namespace
+
+void set_file_fault_for_testing(FileFault fault) { installed_fault() = std::move(fault); }
+
+File::File(File&& other) noexcept
+    : fd_(std::exchange(other.fd_, -1)), path_(std::move(other.path_)) {}
+
+File& File::operator=(File&& other) noexcept {
+  std::swap(fd_, other.fd_);
+  std::swap(path_, other.path_);
+  return *this;
+}
+
+File::~File() {
+  if (fd_ >= 0) ::close(fd_);
+}
+
+Result<File> File::create(const std::string& path) {
+  if (injected(FileOperation::create, path)) return system_error("create", path);
+  const int fd = ::open(path.c_str(), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+  if (fd < 0) return system_error("create", path);
+  return File(fd, path);
+}
+
+Result<File> File::open(const std::string& path) {
+  // O_NONBLOCK: a pipe in the place of a file must not hang us.
+  const int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+  if (fd < 0) return system_error("open", path);
+  File file(fd, path);
+  struct stat info {};
+  if (::fstat(fd, &info) != 0) return system_error("stat", path);
+  if (!S_ISREG(info.st_mode)) return Status(StatusCode::io_error, "not a regular file", path);
+  return file;
+}
+
+Status File::write_at(uint64_t offset, std::string_view bytes) {
+  while (!bytes.empty()) {
+    const size_t wanted = std::min(bytes.size(), kMaxTransfer);
+    const ssize_t written = injected(FileOperation::write, path_)
+                                ? -1
+                                : ::pwrite(fd_, bytes.data(), wanted, static_cast<off_t>(offset));
+    if (written < 0) {
+      if (errno == EINTR) continue;
+      return system_error("write", path_);
+    }
+    bytes.remove_prefix(static_cast<size_t>(written));
+    offset += static_cast<uint64_t>(written);
+  }
+  return {};
+}
+
+Status File::read_at(uint64_t offset, void* out, size_t size) const {
+  auto* bytes = static_cast<char*>(out);
+  while (size > 0) {
+    const ssize_t got = ::pread(fd_, bytes, std::min(size, kMaxTransfer), static_cast<off_t>(offset));
+    if (got < 0) {
+      if (errno == EINTR) continue;
+      return system_error("read", path_);
+    }
+    if (got == 0) return Status(StatusCode::corrupt, "the file ends too early", path_);
+    bytes += got;
+    size -= static_cast<size_t>(got);
+    offset += static_cast<uint64_t>(got);
+  }
+  return {};
+}
+
+Result<uint64_t> File::size() const {
+  struct stat info {};
+  if (::fstat(fd_, &info) != 0) return system_error("stat", path_);
+  return static_cast<uint64_t>(info.st_size);
+}
+
+Result<uint32_t> File::checksum(uint64_t bytes) const {
+  constexpr size_t kBlock = 256 * 1024;
+  const auto block = std::make_unique<char[]>(static_cast<size_t>(std::min<uint64_t>(bytes, kBlock)));
+  uint32_t crc = 0;
+  for (uint64_t offset = 0; offset < bytes;) {
+    const auto size = static_cast<size_t>(std::min<uint64_t>(bytes - offset, kBlock));
+    WENQU_RETURN_IF_ERROR(read_at(offset, block.get(), size));
+    crc = crc32c(crc, block.get(), size);
+    offset += size;
+  }
+  return crc;
+}
+
+Status File::sync() {
+  while (injected(FileOperation::sync, path_) || ::fsync(fd_) != 0)
+    if (errno != EINTR) return system_error("synchronise", path_);
+  return {};
+}
+
+Status File::close() {
+  if (fd_ < 0) return {};
+  // After close() the descriptor is gone whatever it returned (Linux), so there is no second try.
+  const int result = ::close(std::exchange(fd_, -1));
+  if (injected(FileOperation::close, path_) || (result != 0 && errno != EINTR))
+    return system_error("close", path_);
+  return {};
+}
+
+Result<std::string> read_whole_file(const std::string& path, size_t max_bytes) {
+  WENQU_ASSIGN_OR_RETURN(File file, File::open(path));
+  WENQU_ASSIGN_OR_RETURN(const uint64_t size, file.size());
+  if (size > max_bytes)
+    return Status(StatusCode::limit_exceeded, "larger than " + std::to_string(max_bytes) + " bytes", path);
+  std::string content(static_cast<size_t>(size), '\0');
+  WENQU_RETURN_IF_ERROR(file.read_at(0, content.data(), content.size()));
+  return content;
+}
+
+Status replace_file(const std::string& path, std::string_view content) {
+  const std::string fresh = path + ".new";
+  WENQU_RETURN_IF_ERROR(remove_file(fresh));
+  WENQU_ASSIGN_OR_RETURN(File file, File::create(fresh));
+  WENQU_RETURN_IF_ERROR(file.write_at(0, content));
+  WENQU_RETURN_IF_ERROR(file.sync());
+  WENQU_RETURN_IF_ERROR(file.close());
+  if (injected(FileOperation::rename, path) || ::rename(fresh.c_str(), path.c_str()) != 0)
+    return system_error("replace", path);
+  return {};
+}
+
+Status create_directories(const std::string& path) {
+  namespace fs = std::filesystem;
+  std::error_code error;
+  const fs::path full = fs::absolute(path, error).lexically_normal();
+  if (error) return Status(StatusCode::io_error, "cannot resolve: " + error.message(), path);
+  fs::path built;
+  for (const fs::path& part : full) {
+    const fs::path parent = built;
+    built /= part;
+    if (part.empty() || ::mkdir(built.c_str(), 0777) != 0) {
+      if (part.empty() || fs::is_directory(built, error)) continue;
+      return system_error("create the directory", built.string());
+    }
+    WENQU_RETURN_IF_ERROR(sync_directory(parent.string()));
+  }
+  return {};
+}
+
+Status sync_directory(const std::string& path) {
+  const int fd = ::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  if (fd < 0) return system_error("open the directory", path);
+  Status status;
+  while (injected(FileOperation::sync_directory, path) || ::fsync(fd) != 0) {
+    if (errno == EINTR) continue;
+    status = system_error("synchronise the directory", path);
+    break;
+  }
+  ::close(fd);
+  return status;
+}
+
+Result<std::vector<std::string>> list_files(const std::string& directory) {
+  DIR* stream = ::opendir(directory.c_str());
+  if (!stream) return system_error("list the directory", directory);
+  std::vector<std::string> names;
+  errno = 0;
+  while (const dirent* entry = ::readdir(stream)) {
+    struct stat info {};
+    if (::fstatat(::dirfd(stream), entry->d_name, &info, AT_SYMLINK_NOFOLLOW) == 0 &&
+        !S_ISDIR(info.st_mode))
+      names.emplace_back(entry->d_name);
+    errno = 0;
+  }
+  const Status status = errno == 0 ? Status() : system_error("list the directory", directory);
+  ::closedir(stream);
+  if (!status) return status;
+  return names;
+}
+
+Status remove_file(const std::string& path) {
+  if (::unlink(path.c_str()) != 0 && errno != ENOENT) return system_error("remove", path);
+  return {};
+}
+
+}  // namespace wenqu::retrieval

@@ -1,0 +1,71 @@
+// The few file operations an index lives on, over raw descriptors: every result is checked, EINTR
+// and short transfers are handled, and what must survive a power cut is synchronised by name.
+//
+// Thread safety: a File may be read by any number of threads at once; writing is for one.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/status.h"
+
+namespace wenqu::retrieval {
+
+class File {
+ public:
+  File() = default;  // closed
+  File(File&& other) noexcept;
+  File& operator=(File&& other) noexcept;
+  ~File();
+
+  // Creates a file that must not exist yet.
+  static Result<File> create(const std::string& path);
+  // Opens a regular file for reading. Errors: not_found, io_error.
+  static Result<File> open(const std::string& path);
+
+  Status write_at(uint64_t offset, std::string_view bytes);
+  // Reads exactly `size` bytes. Errors: corrupt when the file ends before, io_error.
+  Status read_at(uint64_t offset, void* out, size_t size) const;
+  Result<uint64_t> size() const;
+  // Checksum of the first `bytes` bytes.
+  Result<uint32_t> checksum(uint64_t bytes) const;
+  // Brings the content to stable storage.
+  Status sync();
+  // Reports what a deferred write may still fail with; the destructor closes silently.
+  Status close();
+
+  const std::string& path() const { return path_; }
+
+ private:
+  File(int fd, std::string path) : fd_(fd), path_(std::move(path)) {}
+
+  int fd_ = -1;
+  std::string path_;
+};
+
+// Errors: not_found, io_error, limit_exceeded when the file is larger than `max_bytes`.
+Result<std::string> read_whole_file(const std::string& path, size_t max_bytes);
+
+// Replaces the file at `path` in one step: written beside it, synchronised, renamed over it. The
+// directory still has to be synchronised.
+Status replace_file(const std::string& path, std::string_view content);
+
+// Creates the directory and those above it that are missing, durably.
+Status create_directories(const std::string& path);
+// Makes the creation, renaming and removal of the directory's entries durable.
+Status sync_directory(const std::string& path);
+// The names of the entries that are not directories.
+Result<std::vector<std::string>> list_files(const std::string& directory);
+// Removing what is not there is no error.
+Status remove_file(const std::string& path);
+
+// For tests: is asked before each operation and makes it fail with the errno it returns, unless 0.
+enum class FileOperation { create, write, sync, close, rename, sync_directory };
+using FileFault = std::function<int(FileOperation, const std::string& path)>;
+// REQUIRES: no file operation is running. An empty function ends the injection.
+void set_file_fault_for_testing(FileFault fault);
+
+}  // namespace wenqu::retrieval

@@ -1,0 +1,134 @@
+#include "retrieval/store/manifest.h"
+
+#include <algorithm>
+#include <charconv>
+#include <cstdio>
+
+#include "retrieval/analysis/analyzer.h"
+#include "retrieval/store/crc32c.h"
+#include "retrieval/store/file.h"
+
+namespace wenqu::retrieval {
+namespace {
+
+constexpr size_t kMaxManifestBytes = size_t{16} << 20;
+constexpr std::string_view kRebuild = "index the documents again into an empty folder";
+
+std::string hex(uint32_t value) {
+  char digits[9];
+  std::snprintf(digits, sizeof digits, "%08x", value);
+  return digits;
+}
+
+// Takes "KEY REST\n" off the front of `text` and gives REST.
+bool take_line(std::string_view& text, std::string_view key, std::string_view& rest) {
+  const size_t end = text.find('\n');
+  if (end == std::string_view::npos || text.substr(0, key.size()) != key || key.size() >= end ||
+      text[key.size()] != ' ')
+    return false;
+  rest = text.substr(key.size() + 1, end - key.size() - 1);
+  text.remove_prefix(end + 1);
+  return true;
+}
+
+template <typename T>
+bool parse_number(std::string_view digits, T& value, int base = 10) {
+  const auto [end, error] = std::from_chars(digits.data(), digits.data() + digits.size(), value, base);
+  return error == std::errc() && end == digits.data() + digits.size();
+}
+
+// Names come from a file, so they must not lead out of the folder.
+bool is_plain_name(std::string_view name) {
+  return !name.empty() && name.size() <= 64 && name[0] != '.' &&
+         std::all_of(name.begin(), name.end(), [](char c) {
+           return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '_' || c == '.';
+         });
+}
+
+bool parse_file(std::string_view line, ManifestFile& file) {
+  const size_t first = line.find(' ');
+  const size_t second = first == std::string_view::npos ? first : line.find(' ', first + 1);
+  if (second == std::string_view::npos) return false;
+  file.name = line.substr(second + 1);
+  return parse_number(line.substr(0, first), file.bytes) &&
+         parse_number(line.substr(first + 1, second - first - 1), file.crc, 16) &&
+         is_plain_name(file.name);
+}
+
+Status version_mismatch(const char* what, int found, int known) {
+  return Status(StatusCode::version_mismatch,
+                std::string("the index has ") + what + " version " + std::to_string(found) +
+                    ", this build reads " + std::to_string(known) + ": " + std::string(kRebuild));
+}
+
+}  // namespace
+
+IndexPaths::IndexPaths(const std::string& root)
+    : directory(root),
+      manifest(root + "/manifest"),
+      previous_manifest(root + "/manifest.prev"),
+      lock(root + "/lock"),
+      lucene(root + "/lucene") {}
+
+std::string format_manifest(const Manifest& manifest) {
+  std::string text = "wenqu-index " + std::to_string(kIndexFormatVersion) + "\nanalysis " +
+                     std::to_string(kAnalysisVersion) + "\ncommit " + std::to_string(manifest.commit) + "\n";
+  for (const ManifestFile& file : manifest.files)
+    text += "file " + std::to_string(file.bytes) + " " + hex(file.crc) + " " + file.name + "\n";
+  return text + "crc32c " + hex(crc32c(text)) + "\n";
+}
+
+Result<Manifest> parse_manifest(std::string_view text) {
+  const Status corrupt(StatusCode::corrupt, "the manifest is damaged");
+  // The checksum comes first: a flipped bit must not pass for another version.
+  constexpr size_t kTrailer = sizeof("crc32c 01234567\n") - 1;
+  if (text.size() < kTrailer) return corrupt;
+  const std::string_view body = text.substr(0, text.size() - kTrailer);
+  if (text.substr(body.size()) != "crc32c " + hex(crc32c(body)) + "\n") return corrupt;
+
+  std::string_view rest = body;
+  std::string_view value;
+  int version = 0;
+  if (!take_line(rest, "wenqu-index", value) || !parse_number(value, version)) return corrupt;
+  if (version != kIndexFormatVersion) return version_mismatch("format", version, kIndexFormatVersion);
+  if (!take_line(rest, "analysis", value) || !parse_number(value, version)) return corrupt;
+  if (version != kAnalysisVersion) return version_mismatch("analysis", version, kAnalysisVersion);
+
+  Manifest manifest;
+  if (!take_line(rest, "commit", value) || !parse_number(value, manifest.commit)) return corrupt;
+  while (take_line(rest, "file", value)) {
+    ManifestFile file;
+    if (!parse_file(value, file)) return corrupt;
+    manifest.files.push_back(std::move(file));
+  }
+  if (!rest.empty()) return corrupt;
+  return manifest;
+}
+
+Result<Manifest> read_manifest(const IndexPaths& paths) {
+  auto text = read_whole_file(paths.manifest, kMaxManifestBytes);
+  if (!text) {
+    if (text.status().code() == StatusCode::limit_exceeded)
+      return Status(StatusCode::corrupt, "the manifest is damaged", paths.manifest);
+    return text.status();
+  }
+  auto manifest = parse_manifest(*text);
+  if (!manifest) return manifest.status().at(paths.manifest);
+  return manifest;
+}
+
+Status write_manifest(const IndexPaths& paths, const Manifest& manifest) {
+  auto standing = read_whole_file(paths.manifest, kMaxManifestBytes);
+  if (standing)
+    WENQU_RETURN_IF_ERROR(replace_file(paths.previous_manifest, *standing));
+  else if (standing.status().code() != StatusCode::not_found)
+    return standing.status();
+  WENQU_RETURN_IF_ERROR(replace_file(paths.manifest, format_manifest(manifest)));
+  const Status synced = sync_directory(paths.directory);
+  // The new manifest is visible but may not last: the old one comes back, so that a failed commit
+  // is not half there.
+  if (!synced && standing) (void)replace_file(paths.manifest, *standing).is_ok();
+  return synced;
+}
+
+}  // namespace wenqu::retrieval

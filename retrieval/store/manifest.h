@@ -1,0 +1,56 @@
+// The manifest is the truth about an index: which commit is the newest and which files make it up.
+// What it does not name does not exist for readers.
+//
+// It is a small text file that ends with its own checksum:
+//   wenqu-index 1          format version
+//   analysis 1             version of the analysis that made the terms
+//   commit 12              number of the commit
+//   file 5120 89abcdef _0.cfs   length in bytes, CRC-32C, name below lucene/
+//   crc32c 01234567        of all bytes above
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/status.h"
+
+namespace wenqu::retrieval {
+
+inline constexpr int kIndexFormatVersion = 1;
+
+struct ManifestFile {
+  std::string name;
+  uint64_t bytes = 0;
+  uint32_t crc = 0;
+  bool operator==(const ManifestFile&) const = default;
+};
+
+struct Manifest {
+  uint64_t commit = 0;
+  std::vector<ManifestFile> files;
+  bool operator==(const Manifest&) const = default;
+};
+
+// Where the parts of an index lie.
+struct IndexPaths {
+  explicit IndexPaths(const std::string& directory);
+
+  std::string directory;
+  std::string manifest;           // of the newest commit
+  std::string previous_manifest;  // of the one before it
+  std::string lock;
+  std::string lucene;             // the folder of the files that manifests name
+};
+
+std::string format_manifest(const Manifest& manifest);
+// Errors: corrupt; version_mismatch for an index that has to be built again.
+Result<Manifest> parse_manifest(std::string_view text);
+// Errors: not_found when nothing was ever committed, and as above.
+Result<Manifest> read_manifest(const IndexPaths& paths);
+// Makes `manifest` the newest and the file that stands there the previous one. Everything it names
+// must be durable already.
+Status write_manifest(const IndexPaths& paths, const Manifest& manifest);
+
+}  // namespace wenqu::retrieval
