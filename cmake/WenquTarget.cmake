@@ -29,7 +29,8 @@ if(WENQU_SANITIZE)
   add_link_options(-fsanitize=${WENQU_SANITIZE})
 endif()
 
-set(WENQU_WARNINGS -Wall -Wextra -Wshadow -Wnon-virtual-dtor -Wno-missing-field-initializers)
+# -Wrestrict of GCC 12 warns of std::string's own operator+ (GCC bug 105651).
+set(WENQU_WARNINGS -Wall -Wextra -Wshadow -Wnon-virtual-dtor -Wno-missing-field-initializers -Wno-restrict)
 
 function(wenqu_library name)
   add_library(${name} STATIC ${ARGN})

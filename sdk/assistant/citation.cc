@@ -1,8 +1,7 @@
 #include "sdk/assistant/citation.h"
 
+#include <algorithm>
 #include <charconv>
-
-#include "base/utf8.h"
 
 namespace wenqu::assistant {
 namespace {
@@ -37,7 +36,8 @@ void CitationParser::emit(std::vector<Part>& parts, std::string_view text) {
   if (text.empty()) return;
   if (parts.empty() || !parts.back().citations.empty()) parts.emplace_back();
   parts.back().text += text;
-  position_ += static_cast<uint32_t>(utf8_length(text));
+  // Counted by their first bytes, so that a character cut in two counts once.
+  for (const char c : text) position_ += (static_cast<unsigned char>(c) & 0xC0) != 0x80;
 }
 
 std::vector<CitationParser::Part> CitationParser::push(std::string_view text) {

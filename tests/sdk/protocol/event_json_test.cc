@@ -1,0 +1,122 @@
+#include "sdk/protocol/event_json.h"
+
+#include <gtest/gtest.h>
+#include <rapidjson/document.h>
+
+#include "sdk/assistant/response_writer.h"
+
+namespace wenqu::protocol {
+namespace {
+
+using assistant::Event;
+
+rapidjson::Document parsed(const std::string& json) {
+  rapidjson::Document document;
+  document.Parse<rapidjson::kParseValidateEncodingFlag>(json.c_str(), json.size());
+  EXPECT_FALSE(document.HasParseError()) << json;
+  return document;
+}
+
+assistant::Finding finding() {
+  assistant::Finding f;
+  f.hit.passage = {"doc-1", 2, {10, 30}, "The library\ncloses at \"six\".", "abcd"};
+  f.hit.score = 4;
+  f.hit.title = "Hours";
+  f.hit.url = "https://example.org/h";
+  f.hit.attributes = {{"page", "3"}, {"title", "shadowed"}};
+  f.hit.snippet = "closes at six";
+  f.hit.matches = {{0, 6}};
+  f.query = "q";
+  return f;
+}
+
+std::vector<std::string> full_road() {
+  std::vector<std::string> lines;
+  const assistant::EventSink sink = [&](const Event& event) {
+    lines.push_back(event_to_json(event));
+    return true;
+  };
+  assistant::AskRequest request;
+  request.mode = assistant::Mode::deep;
+  assistant::ResponseWriter writer(request, "m", true, sink);
+  writer.begin();
+  writer.begin_search({"when", "关门"});
+  writer.end_search({finding()});
+  writer.think("hm");
+  writer.answer("at six[citation:1]");
+  writer.end_answer();
+  writer.complete();
+  return lines;
+}
+
+TEST(EventJson, EveryEventIsOneLineWithTypeNumberAndResponse) {
+  const std::vector<std::string> lines = full_road();
+  for (size_t i = 0; i < lines.size(); ++i) {
+    EXPECT_EQ(lines[i].find('\n'), std::string::npos);
+    const auto json = parsed(lines[i]);
+    EXPECT_TRUE(json["type"].IsString());
+    EXPECT_EQ(json["sequence_number"].GetUint64(), i);
+    EXPECT_EQ(std::string(json["response_id"].GetString()).rfind("resp_", 0), 0u);
+  }
+}
+
+TEST(EventJson, TheFinalEventHoldsTheWholeResponse) {
+  const auto json = parsed(full_road().back());
+  EXPECT_STREQ(json["type"].GetString(), "response.completed");
+  const auto& response = json["response"];
+  EXPECT_STREQ(response["status"].GetString(), "completed");
+  EXPECT_TRUE(response["error"].IsNull());
+  EXPECT_TRUE(response["wenqu"]["extractive"].GetBool());
+  EXPECT_STREQ(response["wenqu"]["mode"].GetString(), "deep");
+  const auto& output = response["output"];
+  ASSERT_EQ(output.Size(), 3u);
+  EXPECT_STREQ(output[0]["type"].GetString(), "file_search_call");
+  EXPECT_STREQ(output[0]["queries"][1].GetString(), "关门");
+  const auto& result = output[0]["results"][0];
+  EXPECT_STREQ(result["file_id"].GetString(), "doc-1");
+  EXPECT_EQ(result["score"].GetDouble(), 1.0);
+  EXPECT_STREQ(result["attributes"]["title"].GetString(), "Hours");
+  EXPECT_STREQ(result["attributes"]["page"].GetString(), "3");
+  EXPECT_EQ(result["wenqu"]["citation"].GetInt(), 1);
+  EXPECT_EQ(result["wenqu"]["char_start"].GetInt(), 10);
+  EXPECT_STREQ(output[1]["content"][0]["text"].GetString(), "hm");
+  EXPECT_STREQ(output[2]["content"][0]["text"].GetString(), "at six[citation:1]");
+  const auto& annotation = output[2]["content"][0]["annotations"][0];
+  EXPECT_STREQ(annotation["type"].GetString(), "file_citation");
+  EXPECT_STREQ(annotation["file_id"].GetString(), "doc-1");
+  EXPECT_EQ(annotation["wenqu"]["start_index"].GetInt(), 6);
+  EXPECT_EQ(annotation["wenqu"]["end_index"].GetInt(), 18);
+}
+
+TEST(EventJson, AFailureTellsItsCodeAndWords) {
+  std::string last;
+  const assistant::EventSink sink = [&](const Event& event) {
+    last = event_to_json(event);
+    return true;
+  };
+  assistant::ResponseWriter writer({}, "m", false, sink);
+  writer.begin();
+  writer.fail(Status(StatusCode::corrupt, "bad checksum", "index/manifest"));
+  const auto json = parsed(last);
+  EXPECT_STREQ(json["type"].GetString(), "response.failed");
+  EXPECT_STREQ(json["response"]["error"]["code"].GetString(), "corrupt");
+  EXPECT_STREQ(json["response"]["error"]["message"].GetString(), "index/manifest: bad checksum");
+}
+
+TEST(EventJson, IllFormedTextFromOutsideIsRepaired) {
+  retrieval::SearchResponse response;
+  response.hits.push_back(finding().hit);
+  response.hits[0].title = "bad \xFF title";
+  const auto json = parsed(search_to_json("q\xC3", response));
+  EXPECT_STREQ(json["results"][0]["filename"].GetString(), "bad \xEF\xBF\xBD title");
+}
+
+TEST(ErrorJson, NamesTheParameter) {
+  const auto json = parsed(error_to_json(Status(StatusCode::invalid_argument, "is missing", "input")));
+  EXPECT_STREQ(json["type"].GetString(), "error");
+  EXPECT_STREQ(json["code"].GetString(), "invalid_argument");
+  EXPECT_STREQ(json["param"].GetString(), "input");
+}
+
+}  // namespace
+}  // namespace wenqu::protocol

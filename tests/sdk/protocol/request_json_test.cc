@@ -1,0 +1,93 @@
+#include "sdk/protocol/request_json.h"
+
+#include <gtest/gtest.h>
+
+namespace wenqu::protocol {
+namespace {
+
+TEST(ClientMessage, ReadsAQuestionWithItsOptions) {
+  const auto message = parse_client_message(
+      R"({"type":"response.create","stream_id":"s1","input":"几点关门？","max_output_tokens":99,"temperature":0,
+          "reasoning":{"max_tokens":7},"include":["wenqu.progress"],
+          "tools":[{"type":"file_search","max_num_results":3}],"unknown":{"x":[1]},
+          "wenqu":{"mode":"deep","sources":["chat","web"],"seed":5,"time_limit_seconds":1.5,"metadata":"m"}})");
+  ASSERT_TRUE(message) << message.status().to_string();
+  EXPECT_EQ(message->kind, ClientMessage::Kind::create);
+  EXPECT_EQ(message->stream_id, "s1");
+  const assistant::AskRequest& request = message->request;
+  EXPECT_EQ(request.question, "几点关门？");
+  EXPECT_EQ(request.mode, assistant::Mode::deep);
+  EXPECT_EQ(request.max_answer_tokens, 99u);
+  EXPECT_EQ(request.max_thinking_tokens, 7u);
+  EXPECT_EQ(request.temperature, 0);
+  EXPECT_EQ(request.passages, 3u);
+  EXPECT_EQ(request.seed, 5u);
+  EXPECT_EQ(request.time_limit_seconds, 1.5);
+  EXPECT_EQ(request.metadata, "m");
+  EXPECT_TRUE(request.report_progress);
+  EXPECT_EQ(request.sources, (std::vector{retrieval::Source::chat, retrieval::Source::web}));
+}
+
+TEST(ClientMessage, TakesTheLastUserMessageOfAList) {
+  const auto message = parse_client_message(
+      R"({"type":"response.create","input":[{"role":"user","content":"first"},{"role":"assistant","content":"a"},
+          {"role":"user","content":[{"type":"input_text","text":"sec"},{"type":"input_text","text":"ond"}]}]})");
+  ASSERT_TRUE(message) << message.status().to_string();
+  EXPECT_EQ(message->request.question, "second");
+}
+
+TEST(ClientMessage, EffortChoosesTheMode) {
+  const auto mode = [](const char* effort) {
+    return parse_client_message(std::string(R"({"type":"response.create","input":"x","reasoning":{"effort":")") + effort + "\"}}")
+        ->request.mode;
+  };
+  EXPECT_EQ(mode("none"), assistant::Mode::quick);
+  EXPECT_EQ(mode("high"), assistant::Mode::deep);
+}
+
+TEST(ClientMessage, WhatIsWrongIsNamed) {
+  struct Case {
+    const char* json;
+    StatusCode code;
+    const char* where;
+  };
+  const Case cases[] = {
+      {"", StatusCode::invalid_argument, ""},
+      {"[]", StatusCode::invalid_argument, ""},
+      {"{", StatusCode::invalid_argument, ""},
+      {"{\"type\":\"response.create\",\"input\":\"\xFF\"}", StatusCode::invalid_argument, ""},
+      {R"({"type":"nope"})", StatusCode::invalid_argument, "type"},
+      {R"({"type":5})", StatusCode::invalid_argument, "type"},
+      {R"({"type":"response.create"})", StatusCode::invalid_argument, "input"},
+      {R"({"type":"response.create","input":""})", StatusCode::invalid_argument, "question"},
+      {R"({"type":"response.create","input":{}})", StatusCode::invalid_argument, "input"},
+      {R"({"type":"response.create","input":[]})", StatusCode::invalid_argument, "input"},
+      {R"({"type":"response.create","input":[1]})", StatusCode::invalid_argument, "input[]"},
+      {R"({"type":"response.create","input":"x","max_output_tokens":-1})", StatusCode::invalid_argument, "max_output_tokens"},
+      {R"({"type":"response.create","input":"x","temperature":"hot"})", StatusCode::invalid_argument, "temperature"},
+      {R"({"type":"response.create","input":"x","temperature":1e9})", StatusCode::invalid_argument, "temperature"},
+      {R"({"type":"response.create","input":"x","reasoning":[]})", StatusCode::invalid_argument, "reasoning"},
+      {R"({"type":"response.create","input":"x","wenqu":{"mode":"fast"}})", StatusCode::invalid_argument, "wenqu.mode"},
+      {R"({"type":"response.create","input":"x","wenqu":{"sources":["tv"]}})", StatusCode::invalid_argument, "wenqu.sources[]"},
+      {R"({"type":"response.create","input":"x","tools":[{"type":"web_search"}]})", StatusCode::unsupported, "tools[].type"},
+      {R"({"type":"response.create","input":"x","previous_response_id":"r"})", StatusCode::unsupported, "previous_response_id"},
+      {R"({"type":"response.cancel"})", StatusCode::invalid_argument, "response_id"},
+  };
+  for (const Case& c : cases) {
+    const auto message = parse_client_message(c.json);
+    ASSERT_FALSE(message) << c.json;
+    EXPECT_EQ(message.status().code(), c.code) << c.json;
+    EXPECT_EQ(message.status().where(), c.where) << c.json;
+    EXPECT_FALSE(message.status().message().empty());
+  }
+}
+
+TEST(ClientMessage, DeepNestingIsRefusedBeforeItIsParsed) {
+  const std::string deep = R"({"type":"response.create","input":"x","a":)" + std::string(100000, '[') + std::string(100000, ']') + "}";
+  EXPECT_EQ(parse_client_message(deep).status().code(), StatusCode::limit_exceeded);
+  // Brackets inside a string are text.
+  EXPECT_TRUE(parse_client_message(R"({"type":"response.create","input":"[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[ \" {{"})"));
+}
+
+}  // namespace
+}  // namespace wenqu::protocol
