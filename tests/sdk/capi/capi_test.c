@@ -1,0 +1,261 @@
+/* The C ABI from C: every function with what it must refuse, then a whole life of an index. Exits with
+ * the number of the line that failed, after telling it. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <poll.h>
+#include <wenqu/wenqu.h>
+
+#define CHECK(condition)                                                              \
+  do {                                                                                \
+    if (!(condition)) {                                                               \
+      fprintf(stderr, "line %d: %s (last error: %s)\n", __LINE__, #condition, wq_last_error()); \
+      exit(1);                                                                        \
+    }                                                                                 \
+  } while (0)
+
+static int contains(const char* text, const char* part) { return strstr(text, part) != NULL; }
+
+struct seen {
+  int events;
+  int finals;
+  int destroyed;
+  int stop_after;
+  wq_request* request;
+};
+
+static int32_t on_event(const char* json, size_t length, void* user) {
+  struct seen* seen = user;
+  char number[64];
+  CHECK(strlen(json) == length);
+  sprintf(number, "\"sequence_number\":%d,", seen->events);
+  CHECK(contains(json, number));
+  ++seen->events;
+  if (contains(json, "{\"type\":\"response.completed\"") || contains(json, "{\"type\":\"response.incomplete\"") ||
+      contains(json, "{\"type\":\"response.failed\""))
+    ++seen->finals;
+  return seen->stop_after > 0 && seen->events >= seen->stop_after;
+}
+
+static void on_destroy(void* user) { ++((struct seen*)user)->destroyed; }
+
+static void nothing_takes_null(void) {
+  wq_index* index = (wq_index*)1;
+  wq_assistant* assistant = (wq_assistant*)1;
+  wq_request* request = (wq_request*)1;
+  wq_string* string = (wq_string*)1;
+  wq_assistant_options options = WQ_ASSISTANT_OPTIONS_INIT;
+  wq_ask_options ask = WQ_ASK_OPTIONS_INIT;
+  uint64_t count = 7;
+  int fd = 7;
+
+  CHECK(wq_index_open(NULL, &index) == WQ_E_INVALID_ARGUMENT && index == NULL);
+  CHECK(wq_index_open("x", NULL) == WQ_E_INVALID_ARGUMENT);
+  CHECK(wq_index_add_json(NULL, "{}", 2) == WQ_E_INVALID_ARGUMENT);
+  CHECK(wq_index_add_path(NULL, ".", NULL, NULL, NULL) == WQ_E_INVALID_ARGUMENT);
+  CHECK(wq_index_remove(NULL, "x", 1) == WQ_E_INVALID_ARGUMENT);
+  CHECK(wq_index_commit(NULL) == WQ_E_INVALID_ARGUMENT);
+  CHECK(wq_index_count(NULL, &count) == WQ_E_INVALID_ARGUMENT && count == 0);
+  wq_index_close(NULL);
+  CHECK(wq_assistant_open(NULL, &assistant) == WQ_E_INVALID_ARGUMENT && assistant == NULL);
+  CHECK(wq_assistant_open(&options, &assistant) == WQ_E_INVALID_ARGUMENT);
+  CHECK(contains(wq_last_error(), "index_directory"));
+  CHECK(wq_assistant_open(&options, NULL) == WQ_E_INVALID_ARGUMENT);
+  options.struct_size = 0;
+  CHECK(wq_assistant_open(&options, &assistant) == WQ_E_STRUCT_SIZE);
+  CHECK(wq_assistant_options_init(NULL, 8) == WQ_E_INVALID_ARGUMENT);
+  CHECK(wq_assistant_options_init(&options, 3) == WQ_E_STRUCT_SIZE);
+  CHECK(wq_assistant_options_init(&options, (uint32_t)sizeof options) == WQ_OK);
+  CHECK(options.struct_size == sizeof options);
+  CHECK(wq_assistant_refresh(NULL) == WQ_E_INVALID_ARGUMENT);
+  CHECK(wq_search(NULL, "x", 1, 0, &string) == WQ_E_INVALID_ARGUMENT && string == NULL);
+  wq_assistant_close(NULL);
+  CHECK(wq_ask(NULL, &ask, &request) == WQ_E_INVALID_ARGUMENT && request == NULL);
+  CHECK(wq_ask_options_init(&ask, 4) == WQ_E_STRUCT_SIZE);
+  CHECK(wq_ask_options_init(&ask, (uint32_t)sizeof ask) == WQ_OK);
+  string = (wq_string*)1;
+  CHECK(wq_request_next(NULL, 0, &string) == WQ_E_INVALID_ARGUMENT && string == NULL);
+  CHECK(wq_request_fd(NULL, &fd) == WQ_E_INVALID_ARGUMENT && fd == -1);
+  CHECK(wq_request_cancel(NULL) == WQ_E_INVALID_ARGUMENT);
+  CHECK(wq_request_wait(NULL, 0) == WQ_E_INVALID_ARGUMENT);
+  CHECK(wq_request_free(NULL) == WQ_OK);
+  CHECK(wq_estimate(NULL, 0, &string) == WQ_E_INVALID_ARGUMENT);
+  CHECK(wq_string_data(NULL) == NULL);
+  CHECK(wq_string_length(NULL) == 0);
+  wq_string_free(NULL);
+}
+
+static void versions_and_names_are_told(void) {
+  CHECK(wq_version_number() == WQ_VERSION_MAJOR * 1000000u + WQ_VERSION_MINOR * 1000u + WQ_VERSION_PATCH);
+  CHECK(contains(wq_version_string(), "."));
+  CHECK(strcmp(wq_status_name(WQ_OK), "ok") == 0);
+  CHECK(strcmp(wq_status_name(WQ_E_END_OF_STREAM), "end_of_stream") == 0);
+  CHECK(strcmp(wq_status_name(12345), "unknown") == 0);
+  CHECK(wq_has("retrieval") == 1 && wq_has("flying") == 0 && wq_has(NULL) == 0);
+}
+
+static void fill(const char* directory) {
+  wq_index* index = NULL;
+  wq_index* second = NULL;
+  uint64_t count = 0, documents = 0, problems = 0;
+  CHECK(wq_index_open(directory, &index) == WQ_OK);
+  CHECK(wq_index_open(directory, &second) == WQ_E_BUSY && second == NULL);
+  CHECK(wq_index_add_json(index, "{\"id\":\"tea\",\"text\":\"茶馆每天早上七点开门，老板姓顾。\"}", WQ_NUL_TERMINATED) == WQ_OK);
+  CHECK(wq_index_add_json(index, "{\"id\":\"ferry\",\"text\":\"The last ferry leaves at half past nine.\"}", WQ_NUL_TERMINATED) == WQ_OK);
+  CHECK(wq_index_add_json(index, "{\"id\":\"old\",\"text\":\"gone\"}", WQ_NUL_TERMINATED) == WQ_OK);
+  CHECK(wq_index_add_json(index, "{\"text\":\"no id\"}", WQ_NUL_TERMINATED) == WQ_E_INVALID_ARGUMENT);
+  CHECK(contains(wq_last_error(), "id"));
+  CHECK(wq_index_add_json(index, "{", 1) == WQ_E_INVALID_ARGUMENT);
+  CHECK(wq_index_add_path(index, "/nonexistent", NULL, &documents, &problems) == WQ_E_NOT_FOUND);
+  CHECK(wq_index_add_path(index, directory, "nowhere", NULL, NULL) == WQ_E_INVALID_ARGUMENT);
+  CHECK(wq_index_remove(index, "old", WQ_NUL_TERMINATED) == WQ_OK);
+  CHECK(wq_index_remove(index, "never there", WQ_NUL_TERMINATED) == WQ_OK);
+  CHECK(wq_index_commit(index) == WQ_OK);
+  CHECK(wq_index_count(index, &count) == WQ_OK && count == 2);
+  wq_index_close(index);
+}
+
+static void questions_that_are_none_are_refused(wq_assistant* assistant) {
+  wq_request* request = NULL;
+  wq_ask_options ask = WQ_ASK_OPTIONS_INIT;
+  char* long_question;
+  CHECK(wq_ask(assistant, &ask, &request) == WQ_E_INVALID_ARGUMENT);
+  ask.question = "  ";
+  CHECK(wq_ask(assistant, &ask, &request) == WQ_E_INVALID_ARGUMENT);
+  ask.question = "x";
+  ask.mode = 9;
+  CHECK(wq_ask(assistant, &ask, &request) == WQ_E_INVALID_ARGUMENT);
+  ask.mode = WQ_MODE_QUICK;
+  ask.passages = 1000;
+  CHECK(wq_ask(assistant, &ask, &request) == WQ_E_INVALID_ARGUMENT);
+  ask.passages = 0;
+  long_question = malloc(1 << 20);
+  memset(long_question, 'x', 1 << 20);
+  ask.question = long_question;
+  ask.question_length = 1 << 20;
+  CHECK(wq_ask(assistant, &ask, &request) == WQ_E_LIMIT_EXCEEDED);
+  CHECK(request == NULL);
+  free(long_question);
+}
+
+static void events_can_be_pulled(wq_assistant* assistant) {
+  wq_ask_options ask = WQ_ASK_OPTIONS_INIT;
+  wq_request* request = NULL;
+  wq_string* event = NULL;
+  struct pollfd poll_fd;
+  int count = 0, cited = 0, fd = -1;
+  wq_status status;
+  ask.question = "茶馆几点开门？";
+  CHECK(wq_ask(assistant, &ask, &request) == WQ_OK);
+  CHECK(wq_request_fd(request, &fd) == WQ_OK && fd >= 0);
+  for (;;) {
+    poll_fd.fd = fd;
+    poll_fd.events = POLLIN;
+    CHECK(poll(&poll_fd, 1, 60000) == 1);
+    status = wq_request_next(request, 0, &event);
+    if (status == WQ_E_END_OF_STREAM) break;
+    if (status == WQ_E_TIMEOUT) continue;
+    CHECK(status == WQ_OK);
+    CHECK(strlen(wq_string_data(event)) == wq_string_length(event));
+    if (contains(wq_string_data(event), "annotation.added") && contains(wq_string_data(event), "\"tea\"")) cited = 1;
+    wq_string_free(event);
+    ++count;
+  }
+  CHECK(count > 8 && cited);
+  CHECK(wq_request_next(request, -1, &event) == WQ_E_END_OF_STREAM && event == NULL);
+  CHECK(wq_request_wait(request, -1) == WQ_OK);
+  CHECK(wq_request_cancel(request) == WQ_OK);
+  CHECK(wq_request_free(request) == WQ_OK);
+}
+
+static void events_can_be_called_back(wq_assistant* assistant) {
+  wq_ask_options ask = WQ_ASK_OPTIONS_INIT;
+  wq_request* request = NULL;
+  wq_string* event = NULL;
+  struct seen seen;
+  int stop;
+  for (stop = 0; stop < 12; ++stop) {
+    int fd;
+    memset(&seen, 0, sizeof seen);
+    seen.stop_after = stop;
+    ask.question = "When does the last ferry leave?";
+    ask.mode = stop % 2 ? WQ_MODE_DEEP : WQ_MODE_QUICK;
+    ask.on_event = on_event;
+    ask.user = &seen;
+    ask.destroy = on_destroy;
+    CHECK(wq_ask(assistant, &ask, &request) == WQ_OK);
+    CHECK(wq_request_next(request, 0, &event) == WQ_E_INVALID_ARGUMENT);
+    CHECK(wq_request_fd(request, &fd) == WQ_E_INVALID_ARGUMENT);
+    CHECK(wq_request_wait(request, -1) == WQ_OK);
+    CHECK(wq_request_free(request) == WQ_OK);
+    CHECK(seen.finals == 1 && seen.destroyed == 1);
+  }
+}
+
+static int32_t free_inside(const char* json, size_t length, void* user) {
+  struct seen* seen = user;
+  (void)json;
+  (void)length;
+  if (seen->request) {
+    CHECK(wq_request_free(seen->request) == WQ_E_REENTRANT);
+    CHECK(wq_request_wait(seen->request, 0) == WQ_E_REENTRANT);
+    CHECK(wq_request_cancel(seen->request) == WQ_OK);
+    ++seen->events;
+  }
+  return 0;
+}
+
+static void a_callback_cannot_free_its_request(wq_assistant* assistant) {
+  wq_ask_options ask = WQ_ASK_OPTIONS_INIT;
+  struct seen seen;
+  memset(&seen, 0, sizeof seen);
+  ask.question = "ferry";
+  ask.on_event = free_inside;
+  ask.user = &seen;
+  CHECK(wq_ask(assistant, &ask, &seen.request) == WQ_OK);
+  CHECK(wq_request_wait(seen.request, -1) == WQ_OK);
+  CHECK(wq_request_free(seen.request) == WQ_OK);
+  CHECK(seen.events > 0);
+}
+
+static void freeing_stops_what_runs(wq_assistant* assistant) {
+  int i;
+  for (i = 0; i < 50; ++i) {
+    wq_ask_options ask = WQ_ASK_OPTIONS_INIT;
+    wq_request* request = NULL;
+    ask.question = "茶馆老板姓什么？";
+    ask.mode = WQ_MODE_DEEP;
+    CHECK(wq_ask(assistant, &ask, &request) == WQ_OK);
+    if (i % 2) CHECK(wq_request_cancel(request) == WQ_OK);
+    CHECK(wq_request_free(request) == WQ_OK);
+  }
+}
+
+int main(int argc, char** argv) {
+  wq_assistant_options options = WQ_ASSISTANT_OPTIONS_INIT;
+  wq_assistant* assistant = NULL;
+  wq_string* found = NULL;
+  if (argc != 2) return 2;
+  nothing_takes_null();
+  versions_and_names_are_told();
+  options.index_directory = argv[1];
+  CHECK(wq_assistant_open(&options, &assistant) == WQ_E_NOT_FOUND);
+  fill(argv[1]);
+  options.model_path = "/nonexistent.gguf";
+  CHECK(wq_assistant_open(&options, &assistant) == WQ_E_NOT_FOUND);
+  CHECK(contains(wq_last_error(), "/nonexistent.gguf"));
+  options.model_path = NULL;
+  CHECK(wq_assistant_open(&options, &assistant) == WQ_OK);
+  CHECK(wq_assistant_refresh(assistant) == WQ_OK);
+  CHECK(wq_search(assistant, "ferry", 5, 0, &found) == WQ_OK);
+  CHECK(contains(wq_string_data(found), "\"file_id\":\"ferry\""));
+  wq_string_free(found);
+  CHECK(wq_search(assistant, "", 0, 0, &found) == WQ_E_INVALID_ARGUMENT && found == NULL);
+  questions_that_are_none_are_refused(assistant);
+  events_can_be_pulled(assistant);
+  events_can_be_called_back(assistant);
+  a_callback_cannot_free_its_request(assistant);
+  freeing_stops_what_runs(assistant);
+  wq_assistant_close(assistant);
+  return 0;
+}
