@@ -23,7 +23,7 @@ MAY = {
     "retrieval/analysis": ["base", "retrieval"],
     "retrieval/documents": ["base", "retrieval", "retrieval/analysis"],
     "retrieval/store": ["base", "retrieval/analysis"],
-    "retrieval/index": ["base", "retrieval", "retrieval/analysis", "retrieval/documents", "retrieval/store"],
+    "retrieval/index": ["base", "retrieval", "retrieval/analysis", "retrieval/documents", "retrieval/store", "retrieval/rank"],
     "retrieval/query": ["base", "retrieval", "retrieval/analysis", "retrieval/index"],
     "retrieval/rank": ["base", "retrieval", "retrieval/analysis", "retrieval/query", "retrieval/index", "retrieval/store"],
     "retrieval": ["base", "retrieval/*"],
