@@ -13,7 +13,9 @@ namespace wenqu::assistant {
 namespace {
 
 // A passage (with its title) that holds less of the question's weight than this supports no answer.
-constexpr double kMinSupport = 0.35;
+// Measured on DRCD dev with half of its articles indexed: 94% of the questions about that half are
+// answered, 85% of those about the other half refused. 0.25 gives 97% and 74%, 0.35 90% and 91%.
+constexpr double kMinSupport = 0.30;
 // A follow-up's passage must hold this much of the follow-up's own words.
 constexpr double kMinFollowUpSupport = 0.4;
 constexpr double kContextShare = 0.6;       // worth of words that stand around the sentence only
