@@ -7,8 +7,8 @@
 #pragma once
 
 #include <cstdint>
-#include <random>
 #include <span>
+#include <utility>
 #include <vector>
 
 #include "base/status.h"
