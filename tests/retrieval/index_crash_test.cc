@@ -1,0 +1,291 @@
+// What happens to an index when its writer dies or its disk fails, at every point where it can.
+#include <fcntl.h>
+#include <signal.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <map>
+#include <random>
+
+#include "index_fixture.h"
+#include "retrieval/store/file.h"
+
+namespace wenqu::retrieval {
+namespace {
+
+using State = std::map<std::string, std::string>;  // id -> text
+
+struct Change {
+  std::string id;
+  std::string text;  // empty: remove
+};
+
+// Three commits: additions, then replacement and removal, then both.
+const std::vector<std::vector<Change>> kStory = {
+    {{"a", "alpha one"}, {"b", "beta one"}, {"c", "gamma one"}},
+    {{"a", "alpha two"}, {"b", ""}},
+    {{"d", "delta three"}, {"c", ""}, {"a", "alpha three"}},
+};
+
+void play(const std::vector<Change>& changes, State& state) {
+  for (const Change& change : changes) {
+    if (change.text.empty())
+      state.erase(change.id);
+    else
+      state[change.id] = change.text;
+  }
+}
+
+Status write(Index& index, const std::vector<Change>& changes) {
+  for (const Change& change : changes) {
+    WENQU_RETURN_IF_ERROR(change.text.empty() ? index.remove(change.id)
+                                              : index.add(make_document(change.id, change.text)));
+  }
+  return index.commit();
+}
+
+class IndexCrashTest : public IndexTest {
+ protected:
+  void TearDown() override {
+    set_file_fault_for_testing(nullptr);
+    IndexTest::TearDown();
+  }
+
+  // What the index holds; empty when nothing was ever committed.
+  State stored() {
+    State state;
+    auto index = Index::open(directory_, Index::Mode::read);
+    if (!index) {
+      EXPECT_EQ(index.status().code(), StatusCode::not_found) << index.status().to_string();
+      return state;
+    }
+    for (const char* id : {"a", "b", "c", "d"}) {
+      const auto document = (*index)->fetch(id);
+      if (document) {
+        state[id] = document->text;
+        const auto word = document->text.substr(0, document->text.find(' '));
+        EXPECT_EQ(ids(find(**index, word)), std::vector<std::string>{id});
+      } else {
+        EXPECT_EQ(document.status().code(), StatusCode::not_found);
+      }
+    }
+    EXPECT_EQ((*index)->stats().documents, state.size());
+    return state;
+  }
+
+  void start_afresh() { std::filesystem::remove_all(directory_); }
+
+  // How many file operations the story takes.
+  int count_operations() {
+    int operations = 0;
+    set_file_fault_for_testing([&](FileOperation, const std::string&) { return ++operations, 0; });
+    auto index = open(Index::Mode::write);
+    for (const auto& changes : kStory) EXPECT_OK(write(*index, changes));
+    set_file_fault_for_testing(nullptr);
+    return operations;
+  }
+};
+
+// A child tells the story and is killed at file operation `deadly`; gives how many commits it had
+// been told were done.
+size_t tell_and_die(const std::string& directory, const std::vector<std::vector<Change>>& story, int deadly) {
+  int ends[2];
+  EXPECT_EQ(pipe(ends), 0);
+  const pid_t child = fork();
+  if (child == 0) {
+    int operations = 0;
+    set_file_fault_for_testing([&](FileOperation, const std::string&) {
+      if (++operations == deadly) kill(getpid(), SIGKILL);
+      return 0;
+    });
+    auto index = Index::open(directory, Index::Mode::write);
+    if (!index) _exit(2);
+    for (const auto& changes : story) {
+      if (!write(**index, changes)) _exit(3);
+      if (::write(ends[1], "+", 1) != 1) _exit(4);
+    }
+    _exit(0);
+  }
+  close(ends[1]);
+  size_t done = 0;
+  char mark;
+  while (read(ends[0], &mark, 1) == 1) ++done;
+  close(ends[0]);
+  int status = 0;
+  waitpid(child, &status, 0);
+  EXPECT_TRUE(WIFSIGNALED(status) || WEXITSTATUS(status) == 0) << "exit " << WEXITSTATUS(status);
+  return done;
+}
+
+TEST_F(IndexCrashTest, NoAcknowledgedCommitIsLostWhereverTheWriterIsKilled) {
+  const int operations = count_operations();
+  ASSERT_GT(operations, 20);
+  for (int deadly = 1; deadly <= operations; ++deadly) {
+    SCOPED_TRACE("killed at operation " + std::to_string(deadly));
+    start_afresh();
+    const size_t done = tell_and_die(directory_, kStory, deadly);
+    State acknowledged;
+    for (size_t i = 0; i < done; ++i) play(kStory[i], acknowledged);
+    State attempted = acknowledged;
+    if (done < kStory.size()) play(kStory[done], attempted);
+    const State found = stored();
+    EXPECT_TRUE(found == acknowledged || found == attempted);
+    // The dead writer's lock is gone, and the next one goes on from there.
+    auto index = open(Index::Mode::write);
+    EXPECT_OK(write(*index, {{"d", "delta again"}}));
+    State expected = found;
+    expected["d"] = "delta again";
+    EXPECT_EQ(stored(), expected);
+  }
+}
+
+TEST_F(IndexCrashTest, ManyKillsInARowLoseNothingEvenWhileSegmentsMerge) {
+  std::mt19937 random(20260101);
+  State acknowledged;
+  int next = 0;
+  for (int round = 0; round < 30; ++round) {
+    SCOPED_TRACE("round " + std::to_string(round));
+    std::vector<std::vector<Change>> story;
+    for (int i = 0; i < 12; ++i)
+      story.push_back({{"doc" + std::to_string(next + i), "lantern number " + std::to_string(next + i)}});
+    const size_t done = tell_and_die(directory_, story, static_cast<int>(random() % 400) + 1);
+    for (size_t i = 0; i < done; ++i) play(story[i], acknowledged);
+    next += 12;
+    auto index = Index::open(directory_, Index::Mode::read);
+    if (!index) {
+      ASSERT_EQ(index.status().code(), StatusCode::not_found) << index.status().to_string();
+      ASSERT_TRUE(acknowledged.empty());
+      continue;
+    }
+    for (const auto& [id, text] : acknowledged) {
+      const auto document = (*index)->fetch(id);
+      ASSERT_TRUE(document) << id << ": " << document.status().to_string();
+      ASSERT_EQ(document->text, text);
+    }
+    ASSERT_GE((*index)->stats().documents, acknowledged.size());
+    ASSERT_LE((*index)->stats().documents, acknowledged.size() + static_cast<size_t>(round) + 1);
+  }
+  EXPECT_GT(acknowledged.size(), 60u);
+}
+
+class IndexFaultTest : public IndexCrashTest, public testing::WithParamInterface<std::pair<int, bool>> {};
+
+TEST_P(IndexFaultTest, NoCommitReportedDoneIsLostWhereverTheDiskFails) {
+  const auto [error, for_ever] = GetParam();
+  const int operations = count_operations();
+  for (int failing = 1; failing <= operations; ++failing) {
+    SCOPED_TRACE("failed at operation " + std::to_string(failing));
+    start_afresh();
+    int operation = 0;
+    set_file_fault_for_testing([&](FileOperation, const std::string&) {
+      ++operation;
+      return operation == failing || (for_ever && operation > failing) ? error : 0;
+    });
+    State acknowledged;
+    State attempted;
+    bool failed = false;
+    {
+      auto index = Index::open(directory_, Index::Mode::write);
+      failed = !index;
+      for (size_t i = 0; index && i < kStory.size(); ++i) {
+        attempted = acknowledged;
+        play(kStory[i], attempted);
+        Status status = write(**index, kStory[i]);
+        if (!status) {
+          failed = true;
+          // Make the changes again, as the message says. The first call may only be told of a loss.
+          if (!for_ever) status = write(**index, kStory[i]);
+          if (!for_ever && !status) status = write(**index, kStory[i]);
+        }
+        if (status)
+          acknowledged = attempted;
+        else
+          EXPECT_TRUE(for_ever) << status.to_string();
+        if (for_ever && !status) break;
+      }
+    }
+    set_file_fault_for_testing(nullptr);
+    EXPECT_TRUE(failed);
+    const State found = stored();
+    if (for_ever)  // the disk may have failed on the way back from the last step
+      EXPECT_TRUE(found == acknowledged || found == attempted);
+    else
+      EXPECT_EQ(found, acknowledged);
+    auto index = open(Index::Mode::write);
+    EXPECT_OK(write(*index, {{"d", "delta again"}}));
+    EXPECT_EQ(stored().at("d"), "delta again");
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Errors, IndexFaultTest,
+                         testing::Values(std::pair(ENOSPC, false), std::pair(ENOSPC, true),
+                                         std::pair(EIO, false), std::pair(EMFILE, true)));
+
+TEST_F(IndexCrashTest, InterruptedCallsAreRepeated) {
+  bool interrupt = false;
+  int interrupted = 0;
+  set_file_fault_for_testing([&](FileOperation operation, const std::string&) {
+    if (operation != FileOperation::write && operation != FileOperation::sync &&
+        operation != FileOperation::sync_directory)
+      return 0;
+    interrupt = !interrupt;
+    interrupted += interrupt;
+    return interrupt ? EINTR : 0;
+  });
+  {
+    auto index = open(Index::Mode::write);
+    for (const auto& changes : kStory) EXPECT_OK(write(*index, changes));
+  }
+  EXPECT_GT(interrupted, 10);
+  EXPECT_EQ(stored().size(), 2u);
+}
+
+TEST_F(IndexCrashTest, AFailedAddIsNotForgottenByTheCommit) {
+  auto index = open(Index::Mode::write);
+  EXPECT_OK(write(*index, {{"a", "alpha"}}));
+  EXPECT_OK(index->add(make_document("b", "beta")));
+  set_file_fault_for_testing([](FileOperation operation, const std::string&) {
+    return operation == FileOperation::write || operation == FileOperation::create ? ENOSPC : 0;
+  });
+  // More than the buffer of the index holds, so that it has to write in the middle of an add.
+  std::string text;
+  std::mt19937 random(7);
+  while (text.size() < (2u << 20)) text += std::to_string(random()) + " ";
+  Status status;
+  for (int i = 0; status && i < 100; ++i) status = index->add(make_document("big" + std::to_string(i), text));
+  EXPECT_EQ(status.code(), StatusCode::io_error) << status.to_string();
+  set_file_fault_for_testing(nullptr);
+  const Status commit = index->commit();
+  EXPECT_FALSE(commit);
+  EXPECT_NE(commit.message().find("make them again"), std::string::npos) << commit.to_string();
+  EXPECT_EQ(stored(), (State{{"a", "alpha"}}));
+  EXPECT_OK(write(*index, {{"b", "beta"}}));
+  EXPECT_EQ(stored(), (State{{"a", "alpha"}, {"b", "beta"}}));
+}
+
+TEST_F(IndexCrashTest, AWriterOfAnotherProcessExcludesUsUntilItDies) {
+  for (int round = 0; round < 10; ++round) {
+    int ends[2];
+    ASSERT_EQ(pipe(ends), 0);
+    const pid_t child = fork();
+    if (child == 0) {
+      auto index = Index::open(directory_, Index::Mode::write);
+      if (index && ::write(ends[1], "+", 1) == 1) pause();
+      _exit(1);
+    }
+    char mark;
+    ASSERT_EQ(read(ends[0], &mark, 1), 1);
+    const auto refused = Index::open(directory_, Index::Mode::write);
+    EXPECT_EQ(refused.status().code(), StatusCode::busy);
+    EXPECT_NE(refused.status().message().find(std::to_string(child)), std::string::npos);
+    kill(child, SIGKILL);
+    waitpid(child, nullptr, 0);
+    close(ends[0]);
+    close(ends[1]);
+    EXPECT_TRUE(Index::open(directory_, Index::Mode::write));
+  }
+}
+
+}  // namespace
+}  // namespace wenqu::retrieval
