@@ -1,0 +1,31 @@
+// Measures how fast a model reads a prompt (prefill) and writes an answer (decode).
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "base/cancel.h"
+#include "base/status.h"
+#include "engine/model.h"
+
+namespace wenqu::engine {
+
+struct BenchOptions {
+  size_t prompt_tokens = 512;   // 0: no prefill row
+  size_t decode_tokens = 128;   // 0: no decode row
+  size_t repetitions = 3;
+};
+
+struct BenchRow {
+  std::string test;                  // "pp512", "tg128"
+  double tokens_per_second = 0;      // median over the repetitions
+  double standard_deviation = 0;
+  double bytes_per_second = 0;       // weights read, decode only
+};
+
+// The tokens are fixed pseudo-random ids: speed does not depend on what they say, except that a
+// mixture of experts spreads them over its experts.
+Result<std::vector<BenchRow>> run_bench(std::shared_ptr<const Model> model, const BenchOptions& options, const CancelToken& cancel);
+
+}  // namespace wenqu::engine

@@ -1,0 +1,340 @@
+// AVX2, FMA and F16C. This file alone is compiled for them, so every helper here is local to it: a
+// shared inline function could be linked into code that runs on any processor.
+#if defined(__x86_64__)
+
+#include <immintrin.h>
+
+#include <cmath>
+#include <cstring>
+
+#include "engine/cpu/blocks.h"
+#include "engine/cpu/kernels.h"
+
+namespace wenqu::engine::cpu {
+namespace {
+
+// Tokens that share one unpacking of a weight block.
+constexpr size_t kTokens = 4;
+
+inline float horizontal_sum(__m256 v) {
+  __m128 s = _mm_add_ps(_mm256_castps256_ps128(v), _mm256_extractf128_ps(v, 1));
+  s = _mm_add_ps(s, _mm_movehl_ps(s, s));
+  return _mm_cvtss_f32(_mm_add_ss(s, _mm_movehdup_ps(s)));
+}
+
+inline __m256i load(const void* p) { return _mm256_loadu_si256(static_cast<const __m256i*>(p)); }
+
+// Pairwise products of unsigned and signed bytes, added up to eight 32-bit sums.
+inline __m256i dot_u8_i8(__m256i u, __m256i s) {
+  return _mm256_madd_epi16(_mm256_maddubs_epi16(u, s), _mm256_set1_epi16(1));
+}
+
+inline float half(const void* p) {
+  uint16_t bits;
+  std::memcpy(&bits, p, sizeof(bits));
+  return _cvtsh_ss(bits);
+}
+
+// Runs kRow<T> over all rows for groups of up to four tokens; a group's inputs stay in the cache while
+// the rows pass by.
+template <template <size_t> class Row>
+void dot_rows(const DotRows& args) {
+  size_t t = 0;
+  for (; t + kTokens <= args.tokens; t += kTokens)
+    for (size_t r = 0; r < args.rows; ++r) {
+      float out[kTokens];
+      Row<kTokens>::dot(args.weights + r * args.row_bytes, args.n, args.inputs + t, out);
+      for (size_t k = 0; k < kTokens; ++k) args.outputs[t + k][args.first + r] = out[k];
+    }
+  for (; t < args.tokens; ++t)
+    for (size_t r = 0; r < args.rows; ++r)
+      Row<1>::dot(args.weights + r * args.row_bytes, args.n, args.inputs + t, args.outputs[t] + args.first + r);
+}
+
+// ------------------------------------------------------------------ floats
+
+struct LoadF32 {
+  static constexpr size_t kBytes = 4;
+  static __m256 eight(const std::byte* p) { return _mm256_loadu_ps(reinterpret_cast<const float*>(p)); }
+  static float one(const std::byte* p) {
+    float value;
+    std::memcpy(&value, p, sizeof(value));
+    return value;
+  }
+};
+struct LoadF16 {
+  static constexpr size_t kBytes = 2;
+  static __m256 eight(const std::byte* p) {
+    return _mm256_cvtph_ps(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p)));
+  }
+  static float one(const std::byte* p) { return half(p); }
+};
+struct LoadBF16 {
+  static constexpr size_t kBytes = 2;
+  static __m256 eight(const std::byte* p) {
+    const __m256i wide = _mm256_cvtepu16_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p)));
+    return _mm256_castsi256_ps(_mm256_slli_epi32(wide, 16));
+  }
+  static float one(const std::byte* p) {
+    uint16_t bits;
+    std::memcpy(&bits, p, sizeof(bits));
+    return bfloat_to_float(bits);
+  }
+};
+
+template <typename Load, size_t T>
+void dot_floats(const std::byte* row, size_t n, const InputRow* inputs, float* out) {
+  __m256 a[T], b[T];
+  for (size_t t = 0; t < T; ++t) a[t] = b[t] = _mm256_setzero_ps();
+  size_t i = 0;
+  for (; i + 16 <= n; i += 16) {
+    const __m256 w0 = Load::eight(row + i * Load::kBytes), w1 = Load::eight(row + (i + 8) * Load::kBytes);
+    for (size_t t = 0; t < T; ++t) {
+      a[t] = _mm256_fmadd_ps(w0, _mm256_loadu_ps(inputs[t].values + i), a[t]);
+      b[t] = _mm256_fmadd_ps(w1, _mm256_loadu_ps(inputs[t].values + i + 8), b[t]);
+    }
+  }
+  for (size_t t = 0; t < T; ++t) {
+    float sum = horizontal_sum(_mm256_add_ps(a[t], b[t]));
+    for (size_t k = i; k < n; ++k) sum += Load::one(row + k * Load::kBytes) * inputs[t].values[k];
+    out[t] = sum;
+  }
+}
+
+template <size_t T> struct RowF32 { static constexpr auto dot = dot_floats<LoadF32, T>; };
+template <size_t T> struct RowF16 { static constexpr auto dot = dot_floats<LoadF16, T>; };
+template <size_t T> struct RowBF16 { static constexpr auto dot = dot_floats<LoadBF16, T>; };
+
+// ------------------------------------------------------------------ Q8_0
+
+template <size_t T>
+struct RowQ8_0 {
+  static void dot(const std::byte* row, size_t n, const InputRow* inputs, float* out) {
+    __m256 sum[T];
+    for (size_t t = 0; t < T; ++t) sum[t] = _mm256_setzero_ps();
+    for (size_t b = 0; b < n / 32; ++b) {
+      const std::byte* block = row + b * sizeof(BlockQ8_0);
+      const float d = half(block);
+      const __m256i w = load(block + 2);
+      const __m256i magnitude = _mm256_abs_epi8(w);
+      for (size_t t = 0; t < T; ++t) {
+        const __m256i x = _mm256_sign_epi8(load(inputs[t].q + b * 32), w);
+        const __m256 products = _mm256_cvtepi32_ps(dot_u8_i8(magnitude, x));
+        sum[t] = _mm256_fmadd_ps(_mm256_set1_ps(d * inputs[t].scale[b]), products, sum[t]);
+      }
+    }
+    for (size_t t = 0; t < T; ++t) out[t] = horizontal_sum(sum[t]);
+  }
+};
+
+// ------------------------------------------------------------------ Q4_K
+
+inline __m256 bytes_to_floats(const uint8_t* eight) {
+  return _mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(eight))));
+}
+
+template <size_t T>
+struct RowQ4K {
+  static void dot(const std::byte* row, size_t n, const InputRow* inputs, float* out) {
+    const __m256i low_bits = _mm256_set1_epi8(15);
+    __m256 sum[T], minus[T];
+    for (size_t t = 0; t < T; ++t) sum[t] = minus[t] = _mm256_setzero_ps();
+    for (size_t b = 0; b < n / 256; ++b) {
+      const std::byte* block = row + b * sizeof(BlockQ4K);
+      const std::byte* q = block + 16;
+      alignas(8) uint8_t scales[8], minima[8];
+      unpack_q4k_scales(reinterpret_cast<const uint8_t*>(block + 4), scales, minima);
+      const __m256 scale = _mm256_mul_ps(_mm256_set1_ps(half(block)), bytes_to_floats(scales));
+      const __m256 minimum = _mm256_mul_ps(_mm256_set1_ps(half(block + 2)), bytes_to_floats(minima));
+      alignas(32) float factor[T][8];
+      for (size_t t = 0; t < T; ++t) {
+        _mm256_store_ps(factor[t], _mm256_mul_ps(scale, _mm256_loadu_ps(inputs[t].scale + b * 8)));
+        minus[t] = _mm256_fmadd_ps(minimum, _mm256_loadu_ps(inputs[t].sum + b * 8), minus[t]);
+      }
+      for (size_t pair = 0; pair < 4; ++pair) {
+        const __m256i packed = load(q + pair * 32);
+        const __m256i first = _mm256_and_si256(packed, low_bits);
+        const __m256i second = _mm256_and_si256(_mm256_srli_epi16(packed, 4), low_bits);
+        for (size_t t = 0; t < T; ++t) {
+          const int8_t* x = inputs[t].q + b * 256 + pair * 64;
+          const __m256 p = _mm256_cvtepi32_ps(dot_u8_i8(first, load(x)));
+          const __m256 r = _mm256_cvtepi32_ps(dot_u8_i8(second, load(x + 32)));
+          sum[t] = _mm256_fmadd_ps(_mm256_broadcast_ss(&factor[t][pair * 2]), p, sum[t]);
+          sum[t] = _mm256_fmadd_ps(_mm256_broadcast_ss(&factor[t][pair * 2 + 1]), r, sum[t]);
+        }
+      }
+    }
+    for (size_t t = 0; t < T; ++t) out[t] = horizontal_sum(_mm256_sub_ps(sum[t], minus[t]));
+  }
+};
+
+// ------------------------------------------------------------------ Q6_K
+
+template <size_t T>
+struct RowQ6K {
+  static void dot(const std::byte* row, size_t n, const InputRow* inputs, float* out) {
+    const __m256i low_bits = _mm256_set1_epi8(15), two_bits = _mm256_set1_epi8(3), offset = _mm256_set1_epi8(32);
+    __m256 sum[T];
+    for (size_t t = 0; t < T; ++t) sum[t] = _mm256_setzero_ps();
+    for (size_t b = 0; b < n / 256; ++b) {
+      const std::byte* block = row + b * sizeof(BlockQ6K);
+      const int8_t* scales = reinterpret_cast<const int8_t*>(block + 192);
+      const __m256 d = _mm256_set1_ps(half(block + 208));
+      alignas(32) float factor[T][8];
+      for (size_t t = 0; t < T; ++t) _mm256_store_ps(factor[t], _mm256_mul_ps(d, _mm256_loadu_ps(inputs[t].scale + b * 8)));
+      for (size_t part = 0; part < 2; ++part) {
+        const __m256i low0 = load(block + part * 64), low1 = load(block + part * 64 + 32);
+        const __m256i high = load(block + 128 + part * 32);
+        const __m256i unpacked[4] = {
+            _mm256_or_si256(_mm256_and_si256(low0, low_bits), _mm256_slli_epi16(_mm256_and_si256(high, two_bits), 4)),
+            _mm256_or_si256(_mm256_and_si256(low1, low_bits),
+                            _mm256_slli_epi16(_mm256_and_si256(_mm256_srli_epi16(high, 2), two_bits), 4)),
+            _mm256_or_si256(_mm256_and_si256(_mm256_srli_epi16(low0, 4), low_bits),
+                            _mm256_slli_epi16(_mm256_and_si256(_mm256_srli_epi16(high, 4), two_bits), 4)),
+            _mm256_or_si256(_mm256_and_si256(_mm256_srli_epi16(low1, 4), low_bits),
+                            _mm256_slli_epi16(_mm256_and_si256(_mm256_srli_epi16(high, 6), two_bits), 4)),
+        };
+        for (size_t quarter = 0; quarter < 4; ++quarter) {
+          const __m256i w = _mm256_sub_epi8(unpacked[quarter], offset);
+          const __m256i magnitude = _mm256_abs_epi8(w);
+          const int8_t* pair = scales + part * 8 + quarter * 2;
+          const __m256i scale = _mm256_set_m128i(_mm_set1_epi16(pair[1]), _mm_set1_epi16(pair[0]));
+          const size_t place = part * 4 + quarter;
+          for (size_t t = 0; t < T; ++t) {
+            const __m256i x = _mm256_sign_epi8(load(inputs[t].q + b * 256 + place * 32), w);
+            const __m256i products = _mm256_madd_epi16(_mm256_maddubs_epi16(magnitude, x), scale);
+            sum[t] = _mm256_fmadd_ps(_mm256_broadcast_ss(&factor[t][place]), _mm256_cvtepi32_ps(products), sum[t]);
+          }
+        }
+      }
+    }
+    for (size_t t = 0; t < T; ++t) out[t] = horizontal_sum(sum[t]);
+  }
+};
+
+// ------------------------------------------------------------------ vectors
+
+void quantize(const float* values, size_t n, int8_t* q, float* scale, float* sum) {
+  const __m256 absolute = _mm256_castsi256_ps(_mm256_set1_epi32(0x7FFFFFFF));
+  const size_t whole = n / kBlock;
+  for (size_t b = 0; b < whole; ++b) {
+    const float* x = values + b * kBlock;
+    __m256 v[4];
+    for (int i = 0; i < 4; ++i) v[i] = _mm256_loadu_ps(x + i * 8);
+    __m256 largest = _mm256_setzero_ps(), watch = _mm256_setzero_ps();
+    for (int i = 0; i < 4; ++i) {
+      largest = _mm256_max_ps(largest, _mm256_and_ps(v[i], absolute));
+      watch = _mm256_add_ps(watch, _mm256_sub_ps(v[i], v[i]));   // 0, or NaN where a value is not finite
+    }
+    __m128 m = _mm_max_ps(_mm256_castps256_ps128(largest), _mm256_extractf128_ps(largest, 1));
+    m = _mm_max_ps(m, _mm_movehl_ps(m, m));
+    m = _mm_max_ss(m, _mm_movehdup_ps(m));
+    const float top = _mm_cvtss_f32(m);
+    const bool finite = _mm256_movemask_ps(_mm256_cmp_ps(watch, watch, _CMP_UNORD_Q)) == 0;
+    scale[b] = finite ? top / 127 : NAN;
+    const __m256 inverse = _mm256_set1_ps(finite && top > 0 ? 127 / top : 0);
+    __m256i w[4];
+    for (int i = 0; i < 4; ++i) w[i] = _mm256_cvtps_epi32(finite ? _mm256_mul_ps(v[i], inverse) : _mm256_setzero_ps());
+    __m256i total = _mm256_add_epi32(_mm256_add_epi32(w[0], w[1]), _mm256_add_epi32(w[2], w[3]));
+    const __m256i packed = _mm256_packs_epi16(_mm256_packs_epi32(w[0], w[1]), _mm256_packs_epi32(w[2], w[3]));
+    // The packs work within 128-bit halves; this puts the groups of four back in order.
+    const __m256i ordered = _mm256_permutevar8x32_epi32(packed, _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7));
+    _mm256_storeu_si256(reinterpret_cast<__m256i*>(q + b * kBlock), ordered);
+    __m128i s = _mm_add_epi32(_mm256_castsi256_si128(total), _mm256_extracti128_si256(total, 1));
+    s = _mm_add_epi32(s, _mm_shuffle_epi32(s, 0x4E));
+    s = _mm_add_epi32(s, _mm_shuffle_epi32(s, 0xB1));
+    sum[b] = scale[b] * static_cast<float>(_mm_cvtsi128_si32(s));
+  }
+  if (n % kBlock)
+    scalar_kernels().quantize(values + whole * kBlock, n % kBlock, q + whole * kBlock, scale + whole, sum + whole);
+}
+
+float dot(const float* a, const float* b, size_t n) {
+  __m256 s0 = _mm256_setzero_ps(), s1 = s0, s2 = s0, s3 = s0;
+  size_t i = 0;
+  for (; i + 32 <= n; i += 32) {
+    s0 = _mm256_fmadd_ps(_mm256_loadu_ps(a + i), _mm256_loadu_ps(b + i), s0);
+    s1 = _mm256_fmadd_ps(_mm256_loadu_ps(a + i + 8), _mm256_loadu_ps(b + i + 8), s1);
+    s2 = _mm256_fmadd_ps(_mm256_loadu_ps(a + i + 16), _mm256_loadu_ps(b + i + 16), s2);
+    s3 = _mm256_fmadd_ps(_mm256_loadu_ps(a + i + 24), _mm256_loadu_ps(b + i + 24), s3);
+  }
+  for (; i + 8 <= n; i += 8) s0 = _mm256_fmadd_ps(_mm256_loadu_ps(a + i), _mm256_loadu_ps(b + i), s0);
+  float sum = horizontal_sum(_mm256_add_ps(_mm256_add_ps(s0, s1), _mm256_add_ps(s2, s3)));
+  for (; i < n; ++i) sum += a[i] * b[i];
+  return sum;
+}
+
+void add_scaled(float factor, const float* x, float* y, size_t n) {
+  const __m256 f = _mm256_set1_ps(factor);
+  size_t i = 0;
+  for (; i + 8 <= n; i += 8)
+    _mm256_storeu_ps(y + i, _mm256_fmadd_ps(f, _mm256_loadu_ps(x + i), _mm256_loadu_ps(y + i)));
+  for (; i < n; ++i) y[i] = std::fma(factor, x[i], y[i]);
+}
+
+// e^x = 2^k * e^r with |r| <= ln(2)/2, e^r by its Taylor series to the seventh power: below 2 units in
+// the last place over the range of floats. NaN stays NaN.
+inline __m256 exponential(__m256 x) {
+  const __m256 nan = _mm256_cmp_ps(x, x, _CMP_UNORD_Q);
+  const __m256 clamped = _mm256_min_ps(_mm256_max_ps(x, _mm256_set1_ps(-87.3f)), _mm256_set1_ps(88.3f));
+  const __m256 k = _mm256_round_ps(_mm256_mul_ps(clamped, _mm256_set1_ps(1.44269504f)),
+                                   _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
+  __m256 r = _mm256_fnmadd_ps(k, _mm256_set1_ps(0.693359375f), clamped);
+  r = _mm256_fnmadd_ps(k, _mm256_set1_ps(-2.12194440e-4f), r);
+  __m256 p = _mm256_set1_ps(1.0f / 5040);
+  for (const float c : {1.0f / 720, 1.0f / 120, 1.0f / 24, 1.0f / 6, 0.5f, 1.0f, 1.0f})
+    p = _mm256_fmadd_ps(p, r, _mm256_set1_ps(c));
+  const __m256i power = _mm256_slli_epi32(_mm256_add_epi32(_mm256_cvtps_epi32(k), _mm256_set1_epi32(127)), 23);
+  const __m256 result = _mm256_mul_ps(p, _mm256_castsi256_ps(power));
+  const __m256 tiny = _mm256_cmp_ps(x, _mm256_set1_ps(-87.3f), _CMP_LT_OQ);
+  return _mm256_blendv_ps(_mm256_andnot_ps(tiny, result), x, nan);
+}
+
+float exp_sum(float* values, size_t n, float maximum) {
+  const __m256 top = _mm256_set1_ps(maximum);
+  __m256 sum = _mm256_setzero_ps();
+  size_t i = 0;
+  for (; i + 8 <= n; i += 8) {
+    const __m256 e = exponential(_mm256_sub_ps(_mm256_loadu_ps(values + i), top));
+    _mm256_storeu_ps(values + i, e);
+    sum = _mm256_add_ps(sum, e);
+  }
+  float total = horizontal_sum(sum);
+  for (; i < n; ++i) total += values[i] = std::exp(values[i] - maximum);
+  return total;
+}
+
+void silu_multiply(const float* gate, const float* up, float* out, size_t n) {
+  const __m256 one = _mm256_set1_ps(1), zero = _mm256_setzero_ps();
+  size_t i = 0;
+  for (; i + 8 <= n; i += 8) {
+    const __m256 g = _mm256_loadu_ps(gate + i);
+    const __m256 silu = _mm256_div_ps(g, _mm256_add_ps(one, exponential(_mm256_sub_ps(zero, g))));
+    _mm256_storeu_ps(out + i, _mm256_mul_ps(silu, _mm256_loadu_ps(up + i)));
+  }
+  for (; i < n; ++i) out[i] = gate[i] / (1 + std::exp(-gate[i])) * up[i];
+}
+
+}  // namespace
+
+const Kernels& avx2_kernels() {
+  static const Kernels table = {
+      .name = "avx2",
+      .f32 = dot_rows<RowF32>,
+      .f16 = dot_rows<RowF16>,
+      .bf16 = dot_rows<RowBF16>,
+      .q8_0 = dot_rows<RowQ8_0>,
+      .q4_k = dot_rows<RowQ4K>,
+      .q6_k = dot_rows<RowQ6K>,
+      .quantize = quantize,
+      .dot = dot,
+      .add_scaled = add_scaled,
+      .exp_sum = exp_sum,
+      .silu_multiply = silu_multiply,
+  };
+  return table;
+}
+
+}  // namespace wenqu::engine::cpu
+
+#endif  // __x86_64__

@@ -1,0 +1,163 @@
+#include "engine/model.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cstdio>
+#include <cstring>
+#include <map>
+#include <new>
+
+#include "engine/model/forward.h"
+#include "engine/runtime.h"
+
+namespace wenqu::engine {
+namespace {
+
+constexpr size_t kLargestBatch = 256;
+
+// Bytes the system can give without swapping; 0 when it does not say.
+uint64_t available_memory() {
+  std::FILE* file = std::fopen("/proc/meminfo", "re");
+  if (!file) return 0;
+  unsigned long long kilobytes = 0;
+  char line[256];
+  while (std::fgets(line, sizeof(line), file))
+    if (std::sscanf(line, "MemAvailable: %llu kB", &kilobytes) == 1) break;
+  std::fclose(file);
+  return kilobytes << 10;
+}
+
+MemoryEstimate estimate_of(const gguf::File& file, const Config& config, uint64_t context_tokens) {
+  MemoryEstimate estimate;
+  for (const gguf::Tensor& tensor : file.tensors()) estimate.weights += tensor.bytes;
+  const uint64_t tokens = std::min<uint64_t>(context_tokens, config.context);
+  estimate.kv_cache = kv_shape(config).bytes_per_token() * ((tokens + KvCache::kSegmentTokens - 1) / KvCache::kSegmentTokens) *
+                      KvCache::kSegmentTokens;
+  estimate.scratch = scratch_bytes(config, kLargestBatch);
+  return estimate;
+}
+
+Status fits(const MemoryEstimate& estimate, const LoadOptions& options) {
+  const uint64_t budget = options.memory_budget ? options.memory_budget : available_memory();
+  if (budget == 0 || estimate.total() <= budget) return {};
+  constexpr double kMiB = 1 << 20;
+  return Status(StatusCode::out_of_memory,
+                fmt::format("needs {:.1f} MiB (weights {:.1f}, KV cache of {} tokens {:.1f}, scratch {:.1f}), but {} {:.1f} "
+                            "MiB: use a smaller or more strongly quantized model{}",
+                            static_cast<double>(estimate.total()) / kMiB, static_cast<double>(estimate.weights) / kMiB,
+                            options.context_tokens, static_cast<double>(estimate.kv_cache) / kMiB,
+                            static_cast<double>(estimate.scratch) / kMiB,
+                            options.memory_budget ? "the budget is" : "the system has",
+                            static_cast<double>(budget) / kMiB, options.memory_budget ? ", or raise the budget" : ""));
+}
+
+bool is_expert(std::string_view name) { return name.find("_exps.") != name.npos; }
+
+ModelInfo describe(const Runtime& runtime, const std::string& path) {
+  const gguf::File& file = *runtime.file;
+  const Config& config = runtime.config;
+  ModelInfo info;
+  info.path = path;
+  info.name = file.get_string("general.name").value_or("");
+  info.architecture = config.name;
+  info.chat_template = runtime.chat ? std::string(chat_template_name(*runtime.chat)) : "";
+  info.pre_tokenizer = runtime.tokenizer->pre_tokenizer();
+  info.file_bytes = file.file_bytes();
+  info.kv_bytes_per_token = kv_shape(config).bytes_per_token();
+  info.layers = config.layers;
+  info.embedding = config.embedding;
+  info.vocabulary = static_cast<uint32_t>(config.vocabulary);
+  info.context = config.context;
+  info.threads = runtime.pool.threads();
+  info.isa = cpu::kernels(runtime.isa).name;
+  std::map<std::string_view, uint64_t> by_type;
+  uint64_t total = 0;
+  const bool tied = !file.tensor("output.weight");
+  for (const gguf::Tensor& tensor : file.tensors()) {
+    by_type[gguf::type_traits(tensor.type).name] += tensor.bytes;
+    total += tensor.bytes;
+    info.parameters += tensor.elements();
+    // One token reads one row of the embedding and the chosen experts only.
+    const bool embedding = tensor.name == "token_embd.weight";
+    uint64_t parts = 1, used = 1;
+    if (embedding && !tied) parts = tensor.ne[1];
+    if (is_expert(tensor.name)) parts = config.moe.router.experts, used = config.moe.router.used;
+    info.active_parameters += tensor.elements() / parts * used;
+    info.active_bytes += tensor.bytes / parts * used;
+  }
+  std::vector<std::pair<uint64_t, std::string_view>> types;
+  for (const auto& [name, bytes] : by_type) types.emplace_back(bytes, name);
+  std::sort(types.rbegin(), types.rend());
+  for (const auto& [bytes, name] : types)
+    info.types += fmt::format("{}{} {:.0f}%", info.types.empty() ? "" : ", ", name,
+                              100.0 * static_cast<double>(bytes) / static_cast<double>(std::max<uint64_t>(total, 1)));
+  return info;
+}
+
+Status load_into(Runtime& runtime, const std::string& path, const LoadOptions& options, const CancelToken& cancel) {
+  const auto progress = [&](double fraction) -> Status {
+    if (options.progress && !options.progress(fraction)) return Status(StatusCode::cancelled, "loading was stopped");
+    return cancel.status();
+  };
+  WENQU_RETURN_IF_ERROR(progress(0));
+  WENQU_ASSIGN_OR_RETURN(runtime.file, gguf::File::open(path));
+  const gguf::File& file = *runtime.file;
+  WENQU_ASSIGN_OR_RETURN(runtime.config, read_config(file));
+  WENQU_RETURN_IF_ERROR(progress(0.1));
+  WENQU_ASSIGN_OR_RETURN(runtime.weights, load_weights(file, runtime.config));
+  WENQU_RETURN_IF_ERROR(fits(estimate_of(file, runtime.config, options.context_tokens), options));
+  WENQU_RETURN_IF_ERROR(progress(0.3));
+  WENQU_ASSIGN_OR_RETURN(runtime.tokenizer, Tokenizer::create(file));
+  if (runtime.tokenizer->size() > runtime.config.vocabulary)
+    return Status(StatusCode::corrupt,
+                  fmt::format("has {} tokens, but the embedding has {} rows", runtime.tokenizer->size(), runtime.config.vocabulary),
+                  "metadata key 'tokenizer.ggml.tokens'");
+  WENQU_RETURN_IF_ERROR(progress(0.9));
+  if (!options.chat_template.empty()) {
+    runtime.chat = parse_chat_template(options.chat_template);
+    if (!runtime.chat)
+      return Status(StatusCode::invalid_argument, fmt::format("there is no chat template '{}'", options.chat_template), "chat_template");
+  } else if (Result<ChatTemplate> chat = detect_chat_template(file, *runtime.tokenizer); chat) {
+    runtime.chat = *chat;
+  } else {
+    runtime.chat_status = chat.status();
+  }
+  runtime.info = describe(runtime, path);
+  return progress(1);
+}
+
+}  // namespace
+
+Result<std::shared_ptr<const Model>> Model::load(const std::string& path, const LoadOptions& options, const CancelToken& cancel) {
+  if (options.threads < 0) return Status(StatusCode::invalid_argument, "must not be negative", "threads");
+  try {
+    auto runtime = std::make_unique<Runtime>(options.threads);
+    if (const Status status = load_into(*runtime, path, options, cancel); !status)
+      return status.where().find(path) == std::string::npos ? status.at(path) : status;
+    return std::shared_ptr<const Model>(new Model(std::move(runtime)));
+  } catch (const std::bad_alloc&) {
+    return Status(StatusCode::out_of_memory, "not enough memory to load the model", path);
+  }
+}
+
+Result<MemoryEstimate> Model::estimate(const std::string& path, uint64_t context_tokens) {
+  WENQU_ASSIGN_OR_RETURN(const std::shared_ptr<const gguf::File> file, gguf::File::open(path));
+  Result<Config> config = read_config(*file);
+  if (!config) return config.status().at(path);
+  if (const Result<Weights> weights = load_weights(*file, *config); !weights) return weights.status().at(path);
+  return estimate_of(*file, *config, context_tokens);
+}
+
+Model::Model(std::unique_ptr<Runtime> runtime) : runtime_(std::move(runtime)) {}
+Model::~Model() = default;
+
+const ModelInfo& Model::info() const { return runtime_->info; }
+const Tokenizer& Model::tokenizer() const { return *runtime_->tokenizer; }
+
+Result<ChatTemplate> Model::chat_template() const {
+  if (!runtime_->chat) return runtime_->chat_status;
+  return *runtime_->chat;
+}
+
+}  // namespace wenqu::engine

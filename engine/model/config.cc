@@ -1,0 +1,211 @@
+#include "engine/model/config.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+#include <numbers>
+
+#include "engine/gguf/file.h"
+
+namespace wenqu::engine {
+namespace {
+
+constexpr uint64_t kMaxLayers = 1024, kMaxWidth = 1 << 20, kMaxHeads = 4096, kMaxExperts = 4096;
+
+class Reader {
+ public:
+  Reader(const gguf::File& file, std::string prefix) : file_(file), prefix_(std::move(prefix)) {}
+
+  Status wrong(std::string_view key, std::string what) const {
+    return Status(StatusCode::corrupt, std::move(what), fmt::format("metadata key '{}{}'", prefix_, key));
+  }
+
+  template <typename Number>
+  Status need(std::string_view key, uint64_t low, uint64_t high, Number& out) const {
+    if (!file_.has(prefix_ + std::string(key))) return wrong(key, "is missing");
+    return may(key, low, high, out);
+  }
+  template <typename Number>
+  Status may(std::string_view key, uint64_t low, uint64_t high, Number& out) const {
+    const std::string name = prefix_ + std::string(key);
+    if (!file_.has(name)) return {};
+    const auto value = file_.get_uint(name);
+    if (!value) return wrong(key, "is no whole number");
+    if (*value < low || *value > high) return wrong(key, fmt::format("is {}, not between {} and {}", *value, low, high));
+    out = static_cast<Number>(*value);
+    return {};
+  }
+  Status may_real(std::string_view key, double low, double high, double& out) const {
+    const std::string name = prefix_ + std::string(key);
+    if (!file_.has(name)) return {};
+    const auto value = file_.get_float(name);
+    if (!value) return wrong(key, "is no number");
+    if (!(*value >= low && *value <= high)) return wrong(key, fmt::format("is {}, not between {} and {}", *value, low, high));
+    out = *value;
+    return {};
+  }
+  Status may_flag(std::string_view key, bool& out) const {
+    const std::string name = prefix_ + std::string(key);
+    if (!file_.has(name)) return {};
+    const auto value = file_.get_bool(name);
+    if (!value) return wrong(key, "is no boolean");
+    out = *value;
+    return {};
+  }
+  bool has(std::string_view key) const { return file_.has(prefix_ + std::string(key)); }
+  std::string_view text(std::string_view key) const {
+    return file_.get_string(prefix_ + std::string(key)).value_or(std::string_view());
+  }
+
+ private:
+  const gguf::File& file_;
+  std::string prefix_;
+};
+
+// Sets rope's frequencies, and gives YaRN's factor on the softmax scale (1 without YaRN).
+Result<double> read_rope(const Reader& reader, bool deepseek, Config& config) {
+  double base = 10000, factor = 1, beta_fast = 32, beta_slow = 1, log_multiplier = 0, attention_factor = 1;
+  uint64_t original = config.context;
+  WENQU_RETURN_IF_ERROR(reader.may_real("rope.freq_base", 1.0001, 1e12, base));
+  WENQU_RETURN_IF_ERROR(reader.may_real("rope.scale_linear", 1e-3, 1e6, factor));
+  WENQU_RETURN_IF_ERROR(reader.may_real("rope.scaling.factor", 1e-3, 1e6, factor));
+  WENQU_RETURN_IF_ERROR(reader.may("rope.scaling.original_context_length", 1, 1ull << 40, original));
+  WENQU_RETURN_IF_ERROR(reader.may_real("rope.scaling.yarn_beta_fast", 1e-3, 1e6, beta_fast));
+  WENQU_RETURN_IF_ERROR(reader.may_real("rope.scaling.yarn_beta_slow", 1e-3, 1e6, beta_slow));
+  WENQU_RETURN_IF_ERROR(reader.may_real("rope.scaling.yarn_log_multiplier", 0, 100, log_multiplier));
+  WENQU_RETURN_IF_ERROR(reader.may_real("rope.scaling.attn_factor", 1e-3, 1e3, attention_factor));
+  const std::string_view type = reader.text("rope.scaling.type");
+  if (!type.empty() && type != "none" && type != "linear" && type != "yarn")
+    return Status(StatusCode::unsupported, fmt::format("the rope scaling '{}' is not supported: none, linear and yarn are", type),
+                  "metadata key 'rope.scaling.type'");
+  const bool yarn = type == "yarn";
+  if (type == "none") factor = 1;
+
+  const double n = config.rope.dimensions;
+  // The pair that turns `rotations` times over the original context.
+  const auto pair_of = [&](double rotations) {
+    return n * std::log(static_cast<double>(original) / (rotations * 2 * std::numbers::pi)) / (2 * std::log(base));
+  };
+  const double low = std::max(0.0, std::floor(pair_of(beta_fast)));
+  const double high = std::min(n - 1, std::ceil(pair_of(beta_slow)));
+  for (uint32_t i = 0; i < config.rope.dimensions / 2; ++i) {
+    const double plain = std::pow(base, -2.0 * i / n);
+    // Fast pairs keep their frequency, slow ones are stretched, those between are mixed.
+    const double keep = yarn ? 1 - std::clamp((i - low) / std::max(0.001, high - low), 0.0, 1.0) : 0;
+    config.rope.frequencies.push_back(plain / factor * (1 - keep) + plain * keep);
+  }
+  config.rope.magnitude = static_cast<float>(attention_factor);
+  if (!yarn || factor <= 1) return 1.0;
+  if (!deepseek) {
+    config.rope.magnitude = static_cast<float>(attention_factor * (1 + 0.1 * std::log(factor)));
+    return 1.0;
+  }
+  // DeepSeek puts the magnitude on the softmax scale, squared, instead of on cos and sin; the key holds
+  // a tenth of its mscale_all_dim.
+  const double m = log_multiplier * std::log(factor) + 1;
+  return m * m;
+}
+
+Status read_deepseek2(const Reader& reader, Config& config) {
+  MlaConfig& mla = config.mla;
+  if (!reader.has("attention.key_length_mla"))
+    return Status(StatusCode::unsupported,
+                  "the file keeps MLA in the old form (attn_kv_b); convert it with a converter from April 2025 or later",
+                  "metadata key 'deepseek2.attention.key_length_mla'");
+  uint32_t key_length = 0;
+  WENQU_RETURN_IF_ERROR(reader.may("attention.q_lora_rank", 1, kMaxWidth, mla.q_lora));
+  WENQU_RETURN_IF_ERROR(reader.need("attention.kv_lora_rank", 1, kMaxWidth, mla.kv_lora));
+  WENQU_RETURN_IF_ERROR(reader.need("attention.key_length_mla", 1, kMaxWidth, key_length));
+  WENQU_RETURN_IF_ERROR(reader.need("attention.value_length_mla", 1, kMaxWidth, mla.value));
+  WENQU_RETURN_IF_ERROR(reader.need("rope.dimension_count", 2, kMaxWidth, mla.rope));
+  if (mla.rope % 2 || mla.rope >= key_length)
+    return reader.wrong("rope.dimension_count", fmt::format("is {}: it must be even and below the key length of {}", mla.rope, key_length));
+  mla.nope = key_length - mla.rope;
+
+  MoeConfig& moe = config.moe;
+  ops::RouterConfig& router = moe.router;
+  WENQU_RETURN_IF_ERROR(reader.may("expert_count", 0, kMaxExperts, router.experts));
+  if (router.experts > 0) {
+    WENQU_RETURN_IF_ERROR(reader.need("expert_used_count", 1, router.experts, router.used));
+    WENQU_RETURN_IF_ERROR(reader.may("expert_shared_count", 0, 64, moe.shared));
+    WENQU_RETURN_IF_ERROR(reader.need("expert_feed_forward_length", 1, kMaxWidth, moe.width));
+    WENQU_RETURN_IF_ERROR(reader.may("leading_dense_block_count", 0, config.layers, moe.leading_dense));
+    WENQU_RETURN_IF_ERROR(reader.may_flag("expert_weights_norm", router.normalize));
+    double scale = 1;
+    WENQU_RETURN_IF_ERROR(reader.may_real("expert_weights_scale", 0, 1e6, scale));
+    if (scale > 0) router.scale = static_cast<float>(scale);
+    uint32_t gating = 1;
+    WENQU_RETURN_IF_ERROR(reader.may("expert_gating_func", 0, 4, gating));
+    if (gating > 2)
+      return Status(StatusCode::unsupported, fmt::format("the router function {} is not supported: softmax (1) and sigmoid (2) are", gating),
+                    "metadata key 'deepseek2.expert_gating_func'");
+    router.gating = gating == 2 ? ops::RouterConfig::Gating::sigmoid : ops::RouterConfig::Gating::softmax;
+    // Files from before October 2025 do not state the groups; these are DeepSeek's own.
+    if (router.experts == 256 && gating == 2) router.groups = 8, router.groups_used = 4;
+    if (router.experts == 160 && gating != 2) router.groups = 8, router.groups_used = 3;
+    if (reader.has("expert_group_count")) {
+      WENQU_RETURN_IF_ERROR(reader.need("expert_group_count", 1, router.experts, router.groups));
+      router.groups_used = router.groups;
+      WENQU_RETURN_IF_ERROR(reader.may("expert_group_used_count", 1, router.groups, router.groups_used));
+    }
+    if (router.experts % router.groups)
+      return reader.wrong("expert_group_count", fmt::format("is {}, which does not divide {} experts", router.groups, router.experts));
+    if (router.used > router.experts / router.groups * router.groups_used)
+      return reader.wrong("expert_used_count", "is more than the chosen groups hold");
+  }
+  config.rope.pairing = ops::RopePairing::adjacent;
+  config.rope.dimensions = mla.rope;
+  WENQU_ASSIGN_OR_RETURN(const double softmax_factor, read_rope(reader, true, config));
+  config.attention_scale = static_cast<float>(softmax_factor / std::sqrt(static_cast<double>(key_length)));
+  return {};
+}
+
+Status read_qwen2(const Reader& reader, Config& config) {
+  config.kv_heads = config.heads;
+  WENQU_RETURN_IF_ERROR(reader.may("attention.head_count_kv", 1, config.heads, config.kv_heads));
+  if (config.heads % config.kv_heads)
+    return reader.wrong("attention.head_count_kv", fmt::format("is {}, which does not divide {} heads", config.kv_heads, config.heads));
+  config.head = config.embedding / config.heads;
+  WENQU_RETURN_IF_ERROR(reader.may("attention.key_length", 1, kMaxWidth, config.head));
+  if (config.head == 0) return reader.wrong("attention.head_count", "is more than the embedding is wide");
+  config.rope.pairing = ops::RopePairing::halves;
+  config.rope.dimensions = config.head;
+  WENQU_RETURN_IF_ERROR(reader.may("rope.dimension_count", 2, config.head, config.rope.dimensions));
+  if (config.rope.dimensions % 2) return reader.wrong("rope.dimension_count", "is odd");
+  const auto softmax_factor = read_rope(reader, false, config);
+  if (!softmax_factor) return softmax_factor.status();
+  config.attention_scale = 1 / std::sqrt(static_cast<float>(config.head));
+  return {};
+}
+
+}  // namespace
+
+Result<Config> read_config(const gguf::File& file) {
+  const std::string_view name = file.get_string("general.architecture").value_or("");
+  Config config;
+  config.name = name;
+  if (name == "deepseek2")
+    config.architecture = Architecture::deepseek2;
+  else if (name == "qwen2")
+    config.architecture = Architecture::qwen2;
+  else
+    return Status(StatusCode::unsupported,
+                  fmt::format("the architecture '{}' is not supported; supported are deepseek2, qwen2", name),
+                  "metadata key 'general.architecture'");
+  const Reader reader(file, config.name + ".");
+  double epsilon = 0;
+  WENQU_RETURN_IF_ERROR(reader.need("block_count", 1, kMaxLayers, config.layers));
+  WENQU_RETURN_IF_ERROR(reader.need("embedding_length", 1, kMaxWidth, config.embedding));
+  WENQU_RETURN_IF_ERROR(reader.need("attention.head_count", 1, kMaxHeads, config.heads));
+  WENQU_RETURN_IF_ERROR(reader.need("feed_forward_length", 1, kMaxWidth, config.feed_forward));
+  WENQU_RETURN_IF_ERROR(reader.need("context_length", 1, 1ull << 32, config.context));
+  if (!reader.has("attention.layer_norm_rms_epsilon")) return reader.wrong("attention.layer_norm_rms_epsilon", "is missing");
+  WENQU_RETURN_IF_ERROR(reader.may_real("attention.layer_norm_rms_epsilon", 0, 1, epsilon));
+  config.rms_epsilon = static_cast<float>(epsilon);
+  WENQU_RETURN_IF_ERROR(config.architecture == Architecture::deepseek2 ? read_deepseek2(reader, config)
+                                                                       : read_qwen2(reader, config));
+  return config;
+}
+
+}  // namespace wenqu::engine

@@ -1,0 +1,341 @@
+#include "engine/model/forward.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "engine/ops/attention.h"
+#include "engine/ops/rms_norm.h"
+#include "engine/ops/rope.h"
+#include "engine/ops/router.h"
+
+namespace wenqu::engine {
+namespace {
+
+using ops::Inputs;
+using ops::matmul;
+using ops::row_pointers;
+
+bool quantized(std::initializer_list<const Matrix*> matrices) {
+  return std::any_of(matrices.begin(), matrices.end(),
+                     [](const Matrix* m) { return *m && cpu::reads_quantized(m->type); });
+}
+
+// One batch on its way through the model.
+class Pass {
+ public:
+  Pass(const ops::Compute& compute, const Config& config, const Weights& weights, const Batch& batch, KvCache& cache)
+      : compute_(compute),
+        config_(config),
+        weights_(weights),
+        batch_(batch),
+        cache_(cache),
+        tokens_(batch.tokens.size()),
+        d_(config.embedding),
+        rope_(config.rope.frequencies, config.rope.magnitude, batch.position, tokens_),
+        hidden_(tokens_ * d_),
+        normed_(tokens_ * d_),
+        delta_(tokens_ * d_) {}
+
+  Status run(std::vector<float>& logits) {
+    for (size_t t = 0; t < tokens_; ++t)
+      cpu::dequantize_row(weights_.embedding.type, weights_.embedding.row(0, static_cast<size_t>(batch_.tokens[t])), d_,
+                          hidden_.data() + t * d_);
+    for (size_t l = 0; l < weights_.layers.size(); ++l) {
+      const Layer& layer = weights_.layers[l];
+      norm(layer.attention_norm);
+      WENQU_RETURN_IF_ERROR(config_.architecture == Architecture::deepseek2 ? mla(layer, l) : gqa(layer, l));
+      add_delta();
+      norm(layer.ffn_norm);
+      WENQU_RETURN_IF_ERROR(layer.is_moe ? mixture(layer) : dense(layer));
+      add_delta();
+    }
+    return output(logits);
+  }
+
+ private:
+  float* normed(size_t t) { return normed_.data() + t * d_; }
+
+  void norm(const std::vector<float>& weight) {
+    compute_.parallel(tokens_, 8, [&](size_t begin, size_t end) {
+      for (size_t t = begin; t < end; ++t)
+        ops::rms_norm(compute_.kernels, hidden_.data() + t * d_, weight.data(), config_.rms_epsilon, d_, normed(t));
+    });
+  }
+
+  void add_delta() {
+    for (size_t i = 0; i < hidden_.size(); ++i) hidden_[i] += delta_[i];
+  }
+
+  Status project(const Matrix& matrix, const Inputs& inputs, std::vector<float>& out) {
+    out.resize(tokens_ * matrix.outputs);
+    matmul(compute_, matrix, 0, inputs.rows(), row_pointers(out.data(), tokens_, matrix.outputs));
+    return compute_.cancel.status();
+  }
+
+  static void add_bias(const std::vector<float>& bias, std::vector<float>& rows) {
+    if (bias.empty()) return;
+    for (size_t i = 0; i < rows.size(); ++i) rows[i] += bias[i % bias.size()];
+  }
+
+  // Grouped-query attention: several query heads share a head of keys and values.
+  Status gqa(const Layer& layer, size_t l) {
+    const size_t head = config_.head, heads = config_.heads, kv_heads = config_.kv_heads, group = heads / kv_heads;
+    const Inputs x(compute_, normed_.data(), tokens_, d_, d_, quantized({&layer.q, &layer.k, &layer.v}));
+    WENQU_RETURN_IF_ERROR(project(layer.q, x, queries_));
+    WENQU_RETURN_IF_ERROR(project(layer.k, x, keys_));
+    WENQU_RETURN_IF_ERROR(project(layer.v, x, values_));
+    add_bias(layer.q_bias, queries_);
+    add_bias(layer.k_bias, keys_);
+    add_bias(layer.v_bias, values_);
+    for (size_t t = 0; t < tokens_; ++t) {
+      for (size_t h = 0; h < heads; ++h) rope_.rotate(config_.rope.pairing, t, queries_.data() + (t * heads + h) * head);
+      for (size_t h = 0; h < kv_heads; ++h) rope_.rotate(config_.rope.pairing, t, keys_.data() + (t * kv_heads + h) * head);
+      std::copy_n(keys_.data() + t * kv_heads * head, kv_heads * head, cache_.key(l, batch_.position + t));
+      std::copy_n(values_.data() + t * kv_heads * head, kv_heads * head, cache_.value(l, batch_.position + t));
+    }
+    attended_.resize(tokens_ * heads * head);
+    compute_.parallel(tokens_ * heads, 1, [&](size_t begin, size_t end) {
+      for (size_t i = begin; i < end; ++i) {
+        const size_t t = i / heads, h = i % heads;
+        ops::attend(compute_.kernels, {.cache = &cache_,
+                                       .layer = l,
+                                       .keys = batch_.position + t + 1,
+                                       .query = queries_.data() + i * head,
+                                       .key_offset = h / group * head,
+                                       .key_length = head,
+                                       .value_offset = h / group * head,
+                                       .value_length = head,
+                                       .scale = config_.attention_scale,
+                                       .out = attended_.data() + i * head});
+      }
+    });
+    return attention_output(layer, heads * head);
+  }
+
+  // Multi-head latent attention in its absorbed form: the query is carried into the latent space, so
+  // that the cache's rows serve as keys and values of every head.
+  Status mla(const Layer& layer, size_t l) {
+    const MlaConfig& m = config_.mla;
+    const size_t heads = config_.heads, head = m.nope + m.rope, row = m.kv_lora + m.rope;
+    const Matrix& first = m.q_lora > 0 ? layer.q_a : layer.q;
+    const Inputs x(compute_, normed_.data(), tokens_, d_, d_, quantized({&first, &layer.kv_a}));
+    if (m.q_lora > 0) {
+      WENQU_RETURN_IF_ERROR(project(layer.q_a, x, latent_));
+      for (size_t t = 0; t < tokens_; ++t) {
+        float* q = latent_.data() + t * m.q_lora;
+        ops::rms_norm(compute_.kernels, q, layer.q_a_norm.data(), config_.rms_epsilon, m.q_lora, q);
+      }
+      const Inputs q(compute_, latent_.data(), tokens_, m.q_lora, m.q_lora, quantized({&layer.q_b}));
+      WENQU_RETURN_IF_ERROR(project(layer.q_b, q, queries_));
+    } else {
+      WENQU_RETURN_IF_ERROR(project(layer.q, x, queries_));
+    }
+    WENQU_RETURN_IF_ERROR(project(layer.kv_a, x, keys_));
+    for (size_t t = 0; t < tokens_; ++t) {
+      float* key = keys_.data() + t * row;
+      ops::rms_norm(compute_.kernels, key, layer.kv_a_norm.data(), config_.rms_epsilon, m.kv_lora, key);
+      rope_.rotate(config_.rope.pairing, t, key + m.kv_lora);
+      std::copy_n(key, row, cache_.key(l, batch_.position + t));
+      for (size_t h = 0; h < heads; ++h)
+        rope_.rotate(config_.rope.pairing, t, queries_.data() + (t * heads + h) * head + m.nope);
+    }
+    // Each head's query: k_b carries its unrotated part into the latent space.
+    absorbed_.resize(tokens_ * heads * row);
+    compute_.parallel(heads, 1, [&](size_t begin, size_t end) {
+      for (size_t h = begin; h < end; ++h) {
+        const ops::Compute alone{compute_.kernels, one_thread(), compute_.cancel};
+        const Inputs q(alone, queries_.data() + h * head, tokens_, m.nope, heads * head, quantized({&layer.k_b}));
+        const std::vector<float*> out = row_pointers(absorbed_.data() + h * row, tokens_, heads * row);
+        ops::matmul_rows(alone, layer.k_b, h, 0, m.kv_lora, q.rows(), out, 0);
+        for (size_t t = 0; t < tokens_; ++t)
+          std::copy_n(queries_.data() + (t * heads + h) * head + m.nope, m.rope, out[t] + m.kv_lora);
+      }
+    });
+    WENQU_RETURN_IF_ERROR(compute_.cancel.status());
+    latent_.resize(tokens_ * heads * m.kv_lora);
+    compute_.parallel(tokens_ * heads, 1, [&](size_t begin, size_t end) {
+      for (size_t i = begin; i < end; ++i)
+        ops::attend(compute_.kernels, {.cache = &cache_,
+                                       .layer = l,
+                                       .keys = batch_.position + i / heads + 1,
+                                       .query = absorbed_.data() + i * row,
+                                       .key_length = row,
+                                       .values_are_keys = true,
+                                       .value_length = m.kv_lora,
+                                       .scale = config_.attention_scale,
+                                       .out = latent_.data() + i * m.kv_lora});
+    });
+    WENQU_RETURN_IF_ERROR(compute_.cancel.status());
+    attended_.resize(tokens_ * heads * m.value);
+    compute_.parallel(heads, 1, [&](size_t begin, size_t end) {
+      for (size_t h = begin; h < end; ++h) {
+        const ops::Compute alone{compute_.kernels, one_thread(), compute_.cancel};
+        const Inputs o(alone, latent_.data() + h * m.kv_lora, tokens_, m.kv_lora, heads * m.kv_lora, quantized({&layer.v_b}));
+        ops::matmul_rows(alone, layer.v_b, h, 0, m.value, o.rows(),
+                         row_pointers(attended_.data() + h * m.value, tokens_, heads * m.value), 0);
+      }
+    });
+    return attention_output(layer, heads * m.value);
+  }
+
+  Status attention_output(const Layer& layer, size_t width) {
+    WENQU_RETURN_IF_ERROR(compute_.cancel.status());
+    const Inputs o(compute_, attended_.data(), tokens_, width, width, quantized({&layer.attention_output}));
+    return project(layer.attention_output, o, delta_);
+  }
+
+  // SwiGLU: down(silu(gate x) * up x)
+  Status dense(const Layer& layer) {
+    const Inputs x(compute_, normed_.data(), tokens_, d_, d_, quantized({&layer.gate, &layer.up}));
+    return gated(layer, x);
+  }
+
+  Status gated(const Layer& layer, const Inputs& x) {
+    const size_t width = layer.gate.outputs;
+    gate_.resize(tokens_ * width);
+    up_.resize(tokens_ * width);
+    const std::vector<float*> gates = row_pointers(gate_.data(), tokens_, width), ups = row_pointers(up_.data(), tokens_, width);
+    compute_.parallel(width, ops::rows_per_piece(layer.gate), [&](size_t begin, size_t end) {
+      ops::matmul_rows(compute_, layer.gate, 0, begin, end, x.rows(), gates, begin);
+      ops::matmul_rows(compute_, layer.up, 0, begin, end, x.rows(), ups, begin);
+      for (size_t t = 0; t < tokens_; ++t)
+        compute_.kernels.silu_multiply(gates[t] + begin, ups[t] + begin, gates[t] + begin, end - begin);
+    });
+    WENQU_RETURN_IF_ERROR(compute_.cancel.status());
+    const Inputs h(compute_, gate_.data(), tokens_, width, width, quantized({&layer.down}));
+    return project(layer.down, h, delta_);
+  }
+
+  // Mixture of experts: every token's chosen experts, weighted, and the shared ones, unweighted. Tokens
+  // are gathered by expert, so that each expert's weights are read once for the batch.
+  Status mixture(const Layer& layer) {
+    const MoeConfig& moe = config_.moe;
+    const size_t experts = moe.router.experts, used = moe.router.used, width = moe.width;
+    const Inputs x(compute_, normed_.data(), tokens_, d_, d_,
+                   quantized({&layer.expert_gate, &layer.expert_up, &layer.gate, &layer.up}));
+    std::vector<float> scores;
+    WENQU_RETURN_IF_ERROR(project(layer.router, x, scores));
+    std::vector<ops::ExpertChoice> choices(tokens_ * used);
+    std::vector<std::vector<uint32_t>> members(experts);   // places in `choices`, by expert
+    for (size_t t = 0; t < tokens_; ++t) {
+      ops::choose_experts(moe.router, std::span(scores).subspan(t * experts, experts), layer.router_bias,
+                          std::span(choices).subspan(t * used, used));
+      for (size_t k = 0; k < used; ++k) members[choices[t * used + k].expert].push_back(static_cast<uint32_t>(t * used + k));
+    }
+    if (layer.gate) {
+      WENQU_RETURN_IF_ERROR(gated(layer, x));   // the shared experts, as one
+    } else {
+      std::fill(delta_.begin(), delta_.end(), 0.0f);
+    }
+
+    // Stage one: the hidden rows of each choice.
+    struct Work {
+      std::vector<cpu::InputRow> inputs;
+      std::vector<float*> gates, ups;
+    };
+    gate_.resize(tokens_ * used * width);
+    up_.resize(tokens_ * used * width);
+    std::vector<uint32_t> active;
+    std::vector<Work> work;
+    for (uint32_t e = 0; e < experts; ++e) {
+      if (members[e].empty()) continue;
+      active.push_back(e);
+      Work& w = work.emplace_back();
+      for (uint32_t place : members[e]) {
+        w.inputs.push_back(x.rows()[place / used]);
+        w.gates.push_back(gate_.data() + place * width);
+        w.ups.push_back(up_.data() + place * width);
+      }
+    }
+    const size_t rows = ops::rows_per_piece(layer.expert_gate), pieces = (width + rows - 1) / rows;
+    compute_.parallel(active.size() * pieces, 1, [&](size_t begin, size_t end) {
+      for (size_t i = begin; i < end; ++i) {
+        const Work& w = work[i / pieces];
+        const size_t from = i % pieces * rows, to = std::min(from + rows, width);
+        ops::matmul_rows(compute_, layer.expert_gate, active[i / pieces], from, to, w.inputs, w.gates, from);
+        ops::matmul_rows(compute_, layer.expert_up, active[i / pieces], from, to, w.inputs, w.ups, from);
+        for (size_t k = 0; k < w.gates.size(); ++k)
+          compute_.kernels.silu_multiply(w.gates[k] + from, w.ups[k] + from, w.gates[k] + from, to - from);
+      }
+    });
+    WENQU_RETURN_IF_ERROR(compute_.cancel.status());
+
+    // Stage two: down, and the weighted sum. A piece owns its rows of every token, so that the order of
+    // additions is always that of the experts.
+    const Inputs h(compute_, gate_.data(), tokens_ * used, width, width, quantized({&layer.expert_down}));
+    std::vector<std::vector<cpu::InputRow>> inputs(active.size());
+    for (size_t a = 0; a < active.size(); ++a)
+      for (uint32_t place : members[active[a]]) inputs[a].push_back(h.rows()[place]);
+    const size_t down_rows = std::min<size_t>(ops::rows_per_piece(layer.expert_down), kDownRows);
+    compute_.parallel(d_, down_rows, [&](size_t begin, size_t end) {
+      std::vector<float> out;
+      std::vector<float*> outs;
+      for (size_t a = 0; a < active.size(); ++a) {
+        const std::vector<uint32_t>& places = members[active[a]];
+        out.resize(places.size() * kDownRows);
+        outs = row_pointers(out.data(), places.size(), kDownRows);
+        ops::matmul_rows(compute_, layer.expert_down, active[a], begin, end, inputs[a], outs, 0);
+        for (size_t k = 0; k < places.size(); ++k)
+          compute_.kernels.add_scaled(choices[places[k]].weight, outs[k], delta_.data() + places[k] / used * d_ + begin,
+                                      end - begin);
+      }
+    });
+    return compute_.cancel.status();
+  }
+
+  Status output(std::vector<float>& logits) {
+    const size_t first = batch_.all_logits ? 0 : tokens_ - 1, count = tokens_ - first;
+    norm(weights_.output_norm);
+    const Inputs x(compute_, normed(first), count, d_, d_, quantized({&weights_.output}));
+    const size_t begin = logits.size(), vocabulary = weights_.output.outputs;
+    logits.resize(begin + count * vocabulary);
+    matmul(compute_, weights_.output, 0, x.rows(), row_pointers(logits.data() + begin, count, vocabulary));
+    return compute_.cancel.status();
+  }
+
+  // Work that is already one piece of a parallel loop runs on its own thread alone.
+  static cpu::ThreadPool& one_thread() {
+    static cpu::ThreadPool pool(1);
+    return pool;
+  }
+
+  static constexpr size_t kDownRows = 64;
+
+  const ops::Compute& compute_;
+  const Config& config_;
+  const Weights& weights_;
+  const Batch& batch_;
+  KvCache& cache_;
+  const size_t tokens_, d_;
+  const ops::RopeTable rope_;
+  std::vector<float> hidden_, normed_, delta_;   // [tokens][embedding]
+  std::vector<float> queries_, keys_, values_, latent_, absorbed_, attended_, gate_, up_;
+};
+
+}  // namespace
+
+KvShape kv_shape(const Config& config) {
+  if (config.architecture == Architecture::deepseek2) return {config.layers, config.mla.kv_lora + config.mla.rope, 0};
+  const size_t width = size_t{config.kv_heads} * config.head;
+  return {config.layers, width, width};
+}
+
+size_t scratch_bytes(const Config& config, size_t tokens) {
+  const MlaConfig& mla = config.mla;
+  const MoeConfig& moe = config.moe;
+  size_t numbers = size_t{3} * config.embedding;
+  if (config.architecture == Architecture::deepseek2)
+    numbers += config.heads * (size_t{mla.nope} + 3 * mla.rope + 2 * mla.kv_lora + mla.value) + mla.q_lora + mla.kv_lora;
+  else
+    numbers += size_t{config.head} * (2 * config.heads + 2 * config.kv_heads);
+  numbers += 2 * std::max<size_t>({config.feed_forward, size_t{moe.router.used} * moe.width, size_t{moe.shared} * moe.width});
+  // The 8-bit forms of inputs come to less than half of the rows themselves.
+  return (numbers + numbers / 2) * sizeof(float) * tokens + config.vocabulary * sizeof(float);
+}
+
+Status forward(const ops::Compute& compute, const Config& config, const Weights& weights, const Batch& batch,
+               KvCache& cache, std::vector<float>& logits) {
+  return Pass(compute, config, weights, batch, cache).run(logits);
+}
+
+}  // namespace wenqu::engine

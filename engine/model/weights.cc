@@ -1,0 +1,145 @@
+#include "engine/model/weights.h"
+
+#include <fmt/format.h>
+
+#include <initializer_list>
+
+#include "engine/cpu/kernels.h"
+
+namespace wenqu::engine {
+namespace {
+
+class Loader {
+ public:
+  explicit Loader(const gguf::File& file) : file_(file) {}
+
+  bool has(const std::string& name) const { return file_.tensor(name) != nullptr; }
+
+  // shape: inputs, outputs and, for a stack, the number of matrices.
+  Status matrix(const std::string& name, std::initializer_list<uint64_t> shape, Matrix& out) {
+    const gguf::Tensor* tensor = nullptr;
+    WENQU_RETURN_IF_ERROR(find(name, shape, tensor));
+    if (!cpu::scalar_kernels().dot_rows(tensor->type))
+      return Status(StatusCode::unsupported,
+                    fmt::format("has the type {}; supported are F32, F16, BF16, Q8_0, Q4_K and Q6_K",
+                                gguf::type_traits(tensor->type).name),
+                    fmt::format("tensor '{}'", name));
+    out.type = tensor->type;
+    out.data = tensor->data;
+    out.inputs = tensor->ne[0];
+    out.outputs = tensor->ne[1];
+    out.row_bytes = tensor->row_bytes();
+    return {};
+  }
+
+  Status vector(const std::string& name, uint64_t size, std::vector<float>& out) {
+    const gguf::Tensor* tensor = nullptr;
+    WENQU_RETURN_IF_ERROR(find(name, {size}, tensor));
+    if (tensor->type != gguf::Type::f32 && tensor->type != gguf::Type::f16 && tensor->type != gguf::Type::bf16)
+      return Status(StatusCode::unsupported,
+                    fmt::format("has the type {}; a vector must be F32, F16 or BF16", gguf::type_traits(tensor->type).name),
+                    fmt::format("tensor '{}'", name));
+    out.resize(size);
+    cpu::dequantize_row(tensor->type, tensor->data, size, out.data());
+    return {};
+  }
+  Status vector_if_any(const std::string& name, uint64_t size, std::vector<float>& out) {
+    return has(name) ? vector(name, size, out) : Status();
+  }
+
+ private:
+  Status find(const std::string& name, std::initializer_list<uint64_t> shape, const gguf::Tensor*& out) {
+    out = file_.tensor(name);
+    if (!out)
+      return Status(StatusCode::corrupt, "is missing: the file is incomplete or of another kind of model",
+                    fmt::format("tensor '{}'", name));
+    size_t d = 0;
+    bool fits = true;
+    for (uint64_t wanted : shape) fits = fits && out->ne[d++] == wanted;
+    for (; d < 4; ++d) fits = fits && out->ne[d] == 1;
+    if (fits) return {};
+    return Status(StatusCode::corrupt,
+                  fmt::format("has the shape [{}], the hyper-parameters call for [{}]",
+                              fmt::join(out->ne.begin(), out->ne.begin() + out->n_dims, ", "), fmt::join(shape, ", ")),
+                  fmt::format("tensor '{}'", name));
+  }
+
+  const gguf::File& file_;
+};
+
+Status load_mla(Loader& loader, const std::string& block, const Config& config, Layer& layer) {
+  const MlaConfig& mla = config.mla;
+  const uint64_t d = config.embedding, heads = config.heads, head = mla.nope + mla.rope;
+  if (mla.q_lora > 0) {
+    WENQU_RETURN_IF_ERROR(loader.matrix(block + "attn_q_a.weight", {d, mla.q_lora}, layer.q_a));
+    WENQU_RETURN_IF_ERROR(loader.vector(block + "attn_q_a_norm.weight", mla.q_lora, layer.q_a_norm));
+    WENQU_RETURN_IF_ERROR(loader.matrix(block + "attn_q_b.weight", {mla.q_lora, heads * head}, layer.q_b));
+  } else {
+    WENQU_RETURN_IF_ERROR(loader.matrix(block + "attn_q.weight", {d, heads * head}, layer.q));
+  }
+  WENQU_RETURN_IF_ERROR(loader.matrix(block + "attn_kv_a_mqa.weight", {d, mla.kv_lora + mla.rope}, layer.kv_a));
+  WENQU_RETURN_IF_ERROR(loader.vector(block + "attn_kv_a_norm.weight", mla.kv_lora, layer.kv_a_norm));
+  WENQU_RETURN_IF_ERROR(loader.matrix(block + "attn_k_b.weight", {mla.nope, mla.kv_lora, heads}, layer.k_b));
+  WENQU_RETURN_IF_ERROR(loader.matrix(block + "attn_v_b.weight", {mla.kv_lora, mla.value, heads}, layer.v_b));
+  return loader.matrix(block + "attn_output.weight", {heads * mla.value, d}, layer.attention_output);
+}
+
+Status load_gqa(Loader& loader, const std::string& block, const Config& config, Layer& layer) {
+  const uint64_t d = config.embedding, q = uint64_t{config.heads} * config.head, kv = uint64_t{config.kv_heads} * config.head;
+  WENQU_RETURN_IF_ERROR(loader.matrix(block + "attn_q.weight", {d, q}, layer.q));
+  WENQU_RETURN_IF_ERROR(loader.matrix(block + "attn_k.weight", {d, kv}, layer.k));
+  WENQU_RETURN_IF_ERROR(loader.matrix(block + "attn_v.weight", {d, kv}, layer.v));
+  WENQU_RETURN_IF_ERROR(loader.vector_if_any(block + "attn_q.bias", q, layer.q_bias));
+  WENQU_RETURN_IF_ERROR(loader.vector_if_any(block + "attn_k.bias", kv, layer.k_bias));
+  WENQU_RETURN_IF_ERROR(loader.vector_if_any(block + "attn_v.bias", kv, layer.v_bias));
+  return loader.matrix(block + "attn_output.weight", {q, d}, layer.attention_output);
+}
+
+Status load_feed_forward(Loader& loader, const std::string& block, const Config& config, uint32_t index, Layer& layer) {
+  const uint64_t d = config.embedding;
+  const MoeConfig& moe = config.moe;
+  layer.is_moe = moe.router.experts > 0 && index >= moe.leading_dense;
+  const auto dense = [&](const std::string& suffix, uint64_t width) -> Status {
+    WENQU_RETURN_IF_ERROR(loader.matrix(block + "ffn_gate" + suffix, {d, width}, layer.gate));
+    WENQU_RETURN_IF_ERROR(loader.matrix(block + "ffn_up" + suffix, {d, width}, layer.up));
+    return loader.matrix(block + "ffn_down" + suffix, {width, d}, layer.down);
+  };
+  if (!layer.is_moe) return dense(".weight", config.feed_forward);
+  WENQU_RETURN_IF_ERROR(loader.matrix(block + "ffn_gate_inp.weight", {d, moe.router.experts}, layer.router));
+  if (cpu::reads_quantized(layer.router.type))
+    return Status(StatusCode::unsupported, "the router must be F32, F16 or BF16", fmt::format("tensor '{}ffn_gate_inp.weight'", block));
+  WENQU_RETURN_IF_ERROR(loader.vector_if_any(block + "exp_probs_b.bias", moe.router.experts, layer.router_bias));
+  WENQU_RETURN_IF_ERROR(loader.matrix(block + "ffn_gate_exps.weight", {d, moe.width, moe.router.experts}, layer.expert_gate));
+  WENQU_RETURN_IF_ERROR(loader.matrix(block + "ffn_up_exps.weight", {d, moe.width, moe.router.experts}, layer.expert_up));
+  WENQU_RETURN_IF_ERROR(loader.matrix(block + "ffn_down_exps.weight", {moe.width, d, moe.router.experts}, layer.expert_down));
+  return moe.shared > 0 ? dense("_shexp.weight", uint64_t{moe.width} * moe.shared) : Status();
+}
+
+}  // namespace
+
+Result<Weights> load_weights(const gguf::File& file, Config& config) {
+  Loader loader(file);
+  Weights weights;
+  const uint64_t d = config.embedding;
+  const gguf::Tensor* embedding = file.tensor("token_embd.weight");
+  config.vocabulary = embedding ? embedding->ne[1] : 0;
+  if (config.vocabulary > INT32_MAX)
+    return Status(StatusCode::corrupt, "has more rows than there can be tokens", "tensor 'token_embd.weight'");
+  WENQU_RETURN_IF_ERROR(loader.matrix("token_embd.weight", {d, config.vocabulary}, weights.embedding));
+  WENQU_RETURN_IF_ERROR(loader.vector("output_norm.weight", d, weights.output_norm));
+  weights.output = weights.embedding;
+  if (loader.has("output.weight")) WENQU_RETURN_IF_ERROR(loader.matrix("output.weight", {d, config.vocabulary}, weights.output));
+  weights.layers.resize(config.layers);
+  for (uint32_t i = 0; i < config.layers; ++i) {
+    Layer& layer = weights.layers[i];
+    const std::string block = fmt::format("blk.{}.", i);
+    WENQU_RETURN_IF_ERROR(loader.vector(block + "attn_norm.weight", d, layer.attention_norm));
+    WENQU_RETURN_IF_ERROR(loader.vector(block + "ffn_norm.weight", d, layer.ffn_norm));
+    WENQU_RETURN_IF_ERROR(config.architecture == Architecture::deepseek2 ? load_mla(loader, block, config, layer)
+                                                                         : load_gqa(loader, block, config, layer));
+    WENQU_RETURN_IF_ERROR(load_feed_forward(loader, block, config, i, layer));
+  }
+  return weights;
+}
+
+}  // namespace wenqu::engine

@@ -1,0 +1,57 @@
+// A model's tensors under the names the papers use, checked against its hyper-parameters: after
+// load_weights every matrix has the shape and a type that the forward pass needs.
+//
+// Lifetime: views into the file, which must outlive them.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <vector>
+
+#include "base/status.h"
+#include "engine/gguf/file.h"
+#include "engine/model/config.h"
+#include "engine/ops/matmul.h"
+
+namespace wenqu::engine {
+
+using ops::Matrix;
+
+struct Layer {
+  std::vector<float> attention_norm, ffn_norm;
+
+  // GQA
+  Matrix q, k, v;
+  std::vector<float> q_bias, k_bias, v_bias;   // empty: none
+
+  // MLA
+  Matrix q_a, q_b;                 // q_a only with a query latent; without, q is used
+  std::vector<float> q_a_norm, kv_a_norm;
+  Matrix kv_a;                     // hidden -> latent and rotated key
+  Matrix k_b;                      // [head]: unrotated query -> latent
+  Matrix v_b;                      // [head]: latent -> value
+
+  Matrix attention_output;
+
+  // Dense feed-forward, or the shared experts of a mixture.
+  Matrix gate, up, down;
+
+  // Mixture of experts
+  bool is_moe = false;
+  Matrix router;
+  std::vector<float> router_bias;  // for the choice only; empty: none
+  Matrix expert_gate, expert_up, expert_down;   // [expert]
+};
+
+struct Weights {
+  Matrix embedding;
+  std::vector<float> output_norm;
+  Matrix output;                   // the embedding where the file has none
+  std::vector<Layer> layers;
+};
+
+// Sets config.vocabulary. Errors: corrupt (a missing or misshapen tensor, by name), unsupported (its
+// type, with those that are supported).
+Result<Weights> load_weights(const gguf::File& file, Config& config);
+
+}  // namespace wenqu::engine

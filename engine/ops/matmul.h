@@ -1,0 +1,55 @@
+// Matrix products: weights as they lie in the file, times a batch of token rows.
+#pragma once
+
+#include <cstddef>
+#include <span>
+#include <vector>
+
+#include "engine/gguf/type.h"
+#include "engine/ops/compute.h"
+
+namespace wenqu::engine::ops {
+
+// A stack of matrices of one shape; most are stacks of one. A view into the model file.
+struct Matrix {
+  gguf::Type type = gguf::Type::f32;
+  const std::byte* data = nullptr;   // nullptr: the model has none
+  size_t inputs = 0;                 // numbers in a row
+  size_t outputs = 0;                // rows of one matrix
+  size_t row_bytes = 0;
+
+  explicit operator bool() const { return data != nullptr; }
+  const std::byte* row(size_t matrix, size_t row) const { return data + (matrix * outputs + row) * row_bytes; }
+  // Bytes of one matrix of the stack.
+  size_t bytes() const { return outputs * row_bytes; }
+};
+
+// A batch of inputs, with their 8-bit form where quantized weights will read it.
+class Inputs {
+ public:
+  // values: [tokens][stride], of which the first n of each row count; they must outlive the Inputs.
+  Inputs(const Compute& compute, const float* values, size_t tokens, size_t n, size_t stride, bool quantize);
+
+  std::span<const cpu::InputRow> rows() const { return rows_; }
+
+ private:
+  std::vector<int8_t> q_;
+  std::vector<float> scales_, sums_;
+  std::vector<cpu::InputRow> rows_;
+};
+
+// Pointers to the rows of out: [tokens][stride].
+std::vector<float*> row_pointers(float* out, size_t tokens, size_t stride);
+
+// outputs[t][o] = matrix `index` of the stack, row o, times inputs[t].
+void matmul(const Compute& compute, const Matrix& matrix, size_t index, std::span<const cpu::InputRow> inputs,
+            std::span<float* const> outputs);
+
+// Rows that one piece of parallel work takes: about what fits beside the inputs in the first cache.
+size_t rows_per_piece(const Matrix& matrix);
+
+// The part [begin, end) of a product, on the calling thread.
+void matmul_rows(const Compute& compute, const Matrix& matrix, size_t index, size_t begin, size_t end,
+                 std::span<const cpu::InputRow> inputs, std::span<float* const> outputs, size_t first_output);
+
+}  // namespace wenqu::engine::ops

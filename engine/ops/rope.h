@@ -1,0 +1,28 @@
+// Rotary position embedding (Su et al. 2021): pairs of numbers turned by position * frequency.
+#pragma once
+
+#include <cstddef>
+#include <span>
+#include <vector>
+
+namespace wenqu::engine::ops {
+
+enum class RopePairing {
+  adjacent,   // (0,1), (2,3) ...
+  halves,     // (0,n/2), (1,n/2+1) ...
+};
+
+// Cosines and sines of a run of positions, made once for all layers and heads.
+class RopeTable {
+ public:
+  RopeTable(std::span<const double> frequencies, float magnitude, size_t first_position, size_t positions);
+
+  // Turns the first 2 * frequencies numbers of x for the position first_position + index.
+  void rotate(RopePairing pairing, size_t index, float* x) const;
+
+ private:
+  size_t pairs_;
+  std::vector<float> cos_, sin_;   // [positions][pairs]
+};
+
+}  // namespace wenqu::engine::ops

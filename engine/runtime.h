@@ -1,0 +1,37 @@
+// What stands behind a Model: the mapped file, the weights as the forward pass uses them, and the
+// compute threads. Forward passes of different timelines take turns on the threads.
+#pragma once
+
+#include <memory>
+#include <mutex>
+#include <optional>
+
+#include "engine/chat/chat_template.h"
+#include "engine/cpu/isa.h"
+#include "engine/cpu/thread_pool.h"
+#include "engine/gguf/file.h"
+#include "engine/model.h"
+#include "engine/model/config.h"
+#include "engine/model/weights.h"
+
+namespace wenqu::engine {
+
+class Runtime {
+ public:
+  Runtime(int threads) : pool(threads) {}
+
+  std::shared_ptr<const gguf::File> file;
+  Config config;
+  Weights weights;
+  std::shared_ptr<const Tokenizer> tokenizer;
+  std::optional<ChatTemplate> chat;
+  Status chat_status;   // why there is none
+  ModelInfo info;
+  cpu::Isa isa = cpu::best_isa();
+
+  // Held while the threads compute; a forward pass changes nothing else here.
+  mutable std::mutex turn;
+  mutable cpu::ThreadPool pool;
+};
+
+}  // namespace wenqu::engine

@@ -1,0 +1,111 @@
+#include "engine/timeline.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <new>
+
+#include "engine/model/forward.h"
+#include "engine/runtime.h"
+
+namespace wenqu::engine {
+namespace {
+
+// Tokens read at once: enough that unpacking weights is shared well, small enough that the rows of a
+// batch stay in the cache.
+constexpr size_t kBatch = 256;
+
+}  // namespace
+
+struct Timeline::State {
+  std::shared_ptr<const Model> model;
+  uint64_t max_tokens;
+  KvCache cache;
+  std::vector<TokenId> tokens;
+  std::vector<float> logits;   // after the last token
+
+  Status append(std::span<const TokenId> more, const CancelToken& cancel, const PrefillProgress& progress,
+                std::vector<float>* all);
+};
+
+Status Timeline::State::append(std::span<const TokenId> more, const CancelToken& cancel, const PrefillProgress& progress,
+                               std::vector<float>* all) {
+  const Runtime& runtime = model->runtime();
+  for (size_t i = 0; i < more.size(); ++i)
+    if (more[i] < 0 || static_cast<uint64_t>(more[i]) >= runtime.config.vocabulary)
+      return Status(StatusCode::invalid_argument, fmt::format("{} is not below the vocabulary's size of {}", more[i], runtime.config.vocabulary),
+                    fmt::format("token {}", i));
+  if (more.size() > max_tokens - std::min<uint64_t>(max_tokens, tokens.size()))
+    return Status(StatusCode::limit_exceeded,
+                  fmt::format("{} tokens do not fit behind {} into a context of {}", more.size(), tokens.size(), max_tokens));
+  const size_t before = tokens.size();
+  Status status;
+  std::vector<float> last;
+  try {
+    tokens.reserve(before + more.size());
+    status = cache.resize(before + more.size());
+    for (size_t done = 0; status && done < more.size();) {
+      if (progress) progress(done, more.size());
+      if (!(status = cancel.status())) break;
+      const size_t count = std::min(kBatch, more.size() - done);
+      Batch batch{more.subspan(done, count), before + done, all != nullptr};
+      std::vector<float>& out = all ? *all : last;
+      if (!all) last.clear();
+      {
+        const std::lock_guard turn(runtime.turn);
+        const ops::Compute compute{cpu::kernels(runtime.isa), runtime.pool, cancel};
+        status = forward(compute, runtime.config, runtime.weights, batch, cache, out);
+      }
+      done += count;
+    }
+  } catch (const std::bad_alloc&) {
+    status = Status(StatusCode::out_of_memory, "not enough memory for the next tokens: use a smaller context");
+  }
+  if (!status) {
+    static_cast<void>(cache.resize(before));   // shrinking does not fail
+    return status;
+  }
+  if (more.empty()) return {};
+  if (progress) progress(more.size(), more.size());
+  tokens.insert(tokens.end(), more.begin(), more.end());
+  if (all) last.assign(all->end() - static_cast<std::ptrdiff_t>(runtime.config.vocabulary), all->end());
+  logits = std::move(last);
+  return {};
+}
+
+Result<std::unique_ptr<Timeline>> Timeline::create(std::shared_ptr<const Model> model, const TimelineOptions& options) {
+  const Config& config = model->runtime().config;
+  const uint64_t max_tokens = options.max_tokens ? std::min(options.max_tokens, config.context) : config.context;
+  auto state = std::make_unique<State>(State{std::move(model), max_tokens, KvCache(kv_shape(config)), {}, {}});
+  return std::unique_ptr<Timeline>(new Timeline(std::move(state)));
+}
+
+Timeline::Timeline(std::unique_ptr<State> state) : state_(std::move(state)) {}
+Timeline::~Timeline() = default;
+
+Status Timeline::append(std::span<const TokenId> tokens, const CancelToken& cancel, const PrefillProgress& progress) {
+  return state_->append(tokens, cancel, progress, nullptr);
+}
+
+Result<std::vector<float>> Timeline::append_with_logits(std::span<const TokenId> tokens, const CancelToken& cancel) {
+  std::vector<float> all;
+  WENQU_RETURN_IF_ERROR(state_->append(tokens, cancel, {}, &all));
+  return all;
+}
+
+std::span<const float> Timeline::logits() const { return state_->logits; }
+
+Status Timeline::truncate(size_t size) {
+  if (size > state_->tokens.size())
+    return Status(StatusCode::invalid_argument, fmt::format("there are {} tokens, fewer than {}", state_->tokens.size(), size));
+  if (size == state_->tokens.size()) return {};
+  WENQU_RETURN_IF_ERROR(state_->cache.resize(size));
+  state_->tokens.resize(size);
+  state_->logits.clear();
+  return {};
+}
+
+std::span<const TokenId> Timeline::tokens() const { return state_->tokens; }
+const Model& Timeline::model() const { return *state_->model; }
+
+}  // namespace wenqu::engine
