@@ -1,4 +1,7 @@
 // Layout of quantized weights in GGUF files, little-endian, half floats as their bits.
+//
+// The functions have internal linkage on purpose: files compiled for different instruction sets must not
+// share one copy.
 #pragma once
 
 #include <bit>
@@ -29,7 +32,7 @@ struct BlockQ6K {       // 256 values in 16 sub-blocks of 16: d * scale * (q - 3
 static_assert(sizeof(BlockQ6K) == 210);
 
 // The eight 6-bit scales and minima of a Q4_K block.
-inline void unpack_q4k_scales(const uint8_t packed[12], uint8_t scales[8], uint8_t minima[8]) {
+static inline void unpack_q4k_scales(const uint8_t packed[12], uint8_t scales[8], uint8_t minima[8]) {
   uint32_t a, b, c;
   std::memcpy(&a, packed, 4);
   std::memcpy(&b, packed + 4, 4);
@@ -44,7 +47,7 @@ inline void unpack_q4k_scales(const uint8_t packed[12], uint8_t scales[8], uint8
 }
 
 // IEEE 754 half precision to single, exactly.
-inline float half_to_float(uint16_t half) {
+static inline float half_to_float(uint16_t half) {
   const uint32_t sign = static_cast<uint32_t>(half & 0x8000) << 16;
   const uint32_t exponent = half >> 10 & 0x1F, fraction = half & 0x3FF;
   if (exponent == 0) {   // zero and subnormal: fraction * 2^-24
@@ -55,6 +58,13 @@ inline float half_to_float(uint16_t half) {
   return std::bit_cast<float>(sign | bits);
 }
 
-inline float bfloat_to_float(uint16_t bits) { return std::bit_cast<float>(static_cast<uint32_t>(bits) << 16); }
+static inline float bfloat_to_float(uint16_t bits) { return std::bit_cast<float>(static_cast<uint32_t>(bits) << 16); }
+
+// Rounded to the eleven significant bits of half precision, but with the range of floats.
+static inline float round_to_half_precision(float value) {
+  const uint32_t bits = std::bit_cast<uint32_t>(value);
+  if (value < 0x1p-14f) return value;   // half floats are subnormal there, and coarser than is good
+  return std::bit_cast<float>((bits + 0xFFF + (bits >> 13 & 1)) & ~0x1FFFu);
+}
 
 }  // namespace wenqu::engine::cpu

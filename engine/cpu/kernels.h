@@ -1,10 +1,11 @@
 // The inner loops of the engine. They take plain parameter structs and raw pointers, know nothing of
 // models, and exist for each instruction set as the same functions; the scalar ones are the reference.
 //
-// Activations that meet quantized weights are rounded to 8 bits in blocks of 32 with float scales:
-// V3's activations pass the range of half floats, so no half float stands anywhere here. For each
-// token the order of additions is the same whatever the number of tokens, so a token's result does not
-// depend on its batch.
+// Inputs that meet quantized weights are rounded to 8 bits as llama.cpp rounds them, so that its figures
+// can be held against ours: for Q8_0 in blocks of 32 with a scale of half precision, for the K types in
+// blocks of 256 with a float scale. The scales are floats in range all the same, since V3's activations
+// pass the range of half floats. For each token the order of additions is the same whatever the number of
+// tokens, so a token's result does not depend on its batch.
 #pragma once
 
 #include <cstddef>
@@ -15,14 +16,31 @@
 
 namespace wenqu::engine::cpu {
 
-inline constexpr size_t kBlock = 32;
+// The forms of an input row that kernels read.
+enum InputForm : unsigned {
+  kPlain = 0,
+  kRounded32 = 1,    // blocks of 32
+  kRounded256 = 2,   // blocks of 256
+};
 
-// One token's input to a matrix.
+// What a type's kernel reads.
+inline InputForm input_form(gguf::Type type) {
+  switch (type) {
+    case gguf::Type::q8_0: return kRounded32;
+    case gguf::Type::q4_k:
+    case gguf::Type::q6_k: return kRounded256;
+    default: return kPlain;
+  }
+}
+
+// One token's input to a matrix of n inputs.
 struct InputRow {
-  const float* values = nullptr;   // [n]
-  const int8_t* q = nullptr;       // [n rounded up to 32]: round(values / scale)
-  const float* scale = nullptr;    // [blocks]
-  const float* sum = nullptr;      // [blocks]: scale * (sum of the block's q)
+  const float* values = nullptr;      // [n]
+  const int8_t* q32 = nullptr;        // [n]: values / scale32, rounded
+  const float* scale32 = nullptr;     // [n / 32]
+  const int8_t* q256 = nullptr;       // [n]: values / scale256, rounded
+  const float* scale256 = nullptr;    // [n / 256]
+  const int16_t* sum256 = nullptr;    // [n / 32]: sums of q256
 };
 
 // outputs[t][first + r] = dot(row r, inputs[t]) for r in [0, rows), t in [0, tokens).
@@ -32,7 +50,7 @@ struct DotRows {
   size_t row_bytes = 0;
   size_t rows = 0;
   size_t n = 0;                          // values in a row, a multiple of the type's block
-  const InputRow* inputs = nullptr;      // [tokens]; quantized types read q, scale, sum, others values
+  const InputRow* inputs = nullptr;      // [tokens], in the form that input_form(type) names
   float* const* outputs = nullptr;       // [tokens]
   size_t tokens = 0;
 };
@@ -43,8 +61,9 @@ struct Kernels {
 
   DotRowsFunction f32, f16, bf16, q8_0, q4_k, q6_k;
 
-  // Rounds n values to q, scale and sum; the last block is filled up with zeros.
-  void (*quantize)(const float* values, size_t n, int8_t* q, float* scale, float* sum);
+  // n is a multiple of the block. A block that holds a value that is not finite gets the scale NaN.
+  void (*round32)(const float* values, size_t n, int8_t* q, float* scale);
+  void (*round256)(const float* values, size_t n, int8_t* q, float* scale, int16_t* sum);
   float (*dot)(const float* a, const float* b, size_t n);
   void (*add_scaled)(float factor, const float* x, float* y, size_t n);   // y += factor * x
   // values[i] = exp(values[i] - maximum); gives their sum.
@@ -64,11 +83,6 @@ struct Kernels {
     }
   }
 };
-
-// Whether a type's kernel reads the 8-bit form of its input.
-inline bool reads_quantized(gguf::Type type) {
-  return type != gguf::Type::f32 && type != gguf::Type::f16 && type != gguf::Type::bf16;
-}
 
 const Kernels& kernels(Isa isa);
 

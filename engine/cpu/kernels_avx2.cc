@@ -24,11 +24,6 @@ inline float horizontal_sum(__m256 v) {
 
 inline __m256i load(const void* p) { return _mm256_loadu_si256(static_cast<const __m256i*>(p)); }
 
-// Pairwise products of unsigned and signed bytes, added up to eight 32-bit sums.
-inline __m256i dot_u8_i8(__m256i u, __m256i s) {
-  return _mm256_madd_epi16(_mm256_maddubs_epi16(u, s), _mm256_set1_epi16(1));
-}
-
 inline float half(const void* p) {
   uint16_t bits;
   std::memcpy(&bits, p, sizeof(bits));
@@ -118,9 +113,10 @@ struct RowQ8_0 {
       const __m256i w = load(block + 2);
       const __m256i magnitude = _mm256_abs_epi8(w);
       for (size_t t = 0; t < T; ++t) {
-        const __m256i x = _mm256_sign_epi8(load(inputs[t].q + b * 32), w);
-        const __m256 products = _mm256_cvtepi32_ps(dot_u8_i8(magnitude, x));
-        sum[t] = _mm256_fmadd_ps(_mm256_set1_ps(d * inputs[t].scale[b]), products, sum[t]);
+        const __m256i x = _mm256_sign_epi8(load(inputs[t].q32 + b * 32), w);
+        const __m256i pairs = _mm256_maddubs_epi16(magnitude, x);
+        const __m256 products = _mm256_cvtepi32_ps(_mm256_madd_epi16(pairs, _mm256_set1_epi16(1)));
+        sum[t] = _mm256_fmadd_ps(_mm256_set1_ps(d * inputs[t].scale32[b]), products, sum[t]);
       }
     }
     for (size_t t = 0; t < T; ++t) out[t] = horizontal_sum(sum[t]);
@@ -129,42 +125,49 @@ struct RowQ8_0 {
 
 // ------------------------------------------------------------------ Q4_K
 
-inline __m256 bytes_to_floats(const uint8_t* eight) {
-  return _mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(eight))));
-}
-
 template <size_t T>
 struct RowQ4K {
   static void dot(const std::byte* row, size_t n, const InputRow* inputs, float* out) {
     const __m256i low_bits = _mm256_set1_epi8(15);
-    __m256 sum[T], minus[T];
-    for (size_t t = 0; t < T; ++t) sum[t] = minus[t] = _mm256_setzero_ps();
+    __m256 sum[T];
+    __m128 minus[T];
+    for (size_t t = 0; t < T; ++t) sum[t] = _mm256_setzero_ps(), minus[t] = _mm_setzero_ps();
     for (size_t b = 0; b < n / 256; ++b) {
       const std::byte* block = row + b * sizeof(BlockQ4K);
       const std::byte* q = block + 16;
-      alignas(8) uint8_t scales[8], minima[8];
-      unpack_q4k_scales(reinterpret_cast<const uint8_t*>(block + 4), scales, minima);
-      const __m256 scale = _mm256_mul_ps(_mm256_set1_ps(half(block)), bytes_to_floats(scales));
-      const __m256 minimum = _mm256_mul_ps(_mm256_set1_ps(half(block + 2)), bytes_to_floats(minima));
-      alignas(32) float factor[T][8];
+      const float d = half(block), dmin = half(block + 2);
+      alignas(8) uint8_t scale_bytes[8], minimum_bytes[8];
+      unpack_q4k_scales(reinterpret_cast<const uint8_t*>(block + 4), scale_bytes, minimum_bytes);
+      alignas(16) int16_t scales[8];
+      _mm_store_si128(reinterpret_cast<__m128i*>(scales),
+                      _mm_cvtepu8_epi16(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(scale_bytes))));
+      const __m128i minima = _mm_cvtepu8_epi16(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(minimum_bytes)));
+      __m256i products[T];
       for (size_t t = 0; t < T; ++t) {
-        _mm256_store_ps(factor[t], _mm256_mul_ps(scale, _mm256_loadu_ps(inputs[t].scale + b * 8)));
-        minus[t] = _mm256_fmadd_ps(minimum, _mm256_loadu_ps(inputs[t].sum + b * 8), minus[t]);
+        products[t] = _mm256_setzero_si256();
+        const __m128i sums = _mm_loadu_si128(reinterpret_cast<const __m128i*>(inputs[t].sum256 + b * 8));
+        minus[t] = _mm_fmadd_ps(_mm_set1_ps(dmin * inputs[t].scale256[b]), _mm_cvtepi32_ps(_mm_madd_epi16(minima, sums)), minus[t]);
       }
       for (size_t pair = 0; pair < 4; ++pair) {
         const __m256i packed = load(q + pair * 32);
         const __m256i first = _mm256_and_si256(packed, low_bits);
         const __m256i second = _mm256_and_si256(_mm256_srli_epi16(packed, 4), low_bits);
+        const __m256i scale0 = _mm256_set1_epi16(scales[pair * 2]), scale1 = _mm256_set1_epi16(scales[pair * 2 + 1]);
         for (size_t t = 0; t < T; ++t) {
-          const int8_t* x = inputs[t].q + b * 256 + pair * 64;
-          const __m256 p = _mm256_cvtepi32_ps(dot_u8_i8(first, load(x)));
-          const __m256 r = _mm256_cvtepi32_ps(dot_u8_i8(second, load(x + 32)));
-          sum[t] = _mm256_fmadd_ps(_mm256_broadcast_ss(&factor[t][pair * 2]), p, sum[t]);
-          sum[t] = _mm256_fmadd_ps(_mm256_broadcast_ss(&factor[t][pair * 2 + 1]), r, sum[t]);
+          const int8_t* x = inputs[t].q256 + b * 256 + pair * 64;
+          const __m256i p = _mm256_madd_epi16(_mm256_maddubs_epi16(first, load(x)), scale0);
+          const __m256i r = _mm256_madd_epi16(_mm256_maddubs_epi16(second, load(x + 32)), scale1);
+          products[t] = _mm256_add_epi32(products[t], _mm256_add_epi32(p, r));
         }
       }
+      for (size_t t = 0; t < T; ++t)
+        sum[t] = _mm256_fmadd_ps(_mm256_set1_ps(d * inputs[t].scale256[b]), _mm256_cvtepi32_ps(products[t]), sum[t]);
     }
-    for (size_t t = 0; t < T; ++t) out[t] = horizontal_sum(_mm256_sub_ps(sum[t], minus[t]));
+    for (size_t t = 0; t < T; ++t) {
+      __m128 m = _mm_add_ps(minus[t], _mm_movehl_ps(minus[t], minus[t]));
+      m = _mm_add_ss(m, _mm_movehdup_ps(m));
+      out[t] = horizontal_sum(sum[t]) - _mm_cvtss_f32(m);
+    }
   }
 };
 
@@ -179,9 +182,9 @@ struct RowQ6K {
     for (size_t b = 0; b < n / 256; ++b) {
       const std::byte* block = row + b * sizeof(BlockQ6K);
       const int8_t* scales = reinterpret_cast<const int8_t*>(block + 192);
-      const __m256 d = _mm256_set1_ps(half(block + 208));
-      alignas(32) float factor[T][8];
-      for (size_t t = 0; t < T; ++t) _mm256_store_ps(factor[t], _mm256_mul_ps(d, _mm256_loadu_ps(inputs[t].scale + b * 8)));
+      const float d = half(block + 208);
+      __m256i products[T];
+      for (size_t t = 0; t < T; ++t) products[t] = _mm256_setzero_si256();
       for (size_t part = 0; part < 2; ++part) {
         const __m256i low0 = load(block + part * 64), low1 = load(block + part * 64 + 32);
         const __m256i high = load(block + 128 + part * 32);
@@ -199,55 +202,86 @@ struct RowQ6K {
           const __m256i magnitude = _mm256_abs_epi8(w);
           const int8_t* pair = scales + part * 8 + quarter * 2;
           const __m256i scale = _mm256_set_m128i(_mm_set1_epi16(pair[1]), _mm_set1_epi16(pair[0]));
-          const size_t place = part * 4 + quarter;
           for (size_t t = 0; t < T; ++t) {
-            const __m256i x = _mm256_sign_epi8(load(inputs[t].q + b * 256 + place * 32), w);
-            const __m256i products = _mm256_madd_epi16(_mm256_maddubs_epi16(magnitude, x), scale);
-            sum[t] = _mm256_fmadd_ps(_mm256_broadcast_ss(&factor[t][place]), _mm256_cvtepi32_ps(products), sum[t]);
+            const __m256i x = _mm256_sign_epi8(load(inputs[t].q256 + b * 256 + part * 128 + quarter * 32), w);
+            products[t] = _mm256_add_epi32(products[t], _mm256_madd_epi16(_mm256_maddubs_epi16(magnitude, x), scale));
           }
         }
       }
+      for (size_t t = 0; t < T; ++t)
+        sum[t] = _mm256_fmadd_ps(_mm256_set1_ps(d * inputs[t].scale256[b]), _mm256_cvtepi32_ps(products[t]), sum[t]);
     }
     for (size_t t = 0; t < T; ++t) out[t] = horizontal_sum(sum[t]);
   }
 };
 
-// ------------------------------------------------------------------ vectors
+// ------------------------------------------------------------------ rounding
 
-void quantize(const float* values, size_t n, int8_t* q, float* scale, float* sum) {
+// The largest magnitude of n values (a multiple of 8); NaN when any is not finite.
+inline float largest_magnitude(const float* x, size_t n) {
   const __m256 absolute = _mm256_castsi256_ps(_mm256_set1_epi32(0x7FFFFFFF));
-  const size_t whole = n / kBlock;
-  for (size_t b = 0; b < whole; ++b) {
-    const float* x = values + b * kBlock;
-    __m256 v[4];
-    for (int i = 0; i < 4; ++i) v[i] = _mm256_loadu_ps(x + i * 8);
-    __m256 largest = _mm256_setzero_ps(), watch = _mm256_setzero_ps();
-    for (int i = 0; i < 4; ++i) {
-      largest = _mm256_max_ps(largest, _mm256_and_ps(v[i], absolute));
-      watch = _mm256_add_ps(watch, _mm256_sub_ps(v[i], v[i]));   // 0, or NaN where a value is not finite
-    }
-    __m128 m = _mm_max_ps(_mm256_castps256_ps128(largest), _mm256_extractf128_ps(largest, 1));
-    m = _mm_max_ps(m, _mm_movehl_ps(m, m));
-    m = _mm_max_ss(m, _mm_movehdup_ps(m));
-    const float top = _mm_cvtss_f32(m);
-    const bool finite = _mm256_movemask_ps(_mm256_cmp_ps(watch, watch, _CMP_UNORD_Q)) == 0;
-    scale[b] = finite ? top / 127 : NAN;
-    const __m256 inverse = _mm256_set1_ps(finite && top > 0 ? 127 / top : 0);
-    __m256i w[4];
-    for (int i = 0; i < 4; ++i) w[i] = _mm256_cvtps_epi32(finite ? _mm256_mul_ps(v[i], inverse) : _mm256_setzero_ps());
-    __m256i total = _mm256_add_epi32(_mm256_add_epi32(w[0], w[1]), _mm256_add_epi32(w[2], w[3]));
-    const __m256i packed = _mm256_packs_epi16(_mm256_packs_epi32(w[0], w[1]), _mm256_packs_epi32(w[2], w[3]));
-    // The packs work within 128-bit halves; this puts the groups of four back in order.
-    const __m256i ordered = _mm256_permutevar8x32_epi32(packed, _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7));
-    _mm256_storeu_si256(reinterpret_cast<__m256i*>(q + b * kBlock), ordered);
-    __m128i s = _mm_add_epi32(_mm256_castsi256_si128(total), _mm256_extracti128_si256(total, 1));
-    s = _mm_add_epi32(s, _mm_shuffle_epi32(s, 0x4E));
-    s = _mm_add_epi32(s, _mm_shuffle_epi32(s, 0xB1));
-    sum[b] = scale[b] * static_cast<float>(_mm_cvtsi128_si32(s));
+  __m256 largest = _mm256_setzero_ps(), watch = _mm256_setzero_ps();
+  for (size_t i = 0; i < n; i += 8) {
+    const __m256 v = _mm256_loadu_ps(x + i);
+    largest = _mm256_max_ps(largest, _mm256_and_ps(v, absolute));
+    watch = _mm256_add_ps(watch, _mm256_sub_ps(v, v));   // 0, or NaN where a value is not finite
   }
-  if (n % kBlock)
-    scalar_kernels().quantize(values + whole * kBlock, n % kBlock, q + whole * kBlock, scale + whole, sum + whole);
+  if (_mm256_movemask_ps(_mm256_cmp_ps(watch, watch, _CMP_UNORD_Q))) return NAN;
+  __m128 m = _mm_max_ps(_mm256_castps256_ps128(largest), _mm256_extractf128_ps(largest, 1));
+  m = _mm_max_ps(m, _mm_movehl_ps(m, m));
+  return _mm_cvtss_f32(_mm_max_ss(m, _mm_movehdup_ps(m)));
 }
+
+// Rounds 32 values times a factor to bytes, and gives their sum.
+inline int32_t round_block(const float* x, __m256 factor, int8_t* q) {
+  __m256i w[4];
+  for (int i = 0; i < 4; ++i) w[i] = _mm256_cvtps_epi32(_mm256_mul_ps(_mm256_loadu_ps(x + i * 8), factor));
+  const __m256i total = _mm256_add_epi32(_mm256_add_epi32(w[0], w[1]), _mm256_add_epi32(w[2], w[3]));
+  const __m256i packed = _mm256_packs_epi16(_mm256_packs_epi32(w[0], w[1]), _mm256_packs_epi32(w[2], w[3]));
+  // The packs work within 128-bit halves; this puts the groups of four back in order.
+  const __m256i ordered = _mm256_permutevar8x32_epi32(packed, _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7));
+  _mm256_storeu_si256(reinterpret_cast<__m256i*>(q), ordered);
+  __m128i s = _mm_add_epi32(_mm256_castsi256_si128(total), _mm256_extracti128_si256(total, 1));
+  s = _mm_add_epi32(s, _mm_shuffle_epi32(s, 0x4E));
+  s = _mm_add_epi32(s, _mm_shuffle_epi32(s, 0xB1));
+  return _mm_cvtsi128_si32(s);
+}
+
+void round32(const float* values, size_t n, int8_t* q, float* scale) {
+  for (size_t b = 0; b < n / 32; ++b) {
+    const float largest = largest_magnitude(values + b * 32, 32);
+    scale[b] = round_to_half_precision(largest / 127);
+    if (largest > 0)
+      round_block(values + b * 32, _mm256_set1_ps(127 / largest), q + b * 32);
+    else
+      std::memset(q + b * 32, 0, 32);
+  }
+}
+
+void round256(const float* values, size_t n, int8_t* q, float* scale, int16_t* sum) {
+  for (size_t b = 0; b < n / 256; ++b) {
+    const float* x = values + b * 256;
+    float largest = largest_magnitude(x, 256);
+    if (!(largest > 0)) {
+      scale[b] = largest;
+      std::memset(q + b * 256, 0, 256);
+      std::memset(sum + b * 8, 0, 8 * sizeof(int16_t));
+      continue;
+    }
+    // The sign of the first value of that magnitude.
+    for (size_t i = 0; i < 256; ++i)
+      if (std::fabs(x[i]) == largest) {
+        largest = x[i];
+        break;
+      }
+    const float inverse = -127 / largest;
+    scale[b] = 1 / inverse;
+    for (size_t sub = 0; sub < 8; ++sub)
+      sum[b * 8 + sub] = static_cast<int16_t>(round_block(x + sub * 32, _mm256_set1_ps(inverse), q + b * 256 + sub * 32));
+  }
+}
+
+// ------------------------------------------------------------------ vectors
 
 float dot(const float* a, const float* b, size_t n) {
   __m256 s0 = _mm256_setzero_ps(), s1 = s0, s2 = s0, s3 = s0;
@@ -326,7 +360,8 @@ const Kernels& avx2_kernels() {
       .q8_0 = dot_rows<RowQ8_0>,
       .q4_k = dot_rows<RowQ4K>,
       .q6_k = dot_rows<RowQ6K>,
-      .quantize = quantize,
+      .round32 = round32,
+      .round256 = round256,
       .dot = dot,
       .add_scaled = add_scaled,
       .exp_sum = exp_sum,

@@ -35,8 +35,8 @@ float dot_q8_0(const std::byte* row, size_t n, const InputRow& input) {
     BlockQ8_0 block;
     std::memcpy(&block, row + b * sizeof(block), sizeof(block));
     int32_t products = 0;
-    for (size_t i = 0; i < 32; ++i) products += block.q[i] * input.q[b * 32 + i];
-    sum += half_to_float(block.d) * input.scale[b] * static_cast<float>(products);
+    for (size_t i = 0; i < 32; ++i) products += block.q[i] * input.q32[b * 32 + i];
+    sum += half_to_float(block.d) * input.scale32[b] * static_cast<float>(products);
   }
   return sum;
 }
@@ -48,15 +48,17 @@ float dot_q4_k(const std::byte* row, size_t n, const InputRow& input) {
     std::memcpy(&block, row + b * sizeof(block), sizeof(block));
     uint8_t scales[8], minima[8];
     unpack_q4k_scales(block.scales, scales, minima);
-    const float d = half_to_float(block.d), dmin = half_to_float(block.dmin);
+    int32_t products = 0, minus = 0;
     for (size_t sub = 0; sub < 8; ++sub) {
       const uint8_t* q = block.q + sub / 2 * 32;
-      const int8_t* x = input.q + b * 256 + sub * 32;
-      int32_t products = 0;
-      for (size_t i = 0; i < 32; ++i) products += (sub % 2 ? q[i] >> 4 : q[i] & 15) * x[i];
-      sum += d * scales[sub] * input.scale[b * 8 + sub] * static_cast<float>(products);
-      sum -= dmin * minima[sub] * input.sum[b * 8 + sub];
+      const int8_t* x = input.q256 + b * 256 + sub * 32;
+      int32_t part = 0;
+      for (size_t i = 0; i < 32; ++i) part += (sub % 2 ? q[i] >> 4 : q[i] & 15) * x[i];
+      products += scales[sub] * part;
+      minus += minima[sub] * input.sum256[b * 8 + sub];
     }
+    sum += half_to_float(block.d) * input.scale256[b] * static_cast<float>(products);
+    sum -= half_to_float(block.dmin) * input.scale256[b] * static_cast<float>(minus);
   }
   return sum;
 }
@@ -66,43 +68,57 @@ float dot_q6_k(const std::byte* row, size_t n, const InputRow& input) {
   for (size_t b = 0; b < n / 256; ++b) {
     BlockQ6K block;
     std::memcpy(&block, row + b * sizeof(block), sizeof(block));
-    const float d = half_to_float(block.d);
+    int32_t products = 0;
     for (int half = 0; half < 2; ++half)
-      for (int quarter = 0; quarter < 4; ++quarter) {
-        const size_t place = static_cast<size_t>(half * 4 + quarter);
-        const int8_t* x = input.q + b * 256 + place * 32;
-        int32_t products = 0;
+      for (int quarter = 0; quarter < 4; ++quarter)
         for (int i = 0; i < 32; ++i) {
           const uint8_t low = block.low[half * 64 + i + quarter % 2 * 32];
           const int q = ((quarter < 2 ? low & 15 : low >> 4) | (block.high[half * 32 + i] >> quarter * 2 & 3) << 4) - 32;
-          products += block.scales[half * 8 + quarter * 2 + i / 16] * q * x[i];
+          products += block.scales[half * 8 + quarter * 2 + i / 16] * q *
+                      input.q256[b * 256 + static_cast<size_t>(half * 128 + quarter * 32 + i)];
         }
-        sum += d * input.scale[b * 8 + place] * static_cast<float>(products);
-      }
+    sum += half_to_float(block.d) * input.scale256[b] * static_cast<float>(products);
   }
   return sum;
 }
 
-void quantize(const float* values, size_t n, int8_t* q, float* scale, float* sum) {
-  for (size_t b = 0; b * kBlock < n; ++b) {
-    const size_t count = std::min(kBlock, n - b * kBlock);
-    const float* x = values + b * kBlock;
-    float largest = 0;
-    bool finite = true;
-    for (size_t i = 0; i < count; ++i) {
-      largest = std::max(largest, std::fabs(x[i]));
-      finite = finite && std::isfinite(x[i]);
+// The value of the largest magnitude, the first of several; NaN when any value is not finite.
+float largest_of(const float* x, size_t n) {
+  float largest = 0;
+  for (size_t i = 0; i < n; ++i) {
+    if (!std::isfinite(x[i])) return NAN;
+    if (std::fabs(x[i]) > std::fabs(largest)) largest = x[i];
+  }
+  return largest;
+}
+
+void round32(const float* values, size_t n, int8_t* q, float* scale) {
+  for (size_t b = 0; b < n / 32; ++b) {
+    const float* x = values + b * 32;
+    const float largest = std::fabs(largest_of(x, 32));
+    const bool usable = largest > 0;   // neither 0 nor NaN
+    scale[b] = round_to_half_precision(largest / 127);
+    const float inverse = usable ? 127 / largest : 0;
+    for (size_t i = 0; i < 32; ++i) q[b * 32 + i] = usable ? static_cast<int8_t>(std::nearbyint(x[i] * inverse)) : 0;
+  }
+}
+
+void round256(const float* values, size_t n, int8_t* q, float* scale, int16_t* sum) {
+  for (size_t b = 0; b < n / 256; ++b) {
+    const float* x = values + b * 256;
+    const float largest = largest_of(x, 256);
+    const bool usable = largest > 0 || largest < 0;
+    const float inverse = usable ? -127 / largest : 0;   // the largest becomes -127
+    scale[b] = usable ? 1 / inverse : largest;
+    for (size_t sub = 0; sub < 8; ++sub) {
+      int32_t total = 0;
+      for (size_t i = 0; i < 32; ++i) {
+        int8_t& rounded = q[b * 256 + sub * 32 + i];
+        rounded = usable ? static_cast<int8_t>(std::min(127.0f, std::nearbyint(x[sub * 32 + i] * inverse))) : 0;
+        total += rounded;
+      }
+      sum[b * 8 + sub] = static_cast<int16_t>(total);
     }
-    // What is not finite must stay visible: the scale carries it to the result.
-    scale[b] = finite ? largest / 127 : NAN;
-    const float inverse = finite && largest > 0 ? 127 / largest : 0;
-    int32_t total = 0;
-    for (size_t i = 0; i < kBlock; ++i) {
-      const float scaled = i < count && finite ? x[i] * inverse : 0;
-      q[b * kBlock + i] = static_cast<int8_t>(std::nearbyint(std::clamp(scaled, -127.0f, 127.0f)));
-      total += q[b * kBlock + i];
-    }
-    sum[b] = scale[b] * static_cast<float>(total);
   }
 }
 
@@ -137,7 +153,8 @@ const Kernels& scalar_kernels() {
       .q8_0 = dot_rows<dot_q8_0>,
       .q4_k = dot_rows<dot_q4_k>,
       .q6_k = dot_rows<dot_q6_k>,
-      .quantize = quantize,
+      .round32 = round32,
+      .round256 = round256,
       .dot = dot,
       .add_scaled = add_scaled,
       .exp_sum = exp_sum,

@@ -15,11 +15,6 @@ using ops::Inputs;
 using ops::matmul;
 using ops::row_pointers;
 
-bool quantized(std::initializer_list<const Matrix*> matrices) {
-  return std::any_of(matrices.begin(), matrices.end(),
-                     [](const Matrix* m) { return *m && cpu::reads_quantized(m->type); });
-}
-
 // One batch on its way through the model.
 class Pass {
  public:
@@ -58,7 +53,7 @@ class Pass {
   void norm(const std::vector<float>& weight) {
     compute_.parallel(tokens_, 8, [&](size_t begin, size_t end) {
       for (size_t t = begin; t < end; ++t)
-        ops::rms_norm(compute_.kernels, hidden_.data() + t * d_, weight.data(), config_.rms_epsilon, d_, normed(t));
+        ops::rms_norm(hidden_.data() + t * d_, weight.data(), config_.rms_epsilon, d_, normed(t));
     });
   }
 
@@ -80,7 +75,7 @@ class Pass {
   // Grouped-query attention: several query heads share a head of keys and values.
   Status gqa(const Layer& layer, size_t l) {
     const size_t head = config_.head, heads = config_.heads, kv_heads = config_.kv_heads, group = heads / kv_heads;
-    const Inputs x(compute_, normed_.data(), tokens_, d_, d_, quantized({&layer.q, &layer.k, &layer.v}));
+    const Inputs x(compute_, normed_.data(), tokens_, d_, d_, {&layer.q, &layer.k, &layer.v});
     WENQU_RETURN_IF_ERROR(project(layer.q, x, queries_));
     WENQU_RETURN_IF_ERROR(project(layer.k, x, keys_));
     WENQU_RETURN_IF_ERROR(project(layer.v, x, values_));
@@ -118,14 +113,14 @@ class Pass {
     const MlaConfig& m = config_.mla;
     const size_t heads = config_.heads, head = m.nope + m.rope, row = m.kv_lora + m.rope;
     const Matrix& first = m.q_lora > 0 ? layer.q_a : layer.q;
-    const Inputs x(compute_, normed_.data(), tokens_, d_, d_, quantized({&first, &layer.kv_a}));
+    const Inputs x(compute_, normed_.data(), tokens_, d_, d_, {&first, &layer.kv_a});
     if (m.q_lora > 0) {
       WENQU_RETURN_IF_ERROR(project(layer.q_a, x, latent_));
       for (size_t t = 0; t < tokens_; ++t) {
         float* q = latent_.data() + t * m.q_lora;
-        ops::rms_norm(compute_.kernels, q, layer.q_a_norm.data(), config_.rms_epsilon, m.q_lora, q);
+        ops::rms_norm(q, layer.q_a_norm.data(), config_.rms_epsilon, m.q_lora, q);
       }
-      const Inputs q(compute_, latent_.data(), tokens_, m.q_lora, m.q_lora, quantized({&layer.q_b}));
+      const Inputs q(compute_, latent_.data(), tokens_, m.q_lora, m.q_lora, {&layer.q_b});
       WENQU_RETURN_IF_ERROR(project(layer.q_b, q, queries_));
     } else {
       WENQU_RETURN_IF_ERROR(project(layer.q, x, queries_));
@@ -133,7 +128,7 @@ class Pass {
     WENQU_RETURN_IF_ERROR(project(layer.kv_a, x, keys_));
     for (size_t t = 0; t < tokens_; ++t) {
       float* key = keys_.data() + t * row;
-      ops::rms_norm(compute_.kernels, key, layer.kv_a_norm.data(), config_.rms_epsilon, m.kv_lora, key);
+      ops::rms_norm(key, layer.kv_a_norm.data(), config_.rms_epsilon, m.kv_lora, key);
       rope_.rotate(config_.rope.pairing, t, key + m.kv_lora);
       std::copy_n(key, row, cache_.key(l, batch_.position + t));
       for (size_t h = 0; h < heads; ++h)
@@ -144,7 +139,7 @@ class Pass {
     compute_.parallel(heads, 1, [&](size_t begin, size_t end) {
       for (size_t h = begin; h < end; ++h) {
         const ops::Compute alone{compute_.kernels, one_thread(), compute_.cancel};
-        const Inputs q(alone, queries_.data() + h * head, tokens_, m.nope, heads * head, quantized({&layer.k_b}));
+        const Inputs q(alone, queries_.data() + h * head, tokens_, m.nope, heads * head, {&layer.k_b});
         const std::vector<float*> out = row_pointers(absorbed_.data() + h * row, tokens_, heads * row);
         ops::matmul_rows(alone, layer.k_b, h, 0, m.kv_lora, q.rows(), out, 0);
         for (size_t t = 0; t < tokens_; ++t)
@@ -170,7 +165,7 @@ class Pass {
     compute_.parallel(heads, 1, [&](size_t begin, size_t end) {
       for (size_t h = begin; h < end; ++h) {
         const ops::Compute alone{compute_.kernels, one_thread(), compute_.cancel};
-        const Inputs o(alone, latent_.data() + h * m.kv_lora, tokens_, m.kv_lora, heads * m.kv_lora, quantized({&layer.v_b}));
+        const Inputs o(alone, latent_.data() + h * m.kv_lora, tokens_, m.kv_lora, heads * m.kv_lora, {&layer.v_b});
         ops::matmul_rows(alone, layer.v_b, h, 0, m.value, o.rows(),
                          row_pointers(attended_.data() + h * m.value, tokens_, heads * m.value), 0);
       }
@@ -180,13 +175,13 @@ class Pass {
 
   Status attention_output(const Layer& layer, size_t width) {
     WENQU_RETURN_IF_ERROR(compute_.cancel.status());
-    const Inputs o(compute_, attended_.data(), tokens_, width, width, quantized({&layer.attention_output}));
+    const Inputs o(compute_, attended_.data(), tokens_, width, width, {&layer.attention_output});
     return project(layer.attention_output, o, delta_);
   }
 
   // SwiGLU: down(silu(gate x) * up x)
   Status dense(const Layer& layer) {
-    const Inputs x(compute_, normed_.data(), tokens_, d_, d_, quantized({&layer.gate, &layer.up}));
+    const Inputs x(compute_, normed_.data(), tokens_, d_, d_, {&layer.gate, &layer.up});
     return gated(layer, x);
   }
 
@@ -202,7 +197,7 @@ class Pass {
         compute_.kernels.silu_multiply(gates[t] + begin, ups[t] + begin, gates[t] + begin, end - begin);
     });
     WENQU_RETURN_IF_ERROR(compute_.cancel.status());
-    const Inputs h(compute_, gate_.data(), tokens_, width, width, quantized({&layer.down}));
+    const Inputs h(compute_, gate_.data(), tokens_, width, width, {&layer.down});
     return project(layer.down, h, delta_);
   }
 
@@ -212,7 +207,7 @@ class Pass {
     const MoeConfig& moe = config_.moe;
     const size_t experts = moe.router.experts, used = moe.router.used, width = moe.width;
     const Inputs x(compute_, normed_.data(), tokens_, d_, d_,
-                   quantized({&layer.expert_gate, &layer.expert_up, &layer.gate, &layer.up}));
+                   {&layer.expert_gate, &layer.expert_up, &layer.gate, &layer.up});
     std::vector<float> scores;
     WENQU_RETURN_IF_ERROR(project(layer.router, x, scores));
     std::vector<ops::ExpertChoice> choices(tokens_ * used);
@@ -262,7 +257,7 @@ class Pass {
 
     // Stage two: down, and the weighted sum. A piece owns its rows of every token, so that the order of
     // additions is always that of the experts.
-    const Inputs h(compute_, gate_.data(), tokens_ * used, width, width, quantized({&layer.expert_down}));
+    const Inputs h(compute_, gate_.data(), tokens_ * used, width, width, {&layer.expert_down});
     std::vector<std::vector<cpu::InputRow>> inputs(active.size());
     for (size_t a = 0; a < active.size(); ++a)
       for (uint32_t place : members[active[a]]) inputs[a].push_back(h.rows()[place]);
@@ -286,7 +281,7 @@ class Pass {
   Status output(std::vector<float>& logits) {
     const size_t first = batch_.all_logits ? 0 : tokens_ - 1, count = tokens_ - first;
     norm(weights_.output_norm);
-    const Inputs x(compute_, normed(first), count, d_, d_, quantized({&weights_.output}));
+    const Inputs x(compute_, normed(first), count, d_, d_, {&weights_.output});
     const size_t begin = logits.size(), vocabulary = weights_.output.outputs;
     logits.resize(begin + count * vocabulary);
     matmul(compute_, weights_.output, 0, x.rows(), row_pointers(logits.data() + begin, count, vocabulary));

@@ -106,7 +106,7 @@ Status load_feed_forward(Loader& loader, const std::string& block, const Config&
   };
   if (!layer.is_moe) return dense(".weight", config.feed_forward);
   WENQU_RETURN_IF_ERROR(loader.matrix(block + "ffn_gate_inp.weight", {d, moe.router.experts}, layer.router));
-  if (cpu::reads_quantized(layer.router.type))
+  if (cpu::input_form(layer.router.type) != cpu::kPlain)
     return Status(StatusCode::unsupported, "the router must be F32, F16 or BF16", fmt::format("tensor '{}ffn_gate_inp.weight'", block));
   WENQU_RETURN_IF_ERROR(loader.vector_if_any(block + "exp_probs_b.bias", moe.router.experts, layer.router_bias));
   WENQU_RETURN_IF_ERROR(loader.matrix(block + "ffn_gate_exps.weight", {d, moe.width, moe.router.experts}, layer.expert_gate));

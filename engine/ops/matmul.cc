@@ -9,27 +9,41 @@ constexpr size_t kPieceBytes = 16 << 10;
 
 }  // namespace
 
-Inputs::Inputs(const Compute& compute, const float* values, size_t tokens, size_t n, size_t stride, bool quantize) {
-  rows_.resize(tokens);
-  const size_t blocks = (n + cpu::kBlock - 1) / cpu::kBlock;
-  if (quantize) {
-    q_.resize(tokens * blocks * cpu::kBlock);
-    scales_.resize(tokens * blocks);
-    sums_.resize(tokens * blocks);
+Inputs::Inputs(const Compute& compute, const float* values, size_t tokens, size_t n, size_t stride,
+               std::initializer_list<const Matrix*> matrices)
+    : rows_(tokens) {
+  unsigned forms = cpu::kPlain;
+  for (const Matrix* matrix : matrices)
+    if (*matrix) forms |= cpu::input_form(matrix->type);
+  if (forms & cpu::kRounded32) {
+    q32_.resize(tokens * n);
+    scale32_.resize(tokens * (n / 32));
+  }
+  if (forms & cpu::kRounded256) {
+    q256_.resize(tokens * n);
+    scale256_.resize(tokens * (n / 256));
+    sum256_.resize(tokens * (n / 32));
   }
   for (size_t t = 0; t < tokens; ++t) {
     rows_[t].values = values + t * stride;
-    if (!quantize) continue;
-    rows_[t].q = q_.data() + t * blocks * cpu::kBlock;
-    rows_[t].scale = scales_.data() + t * blocks;
-    rows_[t].sum = sums_.data() + t * blocks;
+    if (forms & cpu::kRounded32) {
+      rows_[t].q32 = q32_.data() + t * n;
+      rows_[t].scale32 = scale32_.data() + t * (n / 32);
+    }
+    if (!(forms & cpu::kRounded256)) continue;
+    rows_[t].q256 = q256_.data() + t * n;
+    rows_[t].scale256 = scale256_.data() + t * (n / 256);
+    rows_[t].sum256 = sum256_.data() + t * (n / 32);
   }
-  if (quantize)
-    compute.parallel(tokens, 8, [&](size_t begin, size_t end) {
-      for (size_t t = begin; t < end; ++t)
-        compute.kernels.quantize(values + t * stride, n, q_.data() + t * blocks * cpu::kBlock, scales_.data() + t * blocks,
-                                 sums_.data() + t * blocks);
-    });
+  if (forms == cpu::kPlain) return;
+  compute.parallel(tokens, 8, [&](size_t begin, size_t end) {
+    for (size_t t = begin; t < end; ++t) {
+      const float* row = values + t * stride;
+      if (forms & cpu::kRounded32) compute.kernels.round32(row, n, q32_.data() + t * n, scale32_.data() + t * (n / 32));
+      if (forms & cpu::kRounded256)
+        compute.kernels.round256(row, n, q256_.data() + t * n, scale256_.data() + t * (n / 256), sum256_.data() + t * (n / 32));
+    }
+  });
 }
 
 std::vector<float*> row_pointers(float* out, size_t tokens, size_t stride) {

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstddef>
+#include <initializer_list>
 #include <span>
 #include <vector>
 
@@ -24,17 +25,20 @@ struct Matrix {
   size_t bytes() const { return outputs * row_bytes; }
 };
 
-// A batch of inputs, with their 8-bit form where quantized weights will read it.
+// A batch of inputs, with the rounded forms that the weights they meet will read.
 class Inputs {
  public:
   // values: [tokens][stride], of which the first n of each row count; they must outlive the Inputs.
-  Inputs(const Compute& compute, const float* values, size_t tokens, size_t n, size_t stride, bool quantize);
+  // The matrices take n inputs each; those the model does not have are passed over.
+  Inputs(const Compute& compute, const float* values, size_t tokens, size_t n, size_t stride,
+         std::initializer_list<const Matrix*> matrices);
 
   std::span<const cpu::InputRow> rows() const { return rows_; }
 
  private:
-  std::vector<int8_t> q_;
-  std::vector<float> scales_, sums_;
+  std::vector<int8_t> q32_, q256_;
+  std::vector<float> scale32_, scale256_;
+  std::vector<int16_t> sum256_;
   std::vector<cpu::InputRow> rows_;
 };
 
