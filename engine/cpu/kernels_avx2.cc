@@ -77,22 +77,28 @@ struct LoadBF16 {
   }
 };
 
+// Four sums of eight, folded in llama.cpp's order, so that its figures can be met to the last bit.
+inline float fold(__m256 s0, __m256 s1, __m256 s2, __m256 s3) {
+  const __m256 s = _mm256_add_ps(_mm256_add_ps(s0, s2), _mm256_add_ps(s1, s3));
+  const __m128 h = _mm_add_ps(_mm256_castps256_ps128(s), _mm256_extractf128_ps(s, 1));
+  const __m128 p = _mm_hadd_ps(h, h);
+  return _mm_cvtss_f32(_mm_hadd_ps(p, p));
+}
+
 template <typename Load, size_t T>
 void dot_floats(const std::byte* row, size_t n, const InputRow* inputs, float* out) {
-  __m256 a[T], b[T];
-  for (size_t t = 0; t < T; ++t) a[t] = b[t] = _mm256_setzero_ps();
+  __m256 sum[T][4];
+  for (size_t t = 0; t < T; ++t)
+    for (int k = 0; k < 4; ++k) sum[t][k] = _mm256_setzero_ps();
   size_t i = 0;
-  for (; i + 16 <= n; i += 16) {
-    const __m256 w0 = Load::eight(row + i * Load::kBytes), w1 = Load::eight(row + (i + 8) * Load::kBytes);
-    for (size_t t = 0; t < T; ++t) {
-      a[t] = _mm256_fmadd_ps(w0, _mm256_loadu_ps(inputs[t].values + i), a[t]);
-      b[t] = _mm256_fmadd_ps(w1, _mm256_loadu_ps(inputs[t].values + i + 8), b[t]);
+  for (; i + 32 <= n; i += 32)
+    for (size_t k = 0; k < 4; ++k) {
+      const __m256 w = Load::eight(row + (i + k * 8) * Load::kBytes);
+      for (size_t t = 0; t < T; ++t) sum[t][k] = _mm256_fmadd_ps(w, _mm256_loadu_ps(inputs[t].values + i + k * 8), sum[t][k]);
     }
-  }
   for (size_t t = 0; t < T; ++t) {
-    float sum = horizontal_sum(_mm256_add_ps(a[t], b[t]));
-    for (size_t k = i; k < n; ++k) sum += Load::one(row + k * Load::kBytes) * inputs[t].values[k];
-    out[t] = sum;
+    out[t] = fold(sum[t][0], sum[t][1], sum[t][2], sum[t][3]);
+    for (size_t k = i; k < n; ++k) out[t] += Load::one(row + k * Load::kBytes) * inputs[t].values[k];
   }
 }
 
@@ -284,16 +290,12 @@ void round256(const float* values, size_t n, int8_t* q, float* scale, int16_t* s
 // ------------------------------------------------------------------ vectors
 
 float dot(const float* a, const float* b, size_t n) {
-  __m256 s0 = _mm256_setzero_ps(), s1 = s0, s2 = s0, s3 = s0;
+  __m256 s[4] = {_mm256_setzero_ps(), _mm256_setzero_ps(), _mm256_setzero_ps(), _mm256_setzero_ps()};
   size_t i = 0;
-  for (; i + 32 <= n; i += 32) {
-    s0 = _mm256_fmadd_ps(_mm256_loadu_ps(a + i), _mm256_loadu_ps(b + i), s0);
-    s1 = _mm256_fmadd_ps(_mm256_loadu_ps(a + i + 8), _mm256_loadu_ps(b + i + 8), s1);
-    s2 = _mm256_fmadd_ps(_mm256_loadu_ps(a + i + 16), _mm256_loadu_ps(b + i + 16), s2);
-    s3 = _mm256_fmadd_ps(_mm256_loadu_ps(a + i + 24), _mm256_loadu_ps(b + i + 24), s3);
-  }
-  for (; i + 8 <= n; i += 8) s0 = _mm256_fmadd_ps(_mm256_loadu_ps(a + i), _mm256_loadu_ps(b + i), s0);
-  float sum = horizontal_sum(_mm256_add_ps(_mm256_add_ps(s0, s1), _mm256_add_ps(s2, s3)));
+  for (; i + 32 <= n; i += 32)
+    for (size_t k = 0; k < 4; ++k)
+      s[k] = _mm256_fmadd_ps(_mm256_loadu_ps(a + i + k * 8), _mm256_loadu_ps(b + i + k * 8), s[k]);
+  float sum = fold(s[0], s[1], s[2], s[3]);
   for (; i < n; ++i) sum += a[i] * b[i];
   return sum;
 }

@@ -255,25 +255,26 @@ class Pass {
     });
     WENQU_RETURN_IF_ERROR(compute_.cancel.status());
 
-    // Stage two: down, and the weighted sum. A piece owns its rows of every token, so that the order of
-    // additions is always that of the experts.
+    // Stage two: down, and the weighted sum in the order of choice, so that it does not depend on which
+    // tokens share the batch. A piece owns its rows of every token.
     const Inputs h(compute_, gate_.data(), tokens_ * used, width, width, {&layer.expert_down});
     std::vector<std::vector<cpu::InputRow>> inputs(active.size());
     for (size_t a = 0; a < active.size(); ++a)
       for (uint32_t place : members[active[a]]) inputs[a].push_back(h.rows()[place]);
-    const size_t down_rows = std::min<size_t>(ops::rows_per_piece(layer.expert_down), kDownRows);
-    compute_.parallel(d_, down_rows, [&](size_t begin, size_t end) {
-      std::vector<float> out;
+    compute_.parallel(d_, kDownRows, [&](size_t begin, size_t end) {
+      std::vector<float> out(tokens_ * used * kDownRows);
       std::vector<float*> outs;
       for (size_t a = 0; a < active.size(); ++a) {
-        const std::vector<uint32_t>& places = members[active[a]];
-        out.resize(places.size() * kDownRows);
-        outs = row_pointers(out.data(), places.size(), kDownRows);
+        outs.clear();
+        for (uint32_t place : members[active[a]]) outs.push_back(out.data() + place * kDownRows);
         ops::matmul_rows(compute_, layer.expert_down, active[a], begin, end, inputs[a], outs, 0);
-        for (size_t k = 0; k < places.size(); ++k)
-          compute_.kernels.add_scaled(choices[places[k]].weight, outs[k], delta_.data() + places[k] / used * d_ + begin,
-                                      end - begin);
       }
+      for (size_t t = 0; t < tokens_; ++t)
+        for (size_t r = 0; r < end - begin; ++r) {
+          float sum = 0;
+          for (size_t k = t * used; k < (t + 1) * used; ++k) sum += choices[k].weight * out[k * kDownRows + r];
+          delta_[t * d_ + begin + r] += sum;
+        }
     });
     return compute_.cancel.status();
   }
@@ -294,7 +295,7 @@ class Pass {
     return pool;
   }
 
-  static constexpr size_t kDownRows = 64;
+  static constexpr size_t kDownRows = 32;
 
   const ops::Compute& compute_;
   const Config& config_;
