@@ -29,8 +29,12 @@ void attend(const cpu::Kernels& kernels, const AttendArgs& args) {
     }
     maximum = top;
     sum += kernels.exp_sum(scores, count, maximum);
-    for (size_t i = 0; i < count; ++i) kernels.add_scaled(scores[i], values + i * stride, args.out, args.value_length);
+    // With all keys in one segment the weights can be normalised before they are used.
+    const float normalise = args.keys <= KvCache::kSegmentTokens ? 1 / sum : 1;
+    for (size_t i = 0; i < count; ++i)
+      kernels.add_scaled(scores[i] * normalise, values + i * stride, args.out, args.value_length);
   }
+  if (args.keys <= KvCache::kSegmentTokens) return;
   const float inverse = 1 / sum;
   for (size_t i = 0; i < args.value_length; ++i) args.out[i] *= inverse;
 }

@@ -12,9 +12,10 @@ constexpr float kNever = -std::numeric_limits<float>::infinity();
 
 void softmax(std::span<float> values) {
   const float top = *std::max_element(values.begin(), values.end());
-  float sum = 0;
+  double sum = 0;
   for (float& v : values) sum += v = std::exp(v - top);
-  for (float& v : values) v /= sum;
+  const float inverse = static_cast<float>(1 / sum);
+  for (float& v : values) v *= inverse;
 }
 
 // The `count` largest of `values`, by value and then by index. NaN counts as the smallest.
