@@ -375,6 +375,17 @@ std::string error_to_json(const Status& error) {
   return json.take();
 }
 
+std::string with_stream_id(std::string json, std::string_view stream_id) {
+  if (stream_id.empty()) return json;
+  Json member;
+  member.open();
+  member.text("stream_id", stream_id);
+  member.close();
+  json.back() = ',';
+  json.append(member.take(), 1);
+  return json;
+}
+
 std::string search_to_json(const std::string& query, const retrieval::SearchResponse& response) {
   Json json;
   json.open();

@@ -5,6 +5,7 @@
 #pragma once
 
 #include <string>
+#include <string_view>
 
 #include "base/status.h"
 #include "retrieval/retriever.h"
@@ -17,6 +18,10 @@ std::string event_to_json(const assistant::Event& event);
 
 // {"type":"error","code":...,"message":...,"param":...}: what went wrong outside of any response.
 std::string error_to_json(const Status& error);
+
+// The event or error with "stream_id" as its last member; unchanged when there is none.
+// REQUIRES: `json` is an object with at least one member.
+std::string with_stream_id(std::string json, std::string_view stream_id);
 
 // {"object":"wenqu.search","query":...,"total":...,"results":[...]}
 std::string search_to_json(const std::string& query, const retrieval::SearchResponse& response);

@@ -1,0 +1,58 @@
+// The answers one connection has asked for. Answers with the same stream_id come one after the other
+// (so does everything from a client that names none); different streams run side by side.
+//
+// Thread safety: all members may be called from any thread. Every answer holds the Answers it
+// belongs to until it has ended.
+#pragma once
+
+#include <chrono>
+#include <functional>
+#include <list>
+#include <memory>
+#include <mutex>
+#include <string>
+
+#include "base/cancel.h"
+#include "sdk/assistant/assistant.h"
+#include "sdk/net/outbox.h"
+#include "sdk/net/worker_pool.h"
+
+namespace wenqu::net {
+
+struct AnswerLimits {
+  size_t per_connection = 8;                        // asked for and not ended
+  std::chrono::milliseconds send_timeout{30'000};   // then a client that does not read is given up
+};
+
+class Answers : public std::enable_shared_from_this<Answers> {
+ public:
+  // `on_idle` is called, with no lock held, when the last answer has ended. The pool must outlive this.
+  Answers(std::shared_ptr<const assistant::Assistant> assistant, WorkerPool& pool, std::shared_ptr<Outbox> outbox,
+          AnswerLimits limits, std::function<void()> on_idle);
+
+  // Every event of the answer goes to the outbox. Errors: busy.
+  Status create(assistant::AskRequest request, std::string stream_id);
+  // Errors: not_found when no answer of this connection that still runs has the id.
+  Status cancel(const std::string& response_id);
+  // From now on nothing new is started; what runs ends soon, and tells so in its final event.
+  void cancel_all();
+  bool idle() const;
+
+ private:
+  struct Answer;
+  WorkerPool::Job job(std::shared_ptr<Answer> answer);
+  void run(Answer& answer);
+  void finish(const std::shared_ptr<Answer>& answer);
+
+  const std::shared_ptr<const assistant::Assistant> assistant_;
+  WorkerPool& pool_;
+  const std::shared_ptr<Outbox> outbox_;
+  const AnswerLimits limits_;
+  const std::function<void()> on_idle_;
+  mutable std::mutex mutex_;
+  std::list<std::shared_ptr<Answer>> answers_;   // in the order they were asked for
+  size_t open_ = 0;                              // of them, those whose final event is yet to come
+  bool closed_ = false;
+};
+
+}  // namespace wenqu::net

@@ -1,0 +1,264 @@
+#include "sdk/net/server.h"
+
+#include "tests/sdk/net/fixture.h"
+
+namespace wenqu::net {
+namespace {
+
+TEST_F(ServerTest, TellsTheEventsOfAnAnswerInOrder) {
+  serve(std::make_shared<Scripted>(2));
+  auto client = connect();
+  client->send_text(kAsk);
+  EXPECT_EQ(read_answer(*client),
+            (std::vector<std::string>{
+                "response.created", "response.in_progress", "response.output_item.added",
+                "response.file_search_call.searching", "response.file_search_call.completed", "response.output_item.done",
+                "response.output_item.added", "response.content_part.added", "response.output_text.delta",
+                "response.output_text.delta", "response.output_text.done", "response.content_part.done",
+                "response.output_item.done", "response.completed"}));
+  expect_working(*client);
+}
+
+TEST_F(ServerTest, TheOtherPathIsTheSame) {
+  serve();
+  WebsocketClient client(server_->port());
+  EXPECT_EQ(client.upgrade("", "/ws"), 101);
+  expect_working(client);
+}
+
+TEST_F(ServerTest, EchoesTheStreamId) {
+  serve();
+  auto client = connect();
+  client->send_text(R"({"type":"response.create","input":"mill?","stream_id":"窗\"1"})");
+  for (std::string type; !is_final(type);) {
+    const rapidjson::Document event = parse(client->read_text());
+    type = text(event, "type");
+    EXPECT_EQ(text(event, "stream_id"), "窗\"1");
+    ASSERT_NE(type, "");
+  }
+}
+
+TEST_F(ServerTest, AnswersOfOneStreamComeOneAfterTheOther) {
+  serve(std::make_shared<Scripted>(50));
+  auto client = connect();
+  for (int i = 0; i < 3; ++i) client->send_text(kAsk);
+  for (int i = 0; i < 3; ++i) EXPECT_EQ(read_answer(*client).back(), "response.completed");
+  EXPECT_EQ(generator_->most_running(), 1u);
+}
+
+TEST_F(ServerTest, DifferentStreamsRunSideBySide) {
+  serve(std::make_shared<Scripted>(Scripted::kEndless));
+  auto client = connect();
+  client->send_text(R"({"type":"response.create","input":"mill?","stream_id":"a"})");
+  client->send_text(R"({"type":"response.create","input":"mill?","stream_id":"b"})");
+  EXPECT_TRUE(generator_->wait_for_running(2));
+  std::set<std::string> streams;
+  while (streams.size() < 2) {
+    const rapidjson::Document event = parse(client->read_text());
+    ASSERT_NE(text(event, "type"), "");
+    streams.insert(text(event, "stream_id"));
+  }
+}
+
+TEST_F(ServerTest, CancelEndsTheAnswerAsIncomplete) {
+  serve(std::make_shared<Scripted>(Scripted::kEndless));
+  auto client = connect();
+  client->send_text(kAsk);
+  const std::string id = text(read_until(*client, "response.output_text.delta"), "response_id");
+  client->send_text(R"({"type":"response.cancel","response_id":")" + id + "\"}");
+  const rapidjson::Document last = read_until(*client, "response.incomplete");
+  EXPECT_EQ(text(last["response"]["incomplete_details"], "reason"), "cancelled");
+  EXPECT_TRUE(generator_->wait_for_running(0));
+}
+
+TEST_F(ServerTest, NobodyCanCancelAnothersAnswer) {
+  serve(std::make_shared<Scripted>(Scripted::kEndless));
+  auto client = connect(), stranger = connect();
+  client->send_text(kAsk);
+  const std::string id = text(read_until(*client, "response.output_text.delta"), "response_id");
+  stranger->send_text(R"({"type":"response.cancel","response_id":")" + id + "\"}");
+  EXPECT_EQ(text(parse(stranger->read_text()), "code"), "not_found");
+  EXPECT_EQ(text(read_until(*client, "response.output_text.delta"), "response_id"), id);
+}
+
+TEST_F(ServerTest, CancellingWhatHasEndedIsNotFound) {
+  serve();
+  auto client = connect();
+  client->send_text(kAsk);
+  const std::string id = text(read_until(*client, "response.completed"), "response_id");
+  // The worker may need a moment to tidy up after the final event; until then the cancel does nothing.
+  for (std::string code; code != "not_found";) {
+    client->send_text(R"({"type":"response.cancel","response_id":")" + id + "\"}");
+    client->send_text(R"({"type":"response.cancel","response_id":"unknown"})");
+    const rapidjson::Document error = parse(client->read_text());
+    code = text(error, "code");
+    ASSERT_EQ(code, "not_found");
+    EXPECT_EQ(text(error, "param"), "response_id");
+  }
+}
+
+TEST_F(ServerTest, DisconnectingCancels) {
+  serve(std::make_shared<Scripted>(Scripted::kEndless));
+  auto client = connect();
+  client->send_text(kAsk);
+  read_until(*client, "response.output_text.delta");
+  client->disconnect();
+  EXPECT_TRUE(generator_->wait_for_running(0));
+}
+
+TEST_F(ServerTest, AClosedClientGetsItsCloseFrameBack) {
+  serve(std::make_shared<Scripted>(Scripted::kEndless));
+  auto client = connect();
+  client->send_text(kAsk);
+  read_until(*client, "response.output_text.delta");
+  client->send_frame(WebsocketClient::kClose, std::string("\x03\xE8", 2));
+  EXPECT_EQ(client->wait_for_close(), 1000);
+  EXPECT_TRUE(generator_->wait_for_running(0));
+}
+
+TEST_F(ServerTest, ABadRequestIsAnErrorAndTheConnectionGoesOn) {
+  serve();
+  auto client = connect();
+  const auto code_of = [&](const std::string& message) {
+    client->send_text(message);
+    const rapidjson::Document error = parse(client->read_text());
+    EXPECT_EQ(text(error, "type"), "error");
+    EXPECT_NE(text(error, "message"), "");
+    return text(error, "code");
+  };
+  for (const char* bad : {"{", "", "null", "[]", "42", R"({"type":"response.create"})", R"({"type":"nonsense"})",
+                          R"({"type":"response.create","input":""})", R"({"type":"response.create","input":7})",
+                          R"({"type":"response.create","input":"x"} trailing)", R"({"type":"response.cancel"})",
+                          R"({"type":"response.create","input":"x","temperature":1e400})",
+                          R"({"type":"response.create","input":"\ud800"})"})
+    EXPECT_EQ(code_of(bad), "invalid_argument") << bad;
+  EXPECT_EQ(code_of(std::string(10'000, '[')), "limit_exceeded");
+  EXPECT_EQ(code_of(R"({"type":"response.create","input":")" + std::string(20'000, 'x') + "\"}"), "limit_exceeded");
+  expect_working(*client);
+}
+
+TEST_F(ServerTest, TooManyAnswersOnOneConnectionAreRefused) {
+  Server::Options options;
+  options.max_answers_per_connection = 2;
+  serve(std::make_shared<Scripted>(Scripted::kEndless), options);
+  auto client = connect();
+  for (int i = 0; i < 3; ++i)
+    client->send_text(R"({"type":"response.create","input":"mill?","stream_id":")" + std::to_string(i) + "\"}");
+  const rapidjson::Document error = read_until(*client, "error");
+  EXPECT_EQ(text(error, "code"), "busy");
+  EXPECT_EQ(text(error, "stream_id"), "2");
+}
+
+TEST_F(ServerTest, AFullServerSaysBusyAndServesAgainLater) {
+  Server::Options options;
+  options.max_running = 1;
+  options.max_waiting = 1;
+  serve(std::make_shared<Scripted>(Scripted::kEndless), options);
+  auto first = connect(), second = connect(), third = connect();
+  first->send_text(kAsk);
+  EXPECT_TRUE(generator_->wait_for_running(1));
+  second->send_text(kAsk);
+  second->send_text("{");
+  EXPECT_EQ(text(parse(second->read_text()), "code"), "invalid_argument");   // so the question before it was taken
+  third->send_text(kAsk);
+  EXPECT_EQ(text(parse(third->read_text()), "code"), "busy");
+  first->disconnect();
+  EXPECT_EQ(text(parse(second->read_text()), "type"), "response.created");
+}
+
+TEST_F(ServerTest, ASlowReaderGetsEverything) {
+  Server::Options options;
+  options.max_queue_bytes = 4096;
+  serve(std::make_shared<Scripted>(300, std::string(1000, 'x')), options);
+  auto client = connect(4096);
+  client->send_text(kAsk);
+  EXPECT_EQ(read_answer(*client).size(), 12u + 300u);
+}
+
+TEST_F(ServerTest, AClientThatDoesNotReadCostsBoundedMemoryAndIsDropped) {
+  Server::Options options;
+  options.max_queue_bytes = 64 << 10;
+  options.send_timeout = std::chrono::milliseconds(200);
+  serve(std::make_shared<Scripted>(Scripted::kEndless, std::string(4096, 'x')), options);
+  auto client = connect(4096);
+  client->send_text(kAsk);
+  EXPECT_TRUE(generator_->wait_for_running(1));
+  EXPECT_TRUE(generator_->wait_for_running(0));
+  // What the system's socket buffers take comes on top of the queue.
+  EXPECT_LT(generator_->bytes_written(), 16u << 20);
+  while (client->read_frame()) {
+  }
+  EXPECT_NE(log().find("did not read"), std::string::npos);
+}
+
+TEST_F(ServerTest, AClientThatReadsNoErrorsIsDroppedToo) {
+  Server::Options options;
+  options.max_queue_bytes = 16 << 10;
+  serve(std::make_shared<Scripted>(), options);
+  auto client = connect(4096);
+  std::string many;
+  bool open = true;
+  for (int i = 0; i < 1'000'000 && open; ++i) open = client->send_text("{");
+  EXPECT_FALSE(open);
+}
+
+TEST_F(ServerTest, StopSaysGoodbyeAndCancels) {
+  serve(std::make_shared<Scripted>(Scripted::kEndless));
+  auto busy = connect(), quiet = connect();
+  busy->send_text(kAsk);
+  read_until(*busy, "response.output_text.delta");
+  std::thread stopper([&] { server_->stop(); });
+  EXPECT_EQ(text(read_until(*busy, "response.incomplete")["response"]["incomplete_details"], "reason"), "cancelled");
+  EXPECT_EQ(busy->wait_for_close(), 1001);
+  EXPECT_EQ(quiet->wait_for_close(), 1001);
+  busy->disconnect();
+  quiet->disconnect();
+  stopper.join();
+  server_->wait();
+  server_->stop();
+  EXPECT_TRUE(generator_->wait_for_running(0));
+  WebsocketClient late(server_->port());
+  EXPECT_EQ(late.upgrade(), 0);
+}
+
+TEST_F(ServerTest, StopDoesNotWaitForDeafClients) {
+  Server::Options options;
+  options.drain_timeout = std::chrono::milliseconds(100);
+  serve(std::make_shared<Scripted>(Scripted::kEndless, std::string(4096, 'x')), options);
+  auto deaf = connect(4096);
+  deaf->send_text(kAsk);
+  EXPECT_TRUE(generator_->wait_for_running(1));
+  WebsocketClient silent(server_->port());
+  server_->stop();
+  EXPECT_TRUE(generator_->wait_for_running(0));
+}
+
+TEST_F(ServerTest, APortInUseIsAClearError) {
+  serve();
+  Server::Options options;
+  options.port = server_->port();
+  const auto second = Server::start(
+      std::make_shared<assistant::Assistant>(std::make_shared<OnePassage>(), std::make_shared<Scripted>()), options);
+  ASSERT_FALSE(second);
+  EXPECT_EQ(second.status().code(), StatusCode::busy);
+  EXPECT_NE(second.status().to_string().find(std::to_string(options.port)), std::string::npos);
+}
+
+TEST_F(ServerTest, BadAddressesAreClearErrors) {
+  const auto code = [](const std::string& address, const std::string& token = "") {
+    Server::Options options;
+    options.address = address;
+    options.token = token;
+    const auto server = Server::start(
+        std::make_shared<assistant::Assistant>(std::make_shared<OnePassage>(), std::make_shared<Scripted>()), options);
+    return server.status().code();
+  };
+  EXPECT_EQ(code("not-an-address"), StatusCode::invalid_argument);
+  EXPECT_EQ(code("0.0.0.0"), StatusCode::invalid_argument);   // without a token
+  EXPECT_EQ(code("127.0.0.1", "short"), StatusCode::invalid_argument);
+  EXPECT_EQ(code("192.0.2.1", "0123456789abcdef"), StatusCode::io_error);   // not of this machine
+  EXPECT_EQ(code("localhost"), StatusCode::ok);
+}
+
+}  // namespace
+}  // namespace wenqu::net
