@@ -11,6 +11,7 @@
 #include "retrieval/query/question_terms.h"
 #include "retrieval/rank/bm25.h"
 #include "retrieval/rank/ranking.h"
+#include "retrieval/snippet.h"
 
 namespace wenqu::retrieval {
 namespace {
@@ -83,7 +84,8 @@ class LocalIndex final : public Index {
 };
 
 // The passage that was found, with all that an answer needs of its document.
-Result<Hit> make_hit(const Snapshot& snapshot, const ScoredPassage& scored) {
+Result<Hit> make_hit(const Snapshot& snapshot, const ScoredPassage& scored, const std::vector<Term>& terms,
+                     const Analyzer& analyzer) {
   Hit hit;
   WENQU_ASSIGN_OR_RETURN(hit.passage, snapshot.read_passage(scored.doc));
   WENQU_ASSIGN_OR_RETURN(Document document, snapshot.read_document(snapshot.record_of(scored.doc), false));
@@ -95,6 +97,9 @@ Result<Hit> make_hit(const Snapshot& snapshot, const ScoredPassage& scored) {
   hit.author = std::move(document.author);
   hit.published_at = std::move(document.published_at);
   hit.attributes = std::move(document.attributes);
+  Snippet snippet = make_snippet(hit.passage.text, terms, analyzer);
+  hit.snippet = std::move(snippet.text);
+  hit.matches = std::move(snippet.matches);
   return hit;
 }
 
@@ -113,7 +118,7 @@ Result<SearchResponse> LocalIndex::search(const SearchRequest& request, const Ca
   response.total = ranking.total;
   for (const ScoredPassage& scored : ranking.best) {
     WENQU_RETURN_IF_ERROR(cancel.status());
-    WENQU_ASSIGN_OR_RETURN(Hit hit, make_hit(*snapshot, scored));
+    WENQU_ASSIGN_OR_RETURN(Hit hit, make_hit(*snapshot, scored, terms, analyzer_));
     response.hits.push_back(std::move(hit));
   }
   return response;

@@ -3,7 +3,8 @@
 // One process at a time may hold an index open for writing; any number may read it, also while it
 // is written. What a reader sees is the last commit (a writer's own searches too). After commit()
 // has returned ok, the documents of that commit survive the death of the process and of the
-// machine. A commit that fails leaves the previous one as it was.
+// machine. A commit that fails leaves the previous one as it was; what was added and removed since is
+// dropped then, as after a failed add, and has to be given again.
 //
 // Thread safety: search, fetch and stats from any thread; add, remove and commit are serialised
 // inside and may be called from any thread.

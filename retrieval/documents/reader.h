@@ -20,7 +20,7 @@ struct ReadOptions {
 
 struct ReadCounts {
   uint64_t documents = 0;   // handed to the sink
-  uint64_t problems = 0;    // files or lines reported instead
+  uint64_t problems = 0;    // reports made: files and lines left out, and texts repaired
   uint64_t bytes = 0;       // read from disk
 };
 

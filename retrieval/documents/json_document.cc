@@ -1,0 +1,136 @@
+#include <new>
+
+#include <fmt/format.h>
+#include <rapidjson/document.h>
+#include <rapidjson/error/en.h>
+
+#include "base/utf8.h"
+#include "retrieval/documents/reader.h"
+
+namespace wenqu::retrieval {
+namespace {
+
+constexpr int kMaxDepth = 64;
+constexpr size_t kMaxIdBytes = 1024;
+
+Status invalid(std::string message, std::string where = {}) {
+  return Status(StatusCode::invalid_argument, std::move(message), std::move(where));
+}
+
+bool nested_too_deep(std::string_view json) {
+  int depth = 0;
+  bool in_string = false;
+  for (size_t i = 0; i < json.size(); ++i) {
+    const char c = json[i];
+    if (in_string) {
+      if (c == '\\') ++i;
+      else if (c == '"') in_string = false;
+    } else if (c == '"') {
+      in_string = true;
+    } else if (c == '{' || c == '[') {
+      if (++depth > kMaxDepth) return true;
+    } else if (c == '}' || c == ']') {
+      --depth;
+    }
+  }
+  return false;
+}
+
+std::string_view type_name(const rapidjson::Value& value) {
+  if (value.IsString()) return "a string";
+  if (value.IsNumber()) return "a number";
+  if (value.IsBool()) return "a boolean";
+  if (value.IsObject()) return "an object";
+  if (value.IsArray()) return "an array";
+  return "null";
+}
+
+std::string string_of(const rapidjson::Value& value) { return {value.GetString(), value.GetStringLength()}; }
+
+// Reads the string member `name` into `out`; a member that is absent or null leaves it as it is.
+Status read_string(const rapidjson::Value& object, const char* name, std::string& out) {
+  const auto member = object.FindMember(name);
+  if (member == object.MemberEnd() || member->value.IsNull()) return {};
+  if (!member->value.IsString())
+    return invalid(fmt::format("`{}` must be a string, not {}", name, type_name(member->value)), name);
+  out = string_of(member->value);
+  return {};
+}
+
+Status read_required(const rapidjson::Value& object, const char* name, std::string& out) {
+  WENQU_RETURN_IF_ERROR(read_string(object, name, out));
+  if (out.find_first_not_of(" \t\r\n") != std::string::npos) return {};
+  return invalid(fmt::format("`{}` is missing or empty: every document needs one", name), name);
+}
+
+Status read_source(const rapidjson::Value& object, Source& source) {
+  std::string name;
+  WENQU_RETURN_IF_ERROR(read_string(object, "source", name));
+  if (name.empty()) return {};
+  const std::optional<Source> known = parse_source(name);
+  if (!known)
+    return invalid(fmt::format("unknown source \"{}\": use official_account, video, web, chat or file",
+                               name.substr(0, utf8_complete_prefix(std::string_view(name).substr(0, 60)))),
+                   "source");
+  source = *known;
+  return {};
+}
+
+Status read_attributes(const rapidjson::Value& object, std::map<std::string, std::string>& out) {
+  const auto member = object.FindMember("attributes");
+  if (member == object.MemberEnd() || member->value.IsNull()) return {};
+  if (!member->value.IsObject())
+    return invalid(fmt::format("`attributes` must be an object, not {}", type_name(member->value)), "attributes");
+  for (const auto& attribute : member->value.GetObject()) {
+    const std::string name = string_of(attribute.name);
+    const rapidjson::Value& value = attribute.value;
+    if (value.IsString()) out[name] = string_of(value);
+    else if (value.IsBool()) out[name] = value.GetBool() ? "true" : "false";
+    else if (value.IsInt64()) out[name] = fmt::format("{}", value.GetInt64());
+    else if (value.IsUint64()) out[name] = fmt::format("{}", value.GetUint64());
+    else if (value.IsNumber()) out[name] = fmt::format("{}", value.GetDouble());
+    else
+      return invalid(fmt::format("`attributes.{}` must be a string, number or boolean, not {}", name, type_name(value)),
+                     "attributes");
+  }
+  return {};
+}
+
+Result<Document> document_of(const rapidjson::Value& object, Source default_source) {
+  Document document;
+  document.source = default_source;
+  WENQU_RETURN_IF_ERROR(read_required(object, "id", document.id));
+  if (document.id.size() > kMaxIdBytes)
+    return invalid(fmt::format("`id` has {} bytes: at most {} are allowed", document.id.size(), kMaxIdBytes), "id");
+  WENQU_RETURN_IF_ERROR(read_required(object, "text", document.text));
+  WENQU_RETURN_IF_ERROR(read_string(object, "title", document.title));
+  WENQU_RETURN_IF_ERROR(read_string(object, "url", document.url));
+  WENQU_RETURN_IF_ERROR(read_string(object, "author", document.author));
+  WENQU_RETURN_IF_ERROR(read_string(object, "published_at", document.published_at));
+  WENQU_RETURN_IF_ERROR(read_source(object, document.source));
+  WENQU_RETURN_IF_ERROR(read_attributes(object, document.attributes));
+  return document;
+}
+
+}  // namespace
+
+Result<Document> parse_document_json(std::string_view line, Source default_source) {
+  try {
+    if (!utf8_is_valid(line)) return invalid("the line is not valid UTF-8");
+    if (nested_too_deep(line))
+      return invalid(fmt::format("the JSON is nested deeper than {} levels", kMaxDepth));
+    rapidjson::Document json;
+    json.Parse<rapidjson::kParseIterativeFlag | rapidjson::kParseValidateEncodingFlag |
+               rapidjson::kParseFullPrecisionFlag>(line.data(), line.size());
+    if (json.HasParseError())
+      return invalid(fmt::format("not valid JSON at byte {}: {}", json.GetErrorOffset(),
+                                 rapidjson::GetParseError_En(json.GetParseError())));
+    if (!json.IsObject())
+      return invalid(fmt::format("a document is a JSON object, not {}", type_name(json)));
+    return document_of(json, default_source);
+  } catch (const std::bad_alloc&) {
+    return Status(StatusCode::out_of_memory, "no memory to read this document");
+  }
+}
+
+}  // namespace wenqu::retrieval

@@ -1,0 +1,30 @@
+// Puts plain text together from a marked-up document: white space collapsed, blocks on lines of
+// their own, paragraphs apart by a blank line. Thread safety: one thread at a time.
+#pragma once
+
+#include <string>
+#include <string_view>
+
+namespace wenqu::retrieval {
+
+class TextBuilder {
+ public:
+  // Running text: each stretch of white space becomes one space.
+  void add(std::string_view text);
+  // Text whose lines and spaces count, such as code.
+  void add_preformatted(std::string_view text);
+  // What follows begins on a new line, or after a blank one.
+  void break_line();
+  void break_paragraph();
+  // The text so far, without white space at its end.
+  std::string take();
+
+ private:
+  void separate();
+
+  std::string text_;
+  int breaks_ = 0;      // line ends owed before the next text
+  bool space_ = false;  // a space owed
+};
+
+}  // namespace wenqu::retrieval
