@@ -110,11 +110,11 @@ class Request {
 };
 
 struct AssistantOptions {
-  std::string index_directory;
-  std::string model_path;      // empty: answers are extracted from the sources
+  std::string index_directory{};
+  std::string model_path{};    // empty: answers are extracted from the sources
   int threads = 0;             // 0: one per core
   uint64_t memory_budget = 0;  // 0: what the system has free
-  std::string chat_template;   // empty: as the model says
+  std::string chat_template{}; // empty: as the model says
 };
 
 enum class Mode { quick = WQ_MODE_QUICK, deep = WQ_MODE_DEEP };
