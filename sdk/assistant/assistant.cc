@@ -16,7 +16,7 @@ namespace wenqu::assistant {
 namespace {
 
 constexpr size_t kQuickPassages = 6, kDeepPassages = 10;
-constexpr size_t kQuickRounds = 1, kDeepRounds = 4;
+constexpr size_t kQuickRounds = 1, kDeepRounds = 3;
 constexpr size_t kFollowUpsPerRound = 3;
 // Searches made before a model starts to think; what is left of the rounds it may ask for itself.
 constexpr size_t kRoundsBeforeThinking = 2;

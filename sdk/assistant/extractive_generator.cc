@@ -1,6 +1,7 @@
 #include "sdk/assistant/extractive_generator.h"
 
 #include "sdk/assistant/citation.h"
+#include "sdk/assistant/evidence_pair.h"
 #include "sdk/assistant/sentence_choice.h"
 
 namespace wenqu::assistant {
@@ -16,10 +17,14 @@ class ExtractiveGeneration : public Generation {
 
   Result<GenerationEnd> run(GenerationSink& sink, const CancelToken& cancel) override {
     const bool deep = task_.request->mode == Mode::deep;
-    WENQU_ASSIGN_OR_RETURN(
-        const SentenceChoice choice,
-        choose_sentences(*retriever_, task_.request->question, evidence_, deep ? kDeepSentences : kQuickSentences,
-                         deep ? kDeepDocuments : kQuickDocuments, cancel));
+    const std::string& question = task_.request->question;
+    std::vector<const Evidence*> needed;
+    if (deep) {
+      WENQU_ASSIGN_OR_RETURN(needed, find_evidence_pair(*retriever_, question, evidence_));
+    }
+    WENQU_ASSIGN_OR_RETURN(const SentenceChoice choice,
+                           choose_sentences(*retriever_, question, evidence_, needed, deep ? kDeepSentences : kQuickSentences,
+                                            deep ? kDeepDocuments : kQuickDocuments, cancel));
     const bool chinese = task_.language == Language::chinese;
     if (choice.sentences.empty()) {
       sink.on_notice({"no_evidence", chinese ? "没有找到支持答案的内容" : "nothing found supports an answer"});

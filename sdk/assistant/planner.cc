@@ -9,6 +9,7 @@
 #include "base/utf8.h"
 #include "retrieval/analysis/analyzer.h"
 #include "retrieval/documents/passages.h"
+#include "sdk/assistant/names.h"
 #include "sdk/assistant/support.h"
 
 namespace wenqu::assistant {
@@ -20,8 +21,9 @@ using retrieval::WeighedTerm;
 
 constexpr size_t kSources = 3;          // documents followed up at once
 constexpr size_t kLeadsPerQuery = 3;
-constexpr uint32_t kMaxLeadChars = 24;
 constexpr double kFarSentence = 0.15;   // worth of a lead far from the question's words
+constexpr size_t kLongestRun = 3;       // pairs: names of up to four characters
+constexpr double kNameBonus = 3;
 
 std::string substring(std::u32string_view text, CharRange range) {
   return utf32_to_utf8(text.substr(range.begin, range.end - range.begin));
@@ -32,7 +34,7 @@ std::vector<std::string> open_words(const std::string& question, const std::vect
                                     const Support::Held& held) {
   std::vector<CharRange> ranges;
   for (size_t i = 0; i < terms.size(); ++i)
-    if (!held[i] && !terms[i].is_unigram) ranges.push_back(terms[i].range);
+    if (!held[i] && !terms[i].is_unigram && terms[i].passages > 0) ranges.push_back(terms[i].range);
   std::sort(ranges.begin(), ranges.end(), [](CharRange a, CharRange b) { return a.begin < b.begin; });
   std::vector<CharRange> merged;
   for (CharRange range : ranges) {
@@ -70,38 +72,44 @@ Result<std::vector<Lead>> find_leads(const retrieval::Retriever& retriever, cons
   std::vector<double> near = relevance;
   for (size_t i = 1; i < near.size(); ++i) near[i] = std::max(near[i], relevance[i - 1] * 0.5);
 
-  // Chains of overlapping rare pairs are one name; other words stand for themselves.
-  struct Chain {
-    CharRange range;
-    double weight_sum;
-    size_t terms;
-  };
-  std::vector<Chain> chains;
-  const retrieval::Analyzer analyzer;
-  for (const Term& term : analyzer.analyze(text)) {
-    if (term.kind == Term::Kind::unigram || asked_terms.contains(term.text)) continue;
+  // Candidates: each word, and runs of up to three overlapping pairs, since a name is longer than a pair.
+  // A run whose pairs are equally rare holds together; one that joins a common pair to a rare one is a
+  // seam between words.
+  std::vector<Term> terms;
+  for (Term& term : retrieval::Analyzer().analyze(text))
+    if (term.kind != Term::Kind::unigram) terms.push_back(std::move(term));
+  const auto known = [&](const Term& term) -> const WeighedTerm* {
     const auto found = by_text.find(term.text);
-    if (found == by_text.end() || found->second->passages < 2) continue;
-    const bool continues = !chains.empty() && term.kind == Term::Kind::bigram &&
-                           term.range.begin < chains.back().range.end && term.range.begin > chains.back().range.begin;
-    if (continues) {
-      chains.back().range.end = term.range.end;
-      chains.back().weight_sum += found->second->weight;
-      ++chains.back().terms;
-    } else {
-      chains.push_back({term.range, found->second->weight, 1});
-    }
-  }
+    return found == by_text.end() || found->second->passages < 2 || asked_terms.contains(term.text) ? nullptr : found->second;
+  };
   std::map<std::string, double> best;
-  for (const Chain& chain : chains) {
-    if (chain.range.end - chain.range.begin > kMaxLeadChars) continue;
-    double closeness = kFarSentence;
-    for (size_t i = 0; i < sentences.size(); ++i)
-      if (chain.range.begin >= sentences[i].begin && chain.range.begin < sentences[i].end)
-        closeness = std::max(closeness, near[i]);
-    const double score = chain.weight_sum / static_cast<double>(chain.terms) * closeness;
-    double& known = best[substring(characters, chain.range)];
-    known = std::max(known, score);
+  for (size_t i = 0; i < terms.size(); ++i) {
+    CharRange range = terms[i].range;
+    uint64_t rarest = UINT64_MAX, commonest = 0;
+    double weights = 0;
+    for (size_t k = i; k < terms.size() && k < i + kLongestRun; ++k) {
+      const WeighedTerm* term = known(terms[k]);
+      if (!term) break;
+      if (k > i && (terms[k].kind != Term::Kind::bigram || terms[k - 1].kind != Term::Kind::bigram ||
+                    terms[k].range.begin != terms[k - 1].range.begin + 1))
+        break;
+      range.end = terms[k].range.end;
+      rarest = std::min(rarest, term->passages);
+      commonest = std::max(commonest, term->passages);
+      weights += term->weight;
+      if (commonest > rarest * 2) break;
+      double closeness = kFarSentence;
+      bool starts_sentence = false;
+      for (size_t s = 0; s < sentences.size(); ++s)
+        if (range.begin >= sentences[s].begin && range.begin < sentences[s].end) {
+          closeness = std::max(closeness, near[s]);
+          starts_sentence = range.begin == sentences[s].begin;
+        }
+      const std::u32string_view words = std::u32string_view(characters).substr(range.begin, range.end - range.begin);
+      const double name = looks_like_name(words, starts_sentence) ? kNameBonus : 1;
+      double& score = best[utf32_to_utf8(words)];
+      score = std::max(score, weights / static_cast<double>(k - i + 1) * closeness * name);
+    }
   }
   std::vector<Lead> leads;
   for (const auto& [lead, score] : best) leads.push_back({lead, score});
@@ -134,7 +142,13 @@ Result<std::vector<FollowUp>> plan_follow_ups(const retrieval::Retriever& retrie
 
     FollowUp next;
     next.from = evidence;
-    for (size_t i = 0; i < leads.size() && i < kLeadsPerQuery; ++i) next.leads.push_back(leads[i].text);
+    for (const Lead& lead : leads) {
+      if (next.leads.size() == kLeadsPerQuery) break;
+      const bool part = std::any_of(next.leads.begin(), next.leads.end(), [&](const std::string& other) {
+        return other.find(lead.text) != other.npos || lead.text.find(other) != lead.text.npos;
+      });
+      if (!part) next.leads.push_back(lead.text);
+    }
     if (next.leads.empty() && open.empty()) continue;
     for (const std::string& lead : next.leads) next.query += (next.query.empty() ? "" : " ") + lead;
     for (const std::string& word : open) next.query += (next.query.empty() ? "" : " ") + word;

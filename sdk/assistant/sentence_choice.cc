@@ -7,15 +7,17 @@
 
 #include "base/utf8.h"
 #include "retrieval/documents/passages.h"
+#include "sdk/assistant/language.h"
 #include "sdk/assistant/support.h"
 
 namespace wenqu::assistant {
 namespace {
 
-// A passage (with its title) that holds less of the question's weight than this supports no answer.
-// Measured on DRCD dev with half of its articles indexed: 94% of the questions about that half are
-// answered, 85% of those about the other half refused. 0.25 gives 97% and 74%, 0.35 90% and 91%.
-constexpr double kMinSupport = 0.30;
+// A passage (with its title) that holds less of the question's weight than this supports no answer. In
+// Chinese it is lower: the seams between words are pairs too, and no passage holds them. Chosen on DRCD
+// dev with half of its articles indexed, so that most questions about that half are answered and most of
+// those about the other half refused.
+constexpr double kMinSupport = 0.37, kMinSupportChinese = 0.33;
 // A follow-up's passage must hold this much of the follow-up's own words.
 constexpr double kMinFollowUpSupport = 0.4;
 constexpr double kContextShare = 0.6;       // worth of words that stand around the sentence only
@@ -61,18 +63,19 @@ std::string clipped(std::string_view sentence) {
 struct Candidate {
   ChosenSentence sentence;
   size_t order;            // place among all sentences, to break ties
-  bool of_follow_up;
 };
 
 }  // namespace
 
 Result<SentenceChoice> choose_sentences(const retrieval::Retriever& retriever, const std::string& question,
-                                        std::span<const Evidence* const> evidence, size_t max_sentences,
+                                        std::span<const Evidence* const> evidence,
+                                        std::span<const Evidence* const> needed, size_t max_sentences,
                                         size_t max_documents, const CancelToken& cancel) {
   WENQU_ASSIGN_OR_RETURN(const std::vector<retrieval::WeighedTerm> terms, retriever.weigh(question, true));
   const Support support(terms);
   std::map<std::string, Asked> follow_ups;
   const bool wants_quantity = asks_for_quantity(question);
+  const double min_support = detect_language(question) == Language::chinese ? kMinSupportChinese : kMinSupport;
 
   SentenceChoice choice;
   std::vector<Candidate> candidates;
@@ -97,7 +100,8 @@ Result<SentenceChoice> choose_sentences(const retrieval::Retriever& retriever, c
       if (follow_up_coverage >= kMinFollowUpSupport) follow_up = &known->second;
     }
     const double rank = kRankShare / (1.0 + (follow_up ? follow_up->next_rank++ : first_rank++));
-    if (passage_coverage < kMinSupport && !follow_up) continue;
+    const bool is_needed = std::find(needed.begin(), needed.end(), item) != needed.end();
+    if (passage_coverage < min_support && !follow_up && !is_needed) continue;
     all_held = Support::either(all_held, passage_held);
 
     for (retrieval::CharRange range : retrieval::split_sentences(hit.passage.text)) {
@@ -107,18 +111,16 @@ Result<SentenceChoice> choose_sentences(const retrieval::Retriever& retriever, c
       const std::string sentence = hit.passage.text.substr(begin, length);
       const double quantity = wants_quantity && has_quantity(sentence) ? kQuantityBonus : 0;
       double score = support.coverage(support.held_by(sentence)) + kContextShare * passage_coverage + rank + quantity;
-      bool of_follow_up = false;
       if (follow_up) {
         const double other = kFollowUpShare * (follow_up->support.coverage(follow_up->support.held_by(sentence)) +
                                                kContextShare * follow_up_coverage + rank + quantity);
-        of_follow_up = true;
         score = std::max(score, other);
       }
-      candidates.push_back({{item, clipped(sentence), score}, order++, of_follow_up});
+      candidates.push_back({{item, clipped(sentence), score}, order++});
     }
   }
   choice.support = support.coverage(all_held);
-  if (candidates.empty() || choice.support < kMinSupport) {
+  if (candidates.empty() || choice.support < min_support) {
     choice.sentences.clear();
     return choice;
   }
@@ -129,9 +131,9 @@ Result<SentenceChoice> choose_sentences(const retrieval::Retriever& retriever, c
   std::map<std::string, size_t> per_document;
   std::set<std::string> texts;
   const double floor = candidates.front().sentence.score * kMinShareOfBest;
-  const auto take = [&](const Candidate& candidate) {
+  const auto take = [&](const Candidate& candidate, double least) {
     const std::string& document = candidate.sentence.evidence->hit.passage.document_id;
-    if (choice.sentences.size() >= max_sentences || candidate.sentence.score < floor) return;
+    if (choice.sentences.size() >= max_sentences || candidate.sentence.score < least) return;
     const auto known = per_document.find(document);
     if (known == per_document.end() ? per_document.size() >= max_documents
                                     : known->second >= kMaxSentencesPerDocument)
@@ -140,14 +142,13 @@ Result<SentenceChoice> choose_sentences(const retrieval::Retriever& retriever, c
     ++per_document[document];
     choice.sentences.push_back(candidate.sentence);
   };
-  // First the best sentence of each part of the question: of the question as asked, and of each
-  // follow-up; then whatever else is best.
-  std::set<std::string> parts;
-  for (const Candidate& candidate : candidates) {
-    const std::string part = candidate.of_follow_up ? candidate.sentence.evidence->query : std::string();
-    if (parts.insert(part).second) take(candidate);
-  }
-  for (const Candidate& candidate : candidates) take(candidate);
+  for (const Evidence* item : needed)
+    for (const Candidate& candidate : candidates)
+      if (candidate.sentence.evidence == item) {
+        take(candidate, 0);
+        break;
+      }
+  for (const Candidate& candidate : candidates) take(candidate, floor);
   return choice;
 }
 

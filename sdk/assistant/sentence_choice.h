@@ -27,9 +27,11 @@ struct SentenceChoice {
   double support = 0;                      // 0 to 1, of the question by all the chosen passages
 };
 
+// `needed`: passages among the evidence whose best sentence is taken in any case.
 // Errors: cancelled, or the retriever's.
 Result<SentenceChoice> choose_sentences(const retrieval::Retriever& retriever, const std::string& question,
-                                        std::span<const Evidence* const> evidence, size_t max_sentences,
+                                        std::span<const Evidence* const> evidence,
+                                        std::span<const Evidence* const> needed, size_t max_sentences,
                                         size_t max_documents, const CancelToken& cancel);
 
 }  // namespace wenqu::assistant

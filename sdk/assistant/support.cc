@@ -7,11 +7,17 @@ namespace {
 // there is.
 constexpr double kUnigramShare = 0.15;
 
+// A pair of characters that no passage holds is more often the seam of two words ("在坐" of 现在坐) than
+// a word the collection does not know, yet it has the greatest weight of all.
+constexpr double kUnknownShare = 0.15;
+
 }  // namespace
 
 Support::Support(const std::vector<retrieval::WeighedTerm>& terms) {
   for (const retrieval::WeighedTerm& term : terms) {
-    const double weight = term.weight * (term.is_unigram ? kUnigramShare : 1.0);
+    const bool is_pair = static_cast<unsigned char>(term.text.front()) >= 0xE0;   // three bytes and more: not Latin
+    const double share = term.is_unigram ? kUnigramShare : term.passages == 0 && is_pair ? kUnknownShare : 1.0;
+    const double weight = term.weight * share;
     index_.emplace(term.text, weights_.size());
     weights_.push_back(weight);
     total_ += weight;

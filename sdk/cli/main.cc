@@ -57,7 +57,7 @@ int main(int argc, char** argv) {
   AskOptions ask;
   command = add_command(app, "ask", "Answer a question, with sources; without QUESTION, ask at a prompt",
                         [&] {
-                          ask.asked = command->count("QUESTION") > 0;
+                          ask.asked = app.get_subcommand("ask")->count("QUESTION") > 0;
                           return run_ask(ask);
                         }, code);
   command->add_option("--index", ask.index, "directory of the index")->required();
