@@ -63,15 +63,17 @@ ThreadPool::~ThreadPool() {
   for (std::thread& worker : workers_) worker.join();
 }
 
-void ThreadPool::take_pieces() {
+void ThreadPool::take_pieces(Loop& loop) {
   for (;;) {
-    const size_t begin = next_.fetch_add(grain_, std::memory_order_relaxed);
-    if (begin >= count_) return;
+    const size_t begin = loop.next.fetch_add(loop.grain, std::memory_order_relaxed);
+    if (begin >= loop.count) return;
+    const size_t end = std::min(begin + loop.grain, loop.count);
     try {
-      (*body_)(begin, std::min(begin + grain_, count_));
+      (*loop.body)(begin, end);
     } catch (...) {
-      failed_.store(true, std::memory_order_relaxed);
+      loop.failed.store(true, std::memory_order_relaxed);
     }
+    loop.finished.fetch_add(end - begin, std::memory_order_release);
   }
 }
 
@@ -82,21 +84,21 @@ void ThreadPool::run(size_t count, size_t grain, const Body& body) {
     for (size_t begin = 0; begin < count; begin += grain) body(begin, std::min(begin + grain, count));
     return;
   }
-  body_ = &body;
-  count_ = count;
-  grain_ = grain;
-  next_.store(0, std::memory_order_relaxed);
-  busy_.store(static_cast<int>(workers_.size()), std::memory_order_relaxed);
+  const auto loop = std::make_shared<Loop>();
+  loop->body = &body;
+  loop->count = count;
+  loop->grain = grain;
   {
     const std::lock_guard lock(mutex_);
+    loop_ = loop;
     generation_.fetch_add(1, std::memory_order_release);
   }
   wake_.notify_all();
-  take_pieces();
-  const auto idle = [this] { return busy_.load(std::memory_order_acquire) == 0; };
-  // A worker that was put aside in the middle of a piece: its core is worth more than this thread's looks.
-  while (!spin_until(idle)) std::this_thread::yield();
-  if (failed_.exchange(false, std::memory_order_relaxed)) throw std::bad_alloc();
+  take_pieces(*loop);
+  const auto over = [&] { return loop->finished.load(std::memory_order_acquire) == count; };
+  // Another thread is still at its last piece; if it was put aside, its core is worth more than our looks.
+  while (!spin_until(over)) std::this_thread::yield();
+  if (loop->failed.load(std::memory_order_relaxed)) throw std::bad_alloc();
 }
 
 void ThreadPool::work() {
@@ -105,14 +107,16 @@ void ThreadPool::work() {
     const auto called = [&] {
       return generation_.load(std::memory_order_acquire) != seen || stopping_.load(std::memory_order_relaxed);
     };
-    if (!spin_until(called)) {
+    const bool soon = spin_until(called);
+    std::shared_ptr<Loop> loop;
+    {
       std::unique_lock lock(mutex_);
-      wake_.wait(lock, called);
+      if (!soon) wake_.wait(lock, called);
+      if (stopping_.load(std::memory_order_relaxed)) return;
+      seen = generation_.load(std::memory_order_relaxed);
+      loop = loop_;
     }
-    if (stopping_.load(std::memory_order_relaxed)) return;
-    seen = generation_.load(std::memory_order_acquire);
-    take_pieces();
-    busy_.fetch_sub(1, std::memory_order_release);
+    take_pieces(*loop);
   }
 }
 

@@ -1,5 +1,6 @@
-// Compute threads: they share one loop at a time in small chunks, so that a thread the system has put
-// aside does not hold up the others, and sleep when there is none.
+// Compute threads: they share one loop at a time in small pieces and sleep when there is none. A loop is
+// over when its pieces are done, whoever did them: on a busy machine, a thread that the system has not
+// let run holds nobody up.
 //
 // Thread safety: run() from one thread at a time. The calling thread takes part. Threads inherit the
 // caller's affinity and priority; nothing is changed about either.
@@ -10,6 +11,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <functional>
+#include <memory>
 #include <mutex>
 #include <thread>
 #include <vector>
@@ -36,22 +38,23 @@ class ThreadPool {
   void run(size_t count, size_t grain, const Body& body);
 
  private:
+  // One call of run(). A worker may look at it long after it is over, and finds no piece left.
+  struct Loop {
+    const Body* body;   // valid while a piece is left
+    size_t count, grain;
+    std::atomic<size_t> next{0};       // first of the pieces nobody has taken
+    std::atomic<size_t> finished{0};   // of [0, count)
+    std::atomic<bool> failed{false};   // a body threw
+  };
+  static void take_pieces(Loop& loop);
   void work();
-  void take_pieces();
 
   std::vector<std::thread> workers_;
   std::mutex mutex_;
   std::condition_variable wake_;
-  std::atomic<uint64_t> generation_{0};   // raised by one for each loop
+  std::shared_ptr<Loop> loop_;            // under mutex_
+  std::atomic<uint64_t> generation_{0};   // raised by one for each loop, under mutex_
   std::atomic<bool> stopping_{false};
-
-  // The loop in hand; written before generation_ is raised.
-  const Body* body_ = nullptr;
-  size_t count_ = 0;
-  size_t grain_ = 1;
-  std::atomic<size_t> next_{0};
-  std::atomic<int> busy_{0};              // workers that have not finished it
-  std::atomic<bool> failed_{false};       // a body threw
 };
 
 }  // namespace wenqu::engine::cpu
