@@ -1,0 +1,179 @@
+#include "engine/gguf/file.h"
+
+#include <gtest/gtest.h>
+
+#include <cstring>
+#include <filesystem>
+#include <fstream>
+#include <functional>
+
+#include "tests/support/gguf_writer.h"
+
+namespace wenqu::engine::gguf {
+namespace {
+
+using test::GgufWriter;
+
+class GgufTest : public testing::Test {
+ protected:
+  void SetUp() override {
+    path_ = testing::TempDir() + "wenqu_gguf_" + std::to_string(::getpid()) + "_" +
+            testing::UnitTest::GetInstance()->current_test_info()->name();
+  }
+  void TearDown() override { std::filesystem::remove(path_); }
+
+  Result<std::shared_ptr<const File>> open(const std::string& bytes) {
+    std::ofstream(path_, std::ios::binary).write(bytes.data(), static_cast<std::streamsize>(bytes.size()));
+    return File::open(path_);
+  }
+
+  static GgufWriter small() {
+    GgufWriter writer;
+    writer.set_string("general.architecture", "tiny");
+    writer.set_u32("tiny.count", 7);
+    writer.set_f32("tiny.half", 0.5f);
+    writer.set_bool("tiny.yes", true);
+    writer.set_i32("tiny.minus", -3);
+    writer.set_strings("tiny.words", {"a", "", "渠"});
+    writer.set_i32s("tiny.numbers", {1, -2});
+    writer.set_f32s("tiny.reals", {0.25f});
+    writer.add_tensor("w", Type::f32, {2, 3}, test::f32_bytes({1, 2, 3, 4, 5, 6}));
+    writer.add_tensor("q", Type::q8_0, {32, 2}, std::string(68, '\1'));
+    return writer;
+  }
+
+  std::string path_;
+};
+
+// Overwrites bytes of a file's image.
+template <typename T>
+std::string with(std::string bytes, size_t at, T value) {
+  std::memcpy(bytes.data() + at, &value, sizeof(T));
+  return bytes;
+}
+
+TEST_F(GgufTest, GivesBackWhatWasWritten) {
+  const auto file = open(small().bytes());
+  ASSERT_TRUE(file) << file.status().to_string();
+  const File& f = **file;
+  EXPECT_EQ(f.get_string("general.architecture"), "tiny");
+  EXPECT_EQ(f.get_uint("tiny.count"), 7u);
+  EXPECT_EQ(f.get_float("tiny.half"), 0.5);
+  EXPECT_EQ(f.get_float("tiny.count"), 7.0);
+  EXPECT_EQ(f.get_bool("tiny.yes"), true);
+  EXPECT_EQ(f.get_int("tiny.minus"), -3);
+  EXPECT_EQ(f.get_uint("tiny.minus"), std::nullopt);
+  EXPECT_EQ(f.get_strings("tiny.words"), (std::vector<std::string_view>{"a", "", "渠"}));
+  EXPECT_EQ(f.get_ints("tiny.numbers"), (std::vector<int64_t>{1, -2}));
+  EXPECT_EQ(f.get_floats("tiny.reals"), (std::vector<float>{0.25f}));
+  EXPECT_EQ(f.get_string("tiny.count"), std::nullopt);
+  EXPECT_EQ(f.get_strings("absent"), std::nullopt);
+  const Tensor* w = f.tensor("w");
+  ASSERT_TRUE(w);
+  EXPECT_EQ(w->ne, (std::array<uint64_t, 4>{2, 3, 1, 1}));
+  EXPECT_EQ(w->row_bytes(), 8u);
+  float last;
+  std::memcpy(&last, w->data + 20, 4);
+  EXPECT_EQ(last, 6);
+  EXPECT_EQ(f.tensor("q")->bytes, 68u);
+  EXPECT_EQ(f.tensor("absent"), nullptr);
+  EXPECT_EQ(f.describe().size(), 8u);
+}
+
+TEST_F(GgufTest, ABadHeaderIsAnErrorThatNamesTheField) {
+  const std::string good = small().bytes();
+  struct Case {
+    const char* name;
+    std::string bytes;
+    StatusCode code;
+    const char* says;
+  };
+  const Case cases[] = {
+      {"no magic", with<char>(good, 0, 'X'), StatusCode::corrupt, "GGUF"},
+      {"version 1", with<uint32_t>(good, 4, 1), StatusCode::unsupported, "version 1"},
+      {"version 4", with<uint32_t>(good, 4, 4), StatusCode::unsupported, "version 4"},
+      {"big endian", with<uint32_t>(good, 4, 0x03000000), StatusCode::unsupported, "big-endian"},
+      {"absurd tensor count", with<uint64_t>(good, 8, UINT64_MAX), StatusCode::corrupt, "tensors"},
+      {"tensor count of 2^63", with<uint64_t>(good, 8, 1ull << 63), StatusCode::corrupt, "tensors"},
+      {"absurd key count", with<uint64_t>(good, 16, 1ull << 62), StatusCode::corrupt, "metadata keys"},
+      {"key longer than the file", with<uint64_t>(good, 24, 1ull << 40), StatusCode::corrupt, "key number 0"},
+      {"key length 0", with<uint64_t>(good, 24, 0), StatusCode::corrupt, "key number 0"},
+      {"key of 2^64-1 bytes", with<uint64_t>(good, 24, UINT64_MAX), StatusCode::corrupt, "key number 0"},
+      {"unknown value type", with<uint32_t>(good, 24 + 8 + 20, 99), StatusCode::corrupt, "general.architecture"},
+      {"string longer than the file", with<uint64_t>(good, 24 + 8 + 20 + 4, 1ull << 50), StatusCode::corrupt, "general.architecture"},
+  };
+  for (const Case& c : cases) {
+    const auto file = open(c.bytes);
+    ASSERT_FALSE(file) << c.name;
+    EXPECT_EQ(file.status().code(), c.code) << c.name;
+    EXPECT_NE(file.status().to_string().find(c.says), std::string::npos) << c.name << ": " << file.status().to_string();
+  }
+}
+
+TEST_F(GgufTest, ABadTensorIsAnErrorThatNamesIt) {
+  struct Case {
+    const char* name;
+    std::function<void(GgufWriter&)> write;
+    StatusCode code;
+    const char* says;
+  };
+  const auto raw = [](uint32_t type) { return static_cast<Type>(type); };
+  const Case cases[] = {
+      {"no dimension", [](GgufWriter& w) { w.add_tensor("t", Type::f32, {}, ""); }, StatusCode::corrupt, "0 dimensions"},
+      {"five dimensions", [](GgufWriter& w) { w.add_tensor("t", Type::f32, {1, 1, 1, 1, 1}, "    "); }, StatusCode::corrupt, "5 dimensions"},
+      {"no elements", [](GgufWriter& w) { w.add_tensor("t", Type::f32, {0, 4}, ""); }, StatusCode::corrupt, "no elements"},
+      {"product wraps", [](GgufWriter& w) { w.add_tensor("t", Type::f32, {1ull << 63, 4}, ""); }, StatusCode::corrupt, "memory"},
+      {"largest signed number", [](GgufWriter& w) { w.add_tensor("t", Type::f32, {INT64_MAX, 2}, ""); }, StatusCode::corrupt, "'t'"},
+      {"bytes wrap", [](GgufWriter& w) { w.add_tensor("t", Type::f32, {SIZE_MAX / 4 + 1}, ""); }, StatusCode::corrupt, "memory"},
+      {"padding wraps", [](GgufWriter& w) { w.add_tensor("t", Type::f32, {SIZE_MAX / 4}, ""); }, StatusCode::corrupt, "data section"},
+      {"unknown type", [&](GgufWriter& w) { w.add_tensor("t", raw(4), {4}, std::string(16, 0)); }, StatusCode::unsupported, "type number 4"},
+      {"huge type", [&](GgufWriter& w) { w.add_tensor("t", raw(UINT32_MAX), {4}, std::string(16, 0)); }, StatusCode::unsupported, "type number"},
+      {"row is no whole block", [](GgufWriter& w) { w.add_tensor("t", Type::q4_k, {100}, std::string(144, 0)); }, StatusCode::corrupt, "multiple"},
+      {"larger than the file", [](GgufWriter& w) { w.add_tensor("t", Type::f32, {1000}, "1234"); }, StatusCode::corrupt, "data section"},
+      {"twice", [](GgufWriter& w) { w.add_tensor("t", Type::f32, {1}, "1234"), w.add_tensor("t", Type::f32, {1}, "1234"); }, StatusCode::corrupt, "twice"},
+      {"no name", [](GgufWriter& w) { w.add_tensor("", Type::f32, {1}, "1234"); }, StatusCode::corrupt, "name"},
+      {"overlap", [](GgufWriter& w) { w.add_tensor("t", Type::f32, {64}, "1234"), w.add_tensor("u", Type::f32, {32}, std::string(256, 0)); }, StatusCode::corrupt, "overlaps"},
+      {"alignment 3", [](GgufWriter& w) { w.set_u32("general.alignment", 3); }, StatusCode::corrupt, "alignment"},
+      {"alignment 0", [](GgufWriter& w) { w.set_u32("general.alignment", 0); }, StatusCode::corrupt, "alignment"},
+      {"alignment 2^31", [](GgufWriter& w) { w.set_u32("general.alignment", 1u << 31); }, StatusCode::corrupt, "alignment"},
+      {"alignment as text", [](GgufWriter& w) { w.set_string("general.alignment", "32"); }, StatusCode::corrupt, "alignment"},
+      {"key twice", [](GgufWriter& w) { w.set_u32("k", 1), w.set_u32("k", 2); }, StatusCode::corrupt, "twice"},
+      {"split file", [](GgufWriter& w) { w.set_u32("split.count", 2); }, StatusCode::unsupported, "split"},
+  };
+  for (const Case& c : cases) {
+    GgufWriter writer;
+    writer.set_u32("some.key", 1);
+    c.write(writer);
+    const auto file = open(writer.bytes());
+    ASSERT_FALSE(file) << c.name;
+    EXPECT_EQ(file.status().code(), c.code) << c.name << ": " << file.status().to_string();
+    EXPECT_NE(file.status().to_string().find(c.says), std::string::npos) << c.name << ": " << file.status().to_string();
+  }
+}
+
+TEST_F(GgufTest, AFileCutShortAnywhereIsRefused) {
+  const std::string good = small().bytes();
+  for (size_t size = 0; size + 28 < good.size(); ++size)   // the last tensor is padded to 32 bytes
+    EXPECT_FALSE(open(good.substr(0, size))) << size;
+}
+
+TEST_F(GgufTest, AnyFlippedBitIsSurvived) {
+  const std::string good = small().bytes();
+  for (size_t bit = 0; bit < good.size() * 8; ++bit) {
+    std::string bytes = good;
+    bytes[bit / 8] = static_cast<char>(bytes[bit / 8] ^ (1 << bit % 8));
+    const auto file = open(bytes);
+    if (!file) continue;
+    (*file)->describe();
+    for (const Tensor& tensor : (*file)->tensors()) EXPECT_LE(tensor.bytes, bytes.size());
+  }
+}
+
+TEST_F(GgufTest, WhatIsNoFileIsAnError) {
+  EXPECT_EQ(File::open("/nonexistent.gguf").status().code(), StatusCode::not_found);
+  EXPECT_EQ(File::open("/dev/zero").status().code(), StatusCode::invalid_argument);
+  EXPECT_EQ(File::open(testing::TempDir()).status().code(), StatusCode::invalid_argument);
+}
+
+}  // namespace
+}  // namespace wenqu::engine::gguf

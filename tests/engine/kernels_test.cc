@@ -1,0 +1,238 @@
+#include "engine/cpu/kernels.h"
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <cstring>
+#include <random>
+
+#include "engine/cpu/blocks.h"
+
+namespace wenqu::engine::cpu {
+namespace {
+
+using gguf::Type;
+
+// Rows of random blocks with sane scales.
+std::vector<std::byte> random_weights(Type type, size_t rows, size_t n, std::mt19937& random) {
+  const gguf::TypeTraits& traits = gguf::type_traits(type);
+  std::vector<std::byte> bytes(rows * gguf::type_row_bytes(type, n));
+  for (std::byte& b : bytes) b = static_cast<std::byte>(random());
+  std::normal_distribution<float> normal;
+  const auto put_half = [&](size_t at, float value) {
+    const _Float16 half = static_cast<_Float16>(value);
+    std::memcpy(bytes.data() + at, &half, 2);
+  };
+  for (size_t at = 0; at < bytes.size(); at += traits.block_bytes) {
+    const float scale = 0.001f * static_cast<float>(1 + random() % 20);
+    switch (type) {
+      case Type::f32: {
+        const float value = normal(random);
+        std::memcpy(bytes.data() + at, &value, 4);
+        break;
+      }
+      case Type::f16: put_half(at, normal(random)); break;
+      case Type::bf16: {
+        const float value = normal(random);
+        std::memcpy(bytes.data() + at, reinterpret_cast<const char*>(&value) + 2, 2);
+        break;
+      }
+      case Type::q8_0: put_half(at, scale); break;
+      case Type::q4_k: put_half(at, scale), put_half(at + 2, scale * 7); break;
+      case Type::q6_k: put_half(at + 208, scale); break;
+      default: break;
+    }
+  }
+  return bytes;
+}
+
+struct Batch {
+  std::vector<float> values, scale32, scale256;
+  std::vector<int8_t> q32, q256;
+  std::vector<int16_t> sum256;
+  std::vector<InputRow> rows;
+
+  Batch(const Kernels& kernels, size_t tokens, size_t n, std::mt19937& random)
+      : values(tokens * n), scale32(tokens * (n / 32 + 1)), scale256(tokens * (n / 256 + 1)), q32(tokens * n), q256(tokens * n),
+        sum256(tokens * (n / 32 + 1)), rows(tokens) {
+    std::normal_distribution<float> normal;
+    for (float& v : values) v = normal(random);
+    for (size_t t = 0; t < tokens; ++t) {
+      rows[t] = {values.data() + t * n, q32.data() + t * n, scale32.data() + t * (n / 32 + 1), q256.data() + t * n,
+                 scale256.data() + t * (n / 256 + 1), sum256.data() + t * (n / 32 + 1)};
+      if (n % 32 == 0) kernels.round32(rows[t].values, n, q32.data() + t * n, scale32.data() + t * (n / 32 + 1));
+      if (n % 256 == 0)
+        kernels.round256(rows[t].values, n, q256.data() + t * n, scale256.data() + t * (n / 256 + 1),
+                         sum256.data() + t * (n / 32 + 1));
+    }
+  }
+};
+
+std::vector<float> run(DotRowsFunction function, Type type, const std::vector<std::byte>& weights, size_t rows, size_t n,
+                       const Batch& batch, size_t first_token, size_t tokens) {
+  std::vector<float> out(tokens * (rows + 1), 99);
+  std::vector<float*> outputs;
+  for (size_t t = 0; t < tokens; ++t) outputs.push_back(out.data() + t * (rows + 1));
+  function({.weights = weights.data(), .first = 1, .row_bytes = gguf::type_row_bytes(type, n), .rows = rows, .n = n,
+            .inputs = batch.rows.data() + first_token, .outputs = outputs.data(), .tokens = tokens});
+  return out;
+}
+
+class DotRowsTest : public testing::TestWithParam<Type> {
+ protected:
+  size_t block() const { return gguf::type_traits(GetParam()).block_values; }
+};
+
+TEST_P(DotRowsTest, TheScalarKernelMultipliesWhatTheBlocksMean) {
+  std::mt19937 random(1);
+  const Type type = GetParam();
+  const size_t n = std::max<size_t>(block() * 3, 37 * (block() == 1)), rows = 5;
+  const auto weights = random_weights(type, rows, n, random);
+  const Batch batch(scalar_kernels(), 1, n, random);
+  const std::vector<float> got = run(scalar_kernels().dot_rows(type), type, weights, rows, n, batch, 0, 1);
+  std::vector<float> row(n);
+  for (size_t r = 0; r < rows; ++r) {
+    dequantize_row(type, weights.data() + r * gguf::type_row_bytes(type, n), n, row.data());
+    double exact = 0, size = 0;
+    for (size_t i = 0; i < n; ++i) exact += static_cast<double>(row[i]) * batch.values[i], size += row[i] * row[i];
+    // Rounding an input to 8 bits costs a few thousandths of the vectors' lengths.
+    const double tolerance = input_form(type) == kPlain ? 1e-4 : 0.02;
+    EXPECT_NEAR(got[1 + r], exact, tolerance * std::sqrt(size * static_cast<double>(n)) + 1e-4);
+  }
+}
+
+TEST_P(DotRowsTest, TheVectorKernelAgreesWithTheScalarOneForEveryBatch) {
+  if (best_isa() != Isa::avx2) GTEST_SKIP() << "this processor has no AVX2";
+  std::mt19937 random(2);
+  const Type type = GetParam();
+  for (size_t n : {block(), block() * 2, block() * 7, block() == 1 ? size_t{67} : block() * 4}) {
+    const size_t rows = 3;
+    const auto weights = random_weights(type, rows, n, random);
+    const Batch batch(scalar_kernels(), 9, n, random);
+    for (size_t tokens = 1; tokens <= 9; ++tokens) {
+      const auto want = run(scalar_kernels().dot_rows(type), type, weights, rows, n, batch, 0, tokens);
+      const auto got = run(kernels(Isa::avx2).dot_rows(type), type, weights, rows, n, batch, 0, tokens);
+      for (size_t i = 0; i < want.size(); ++i) ASSERT_NEAR(got[i], want[i], 1e-4 * (1 + std::fabs(want[i]))) << n << " " << tokens;
+    }
+  }
+}
+
+TEST_P(DotRowsTest, ATokensResultDoesNotDependOnItsBatch) {
+  std::mt19937 random(3);
+  const Type type = GetParam();
+  const size_t n = block() == 1 ? 100 : block() * 3, rows = 2;
+  const auto weights = random_weights(type, rows, n, random);
+  const Kernels& best = kernels(best_isa());
+  const Batch batch(best, 7, n, random);
+  const auto all = run(best.dot_rows(type), type, weights, rows, n, batch, 0, 7);
+  for (size_t t = 0; t < 7; ++t) {
+    const auto alone = run(best.dot_rows(type), type, weights, rows, n, batch, t, 1);
+    for (size_t r = 1; r <= rows; ++r) ASSERT_EQ(alone[r], all[t * (rows + 1) + r]);
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Types, DotRowsTest, testing::Values(Type::f32, Type::f16, Type::bf16, Type::q8_0, Type::q4_k, Type::q6_k),
+                         [](const auto& type) { return std::string(gguf::type_traits(type.param).name); });
+
+class KernelsTest : public testing::TestWithParam<Isa> {
+ protected:
+  void SetUp() override {
+    if (GetParam() == Isa::avx2 && best_isa() != Isa::avx2) GTEST_SKIP() << "this processor has no AVX2";
+  }
+  const Kernels& k() const { return kernels(GetParam()); }
+};
+
+TEST_P(KernelsTest, RoundingKeepsValuesWithinHalfAStep) {
+  std::mt19937 random(4);
+  std::normal_distribution<float> normal;
+  for (float size : {1e-30f, 1e-3f, 1.0f, 1e5f, 1e30f}) {
+    std::vector<float> x(512);
+    for (float& v : x) v = size * normal(random);
+    std::vector<int8_t> q(512);
+    std::vector<float> scale(16), scale256(2);
+    std::vector<int16_t> sums(16);
+    k().round32(x.data(), 512, q.data(), scale.data());
+    for (size_t i = 0; i < 512; ++i) EXPECT_NEAR(q[i] * scale[i / 32], x[i], std::fabs(scale[i / 32]) * 0.57f) << size;
+    k().round256(x.data(), 512, q.data(), scale256.data(), sums.data());
+    for (size_t i = 0; i < 512; ++i) EXPECT_NEAR(q[i] * scale256[i / 256], x[i], std::fabs(scale256[i / 256]) * 0.51f) << size;
+    for (size_t b = 0; b < 16; ++b) {
+      int sum = 0;
+      for (size_t i = 0; i < 32; ++i) sum += q[b * 32 + i];
+      EXPECT_EQ(sums[b], sum);
+    }
+  }
+}
+
+TEST_P(KernelsTest, RoundingIsDefinedForZerosAndForWhatIsNotFinite) {
+  for (float odd : {0.0f, NAN, INFINITY, -INFINITY}) {
+    std::vector<float> x(256, odd == 0 ? 0.0f : 1.0f);
+    x[77] = odd;
+    std::vector<int8_t> q(256, 5);
+    std::vector<float> scale(8), scale256(1);
+    std::vector<int16_t> sums(8, 5);
+    k().round32(x.data(), 256, q.data(), scale.data());
+    EXPECT_EQ(std::isnan(scale[2]), odd != 0);
+    EXPECT_EQ(q[77], 0);
+    k().round256(x.data(), 256, q.data(), scale256.data(), sums.data());
+    EXPECT_EQ(std::isnan(scale256[0]), odd != 0);
+    if (odd == 0) {
+      EXPECT_EQ(scale256[0], 0);
+    }
+    EXPECT_EQ(q[77], 0);
+    EXPECT_EQ(sums[2], 0);
+  }
+}
+
+TEST_P(KernelsTest, VectorFunctionsMeetTheirDefinitionsAtEverySize) {
+  std::mt19937 random(5);
+  std::normal_distribution<float> normal(0, 5);
+  for (size_t n = 0; n < 70; ++n) {
+    std::vector<float> a(n), b(n), out(n);
+    for (float& v : a) v = normal(random);
+    for (float& v : b) v = normal(random);
+    double dot = 0;
+    for (size_t i = 0; i < n; ++i) dot += static_cast<double>(a[i]) * b[i];
+    EXPECT_NEAR(k().dot(a.data(), b.data(), n), dot, 1e-3);
+    std::vector<float> y = b;
+    k().add_scaled(0.5f, a.data(), y.data(), n);
+    for (size_t i = 0; i < n; ++i) EXPECT_NEAR(y[i], b[i] + 0.5f * a[i], 1e-5);
+    k().silu_multiply(a.data(), b.data(), out.data(), n);
+    for (size_t i = 0; i < n; ++i) EXPECT_NEAR(out[i], a[i] / (1 + std::exp(-a[i])) * b[i], 1e-4 * (1 + std::fabs(out[i])));
+    if (n == 0) continue;
+    const float top = *std::max_element(a.begin(), a.end());
+    std::vector<float> e = a;
+    const float sum = k().exp_sum(e.data(), n, top);
+    double want = 0;
+    for (size_t i = 0; i < n; ++i) {
+      EXPECT_NEAR(e[i], std::exp(a[i] - top), 1e-6f * std::exp(a[i] - top) + 1e-30f);
+      want += e[i];
+    }
+    EXPECT_NEAR(sum, want, 1e-4);
+  }
+}
+
+TEST_P(KernelsTest, ExponentialsOfFarAndMissingValues) {
+  std::vector<float> x = {-INFINITY, -1000, -100, 0, NAN, -87, -88, -1};
+  k().exp_sum(x.data(), x.size(), 0);
+  EXPECT_EQ(x[0], 0);
+  EXPECT_EQ(x[1], 0);
+  EXPECT_LT(x[2], 1e-37f);
+  EXPECT_EQ(x[3], 1);
+  EXPECT_TRUE(std::isnan(x[4]));
+}
+
+INSTANTIATE_TEST_SUITE_P(Isas, KernelsTest, testing::Values(Isa::scalar, Isa::avx2),
+                         [](const auto& isa) { return isa.param == Isa::avx2 ? "avx2" : "scalar"; });
+
+TEST(Blocks, HalfFloatsAreReadExactly) {
+  for (uint32_t bits = 0; bits < 0x10000; ++bits) {
+    const uint16_t half = static_cast<uint16_t>(bits);
+    _Float16 value;
+    std::memcpy(&value, &half, 2);
+    const float want = static_cast<float>(value), got = half_to_float(half);
+    ASSERT_TRUE(got == want || (std::isnan(want) && std::isnan(got))) << bits;
+  }
+}
+
+}  // namespace
+}  // namespace wenqu::engine::cpu

@@ -1,0 +1,271 @@
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <cstring>
+#include <filesystem>
+#include <fstream>
+
+#include "engine/generate.h"
+#include "engine/timeline.h"
+#include "tests/engine/reference_model.h"
+#include "tests/support/mini_vocabulary.h"
+
+namespace wenqu::engine {
+namespace {
+
+using test::GgufWriter;
+using test::ReferenceModel;
+using test::ReferenceOptions;
+
+const std::vector<TokenId> kTokens = {260, 5, 77, 200, 13, 13, 99, 256, 41, 7, 150, 2};
+
+class ModelTest : public testing::Test {
+ protected:
+  void SetUp() override {
+    path_ = testing::TempDir() + "wenqu_model_" + std::to_string(::getpid()) + "_" +
+            testing::UnitTest::GetInstance()->current_test_info()->name();
+  }
+  void TearDown() override { std::filesystem::remove(path_); }
+
+  std::shared_ptr<const Model> load(const ReferenceOptions& options, int threads = 2) {
+    ReferenceModel(options).writer().write(path_);
+    LoadOptions load;
+    load.threads = threads;
+    auto model = Model::load(path_, load);
+    EXPECT_TRUE(model) << model.status().to_string();
+    return *model;
+  }
+
+  static std::vector<float> all_logits(const std::shared_ptr<const Model>& model, const std::vector<TokenId>& tokens) {
+    auto timeline = *Timeline::create(model);
+    return *timeline->append_with_logits(tokens, {});
+  }
+
+  void expect_reference(const ReferenceOptions& options) {
+    const auto model = load(options);
+    const auto want = ReferenceModel(options).logits(kTokens);
+    const std::vector<float> got = all_logits(model, kTokens);
+    const size_t vocabulary = model->info().vocabulary;
+    ASSERT_EQ(got.size(), kTokens.size() * vocabulary);
+    for (size_t t = 0; t < kTokens.size(); ++t) {
+      double error = 0, size = 0;
+      for (size_t i = 0; i < vocabulary; ++i) {
+        error += std::pow(got[t * vocabulary + i] - want[t][i], 2);
+        size += want[t][i] * want[t][i];
+      }
+      EXPECT_LT(std::sqrt(error / size), 1e-4) << "token " << t;
+    }
+  }
+
+  std::string path_;
+};
+
+TEST_F(ModelTest, Qwen2GivesTheReferencesLogits) {
+  for (uint32_t seed : {1, 2}) {
+    expect_reference({.seed = seed});
+    expect_reference({.seed = seed, .tied = true});
+  }
+}
+
+TEST_F(ModelTest, Deepseek2GivesTheReferencesLogitsInEveryVariant) {
+  for (bool q_lora : {true, false})
+    for (bool sigmoid : {true, false})
+      for (bool yarn : {true, false})
+        expect_reference({.deepseek = true, .seed = 3, .q_lora = q_lora, .sigmoid = sigmoid, .yarn = yarn});
+}
+
+TEST_F(ModelTest, ActivationsBeyondTheRangeOfHalfFloatsAreNoTrouble) {
+  const ReferenceOptions options{.seed = 4, .weight_scale = 3000};   // products around 10^7 before the down projection
+  expect_reference(options);
+}
+
+TEST_F(ModelTest, OneByOneInChunksOrAtOnceIsTheSameToTheLastBit) {
+  for (bool deepseek : {false, true}) {
+    const auto model = load({.deepseek = deepseek, .seed = 5});
+    std::vector<TokenId> tokens;
+    for (int i = 0; i < 300; ++i) tokens.push_back(i % 260);   // over a segment of the cache and a batch
+    auto at_once = *Timeline::create(model);
+    ASSERT_TRUE(at_once->append(tokens, {}));
+    auto one_by_one = *Timeline::create(model);
+    for (TokenId token : tokens) ASSERT_TRUE(one_by_one->append({&token, 1}, {}));
+    auto chunks = *Timeline::create(model);
+    for (size_t i = 0; i < tokens.size(); i += 70)
+      ASSERT_TRUE(chunks->append(std::span(tokens).subspan(i, std::min<size_t>(70, tokens.size() - i)), {}));
+    const auto same = [](std::span<const float> a, std::span<const float> b) {
+      return a.size() == b.size() && std::memcmp(a.data(), b.data(), a.size_bytes()) == 0;
+    };
+    EXPECT_TRUE(same(at_once->logits(), one_by_one->logits()));
+    EXPECT_TRUE(same(at_once->logits(), chunks->logits()));
+  }
+}
+
+TEST_F(ModelTest, TheNumberOfThreadsChangesNothing) {
+  for (bool deepseek : {false, true}) {
+    const ReferenceOptions options{.deepseek = deepseek, .seed = 6};
+    const std::vector<float> one = all_logits(load(options, 1), kTokens);
+    for (int threads : {2, 3, 9}) EXPECT_EQ(all_logits(load(options, threads), kTokens), one);
+  }
+}
+
+TEST_F(ModelTest, ATruncatedTimelineGoesOnAsIfTheRestHadNeverBeen) {
+  const auto model = load({.deepseek = true});
+  auto timeline = *Timeline::create(model);
+  ASSERT_TRUE(timeline->append(kTokens, {}));
+  const std::vector<float> want(timeline->logits().begin(), timeline->logits().end());
+  ASSERT_TRUE(timeline->truncate(4));
+  EXPECT_TRUE(timeline->logits().empty());
+  ASSERT_TRUE(timeline->append(std::vector<TokenId>{1, 1, 1}, {}));
+  ASSERT_TRUE(timeline->truncate(4));
+  ASSERT_TRUE(timeline->append(std::span(kTokens).subspan(4), {}));
+  EXPECT_TRUE(std::equal(want.begin(), want.end(), timeline->logits().begin()));
+  EXPECT_EQ(timeline->truncate(99).code(), StatusCode::invalid_argument);
+}
+
+TEST_F(ModelTest, ACancelledAppendLeavesTheTimelineAsItWas) {
+  const auto model = load({});
+  auto timeline = *Timeline::create(model);
+  ASSERT_TRUE(timeline->append(kTokens, {}));
+  const std::vector<float> before(timeline->logits().begin(), timeline->logits().end());
+  CancelSource source;
+  const std::vector<TokenId> more(900, 3);
+  const Status status = timeline->append(more, source.token(), [&](size_t done, size_t) {
+    if (done > 0) source.cancel();
+  });
+  EXPECT_EQ(status.code(), StatusCode::cancelled);
+  EXPECT_EQ(timeline->tokens().size(), kTokens.size());
+  EXPECT_TRUE(std::equal(before.begin(), before.end(), timeline->logits().begin()));
+}
+
+TEST_F(ModelTest, TokensThatAreNoneAndContextsThatAreFullAreErrors) {
+  const auto model = load({});
+  auto timeline = *Timeline::create(model, {.max_tokens = 5});
+  EXPECT_EQ(timeline->append(std::vector<TokenId>{1, -1}, {}).code(), StatusCode::invalid_argument);
+  EXPECT_EQ(timeline->append(std::vector<TokenId>{1, 1 << 20}, {}).where(), "token 1");
+  EXPECT_TRUE(timeline->tokens().empty());
+  EXPECT_EQ(timeline->append(std::vector<TokenId>(6, 1), {}).code(), StatusCode::limit_exceeded);
+  EXPECT_TRUE(timeline->append(std::vector<TokenId>(5, 1), {}));
+  Sampler sampler = *Sampler::create({.seed = 1});
+  const auto full = generate(*timeline, sampler, {.max_tokens = 3}, [](const GeneratedToken&) { return true; }, {});
+  EXPECT_EQ(full->reason, StopReason::context_full);
+}
+
+TEST_F(ModelTest, GenerationStopsForEachOfItsReasons) {
+  const auto model = load({.seed = 8});
+  auto timeline = *Timeline::create(model);
+  ASSERT_TRUE(timeline->append(kTokens, {}));
+  Sampler sampler = *Sampler::create({.temperature = 1.5f, .top_p = 1, .seed = 2});
+  size_t told = 0;
+  auto result = generate(*timeline, sampler, {.max_tokens = 4}, [&](const GeneratedToken&) { return ++told, true; }, {});
+  ASSERT_TRUE(result);
+  EXPECT_EQ(told, result->tokens);
+  EXPECT_LE(told, 4u);
+  EXPECT_EQ(timeline->tokens().size(), kTokens.size() + result->tokens);
+  result = generate(*timeline, sampler, {.max_tokens = 50}, [&](const GeneratedToken&) { return false; }, {});
+  EXPECT_TRUE(result->reason == StopReason::sink || result->reason == StopReason::end_of_turn);
+  // With random weights the end of the turn comes up sooner or later, and is not told.
+  bool ended = false;
+  for (uint64_t seed = 1; seed < 40 && !ended; ++seed) {
+    auto fresh = *Timeline::create(model);
+    ASSERT_TRUE(fresh->append(kTokens, {}));
+    Sampler wild = *Sampler::create({.temperature = 50, .top_p = 1, .seed = seed});
+    bool told_end = false;
+    const auto run = generate(*fresh, wild, {.max_tokens = 300}, [&](const GeneratedToken& token) {
+      told_end = told_end || model->tokenizer().is_end_of_generation(token.id);
+      EXPECT_TRUE(token.id < static_cast<TokenId>(model->tokenizer().size())) << "padding is never chosen";
+      return true;
+    }, {});
+    ended = run->reason == StopReason::end_of_turn;
+    EXPECT_FALSE(told_end);
+  }
+  EXPECT_TRUE(ended);
+  CancelSource source;
+  source.cancel();
+  EXPECT_EQ(generate(*timeline, sampler, {}, [](const GeneratedToken&) { return true; }, source.token()).status().code(),
+            StatusCode::cancelled);
+}
+
+TEST_F(ModelTest, DamagedWeightsAreAnErrorAndNoCrash) {
+  for (bool deepseek : {false, true}) {
+    const ReferenceModel reference({.deepseek = deepseek});
+    std::string bytes = reference.writer().bytes();
+    // The tensors lie at the end: all of their numbers become NaN.
+    const float nan = NAN;
+    for (size_t at = bytes.size() / 2 / 4 * 4; at + 4 <= bytes.size(); at += 4) std::memcpy(bytes.data() + at, &nan, 4);
+    std::ofstream(path_, std::ios::binary).write(bytes.data(), static_cast<std::streamsize>(bytes.size()));
+    const auto model = Model::load(path_, {});
+    ASSERT_TRUE(model) << model.status().to_string();
+    auto timeline = *Timeline::create(*model);
+    ASSERT_TRUE(timeline->append(kTokens, {}));
+    Sampler sampler = *Sampler::create({});
+    EXPECT_EQ(generate(*timeline, sampler, {}, [](const GeneratedToken&) { return true; }, {}).status().code(), StatusCode::corrupt);
+  }
+}
+
+TEST_F(ModelTest, ModelsThatCannotBeRunAreErrorsThatSayWhy) {
+  struct Case {
+    const char* key;
+    uint32_t value;
+    StatusCode code;
+  };
+  const Case cases[] = {
+      {"deepseek2.block_count", 0, StatusCode::corrupt},           {"deepseek2.block_count", 1u << 31, StatusCode::corrupt},
+      {"deepseek2.block_count", 4, StatusCode::corrupt},           {"deepseek2.attention.head_count", 0, StatusCode::corrupt},
+      {"deepseek2.attention.head_count", 3, StatusCode::corrupt},  {"deepseek2.embedding_length", 0, StatusCode::corrupt},
+      {"deepseek2.embedding_length", 65, StatusCode::corrupt},     {"deepseek2.context_length", 0, StatusCode::corrupt},
+      {"deepseek2.expert_used_count", 9, StatusCode::corrupt},     {"deepseek2.expert_used_count", 0, StatusCode::corrupt},
+      {"deepseek2.expert_group_count", 3, StatusCode::corrupt},    {"deepseek2.rope.dimension_count", 7, StatusCode::corrupt},
+      {"deepseek2.rope.dimension_count", 99, StatusCode::corrupt}, {"deepseek2.expert_gating_func", 4, StatusCode::unsupported},
+      {"deepseek2.attention.kv_lora_rank", 31, StatusCode::corrupt},
+  };
+  const std::string good = ReferenceModel({.deepseek = true}).writer().bytes();
+  for (const Case& c : cases) {
+    std::string bytes = good;
+    const std::string key = c.key;
+    const size_t at = bytes.find(key) + key.size() + 4;
+    std::memcpy(bytes.data() + at, &c.value, 4);
+    std::ofstream(path_, std::ios::binary).write(bytes.data(), static_cast<std::streamsize>(bytes.size()));
+    const auto model = Model::load(path_, {});
+    ASSERT_FALSE(model) << key << " " << c.value;
+    EXPECT_EQ(model.status().code(), c.code) << key << " " << c.value << ": " << model.status().to_string();
+    EXPECT_NE(model.status().where().find(path_), std::string::npos);
+  }
+}
+
+TEST_F(ModelTest, AnUnknownArchitectureNamesThoseThatAreKnown) {
+  GgufWriter writer;
+  writer.set_string("general.architecture", "mamba");
+  writer.write(path_);
+  const Status status = Model::load(path_, {}).status();
+  EXPECT_EQ(status.code(), StatusCode::unsupported);
+  EXPECT_NE(status.message().find("mamba"), std::string::npos);
+  EXPECT_NE(status.message().find("deepseek2"), std::string::npos);
+}
+
+TEST_F(ModelTest, AModelThatDoesNotFitIsRefusedWithFigures) {
+  ReferenceModel({}).writer().write(path_);
+  LoadOptions options;
+  options.memory_budget = 1 << 16;
+  const Status status = Model::load(path_, options).status();
+  EXPECT_EQ(status.code(), StatusCode::out_of_memory);
+  EXPECT_NE(status.message().find("MiB"), std::string::npos);
+  const auto estimate = Model::estimate(path_, 1024);
+  ASSERT_TRUE(estimate);
+  EXPECT_GT(estimate->weights, 100000u);
+  EXPECT_EQ(estimate->kv_cache, 1024u * 3 * 2 * 32 * 4);
+}
+
+TEST_F(ModelTest, LoadingTellsItsProgressAndCanBeStopped) {
+  ReferenceModel({}).writer().write(path_);
+  std::vector<double> told;
+  LoadOptions options;
+  options.progress = [&](double fraction) { return told.push_back(fraction), true; };
+  ASSERT_TRUE(Model::load(path_, options));
+  EXPECT_EQ(told.front(), 0);
+  EXPECT_EQ(told.back(), 1);
+  EXPECT_TRUE(std::is_sorted(told.begin(), told.end()));
+  options.progress = [](double) { return false; };
+  EXPECT_EQ(Model::load(path_, options).status().code(), StatusCode::cancelled);
+}
+
+}  // namespace
+}  // namespace wenqu::engine
