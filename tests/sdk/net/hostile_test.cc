@@ -149,7 +149,7 @@ TEST_F(HostileTest, OtherRequestsGetAClearStatus) {
   EXPECT_EQ(status_of("GET /healthz HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n"), 400);
   EXPECT_EQ(status_of("GET /healthz HTTP/1.1\r\nHost : localhost\r\n\r\n"), 400);
   EXPECT_EQ(status_of("nonsense\r\n\r\n"), 400);
-  EXPECT_EQ(status_of(std::string("GET /\0 HTTP/1.1\r\nHost: localhost\r\n\r\n", 40)), 400);
+  EXPECT_EQ(status_of(std::string("GET /\0 HTTP/1.1\r\nHost: localhost\r\n\r\n", 36)), 400);
   EXPECT_EQ(status_of("GET /healthz HTTP/1.1\r\nHost: localhost\r\nX: " + std::string(9'000, 'x') + "\r\n\r\n"), 431);
 }
 

@@ -17,10 +17,10 @@ TEST(WorkerPool, RunsJobs) {
 }
 
 TEST(WorkerPool, RefusesMoreThanMayWait) {
-  WorkerPool pool(1, 2);
-  ASSERT_TRUE(pool.start());
   std::promise<void> begun, gate;
   std::shared_future<void> open = gate.get_future().share();
+  WorkerPool pool(1, 2);   // ends before what its jobs use
+  ASSERT_TRUE(pool.start());
   ASSERT_TRUE(pool.submit([&] {
     begun.set_value();
     open.wait();

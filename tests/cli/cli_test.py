@@ -1,0 +1,216 @@
+#!/usr/bin/env python3
+"""What users do wrong with the program, and what it promises scripts: cli_test.py WENQU
+
+Each check is a function; a failing one is named, and the exit code is 1.
+"""
+import fcntl
+import json
+import os
+import signal
+import socket
+import struct
+import subprocess
+import sys
+import tempfile
+import time
+
+WENQU = os.path.abspath(sys.argv[1])
+
+
+def run(*arguments, **options):
+    return subprocess.run([WENQU, *arguments], capture_output=True, text=True, timeout=60, errors="replace", **options)
+
+
+def write(path, text, mode="w"):
+    with open(path, mode, **({} if "b" in mode else {"encoding": "utf-8"})) as file:
+        file.write(text)
+    return path
+
+
+def document(identity, text, **more):
+    return json.dumps({"id": identity, "text": text, **more}, ensure_ascii=False) + "\n"
+
+
+def expect(result, code, *words):
+    told = result.stdout + result.stderr
+    assert result.returncode == code, f"exit code {result.returncode} instead of {code}: {told}"
+    for word in words:
+        assert word in told, f"'{word}' is not told: {told}"
+
+
+def every_command_has_help(d):
+    for command in ([], ["index"], ["search"], ["ask"], ["serve"], ["inspect"], ["tokenize"], ["logits"], ["bench"]):
+        expect(run(*command, "--help"), 0, "Usage")
+    expect(run("--version"), 0, "wenqu 0.")
+    expect(run("fly"), 2)
+    expect(run("index"), 2, "--index")
+
+
+def a_broken_line_is_named_and_the_rest_is_indexed(d):
+    path = write(d + "/a.jsonl", document("1", "the first") + "{broken\n" + document("3", "the third") + '{"id":"4"}\n' + '{"id":5,"text":"x"}\n')
+    expect(run("index", "--index", d + "/i", path), 3, "a.jsonl:2", "a.jsonl:4", "a.jsonl:5", "2 documents added")
+    expect(run("search", "--index", d + "/i", "third"), 0, "third")
+
+
+def invalid_utf8_is_replaced_and_reported(d):
+    path = write(d + "/a.jsonl", b'{"id":"1","text":"before \xff\xfe after"}\n', "wb")
+    result = run("index", "--index", d + "/i", path)
+    expect(result, 3, "a.jsonl:1", "UTF-8", "1 documents added")
+    expect(run("search", "--index", d + "/i", "after"), 0, "before \ufffd")
+    text = write(d + "/b.txt", b"caf\xe9 by the channel", "wb")
+    expect(run("index", "--index", d + "/i", text), 3, "b.txt", "1 documents added")
+
+
+def unreadable_and_unknown_files_are_passed_over(d):
+    good = write(d + "/good.txt", "a good file about herons")
+    expect(run("index", "--index", d + "/i", d + "/absent", good), 3, d + "/absent", "1 documents added")
+    expect(run("index", "--index", d + "/i", write(d + "/x.exe", "MZ")), 3, "x.exe", ".jsonl")
+    os.mkfifo(d + "/pipe.txt")
+    expect(run("index", "--index", d + "/i", d + "/pipe.txt"), 3, "pipe.txt")
+    expect(run("index", "--index", d + "/i", "--source", "tv", good), 2, "official_account")
+    expect(run("index", "--index", d + "/i"), 2, "PATH")
+
+
+def folders_are_read_with_every_known_type(d):
+    os.makedirs(d + "/f/deep")
+    write(d + "/f/a.md", "# Heron\n\nThe heron stands by the sluice.")
+    write(d + "/f/deep/b.html", "<html><head><title>Otter</title><script>var secret=1</script></head><body><p>The otter sleeps.</p></body></html>")
+    write(d + "/f/c.txt", "The kingfisher dives.")
+    write(d + "/f/d.jsonl", document("k", "The carp jumps.", title="Carp", source="video"))
+    write(d + "/f/e.bin", "ignored")
+    expect(run("index", "--index", d + "/i", d + "/f"), 0, "4 documents added")
+    for word, title in (("heron", "Heron"), ("otter", "Otter"), ("kingfisher", "c"), ("carp", "Carp")):
+        found = json.loads(run("search", "--index", d + "/i", "--json", word).stdout)
+        assert found["total"] == 1 and found["results"][0]["attributes"]["title"] == title, (word, found)
+    assert json.loads(run("search", "--index", d + "/i", "--json", "secret").stdout)["total"] == 0
+
+
+def questions_that_are_none_are_refused(d):
+    run("index", "--index", d + "/i", write(d + "/a.txt", "text"))
+    expect(run("ask", "--index", d + "/i", ""), 2, "question")
+    expect(run("ask", "--index", d + "/i", "   "), 2, "question")
+    expect(run("ask", "--index", d + "/i", "x" * 100000), 2, "16384")
+    expect(run("ask", "--index", d + "/i", input="x" * (1 << 20) + "\n"), 2, "16384")
+    expect(run("ask", "--index", d + "/i", "--mode", "slow", "x"), 2, "mode")
+    expect(run("ask", "--index", d + "/absent", "x"), 1, d + "/absent")
+    expect(run("search", "--index", d + "/i"), 2, "QUERY")
+    expect(run("search", "--index", d + "/i", "？！"), 0)
+
+
+def damaged_models_are_one_clear_line(d):
+    run("index", "--index", d + "/i", write(d + "/a.txt", "text"))
+    header = b"GGUF" + struct.pack("<IQQ", 3, 0, 0)
+    bad = {
+        "empty": b"", "text": b"this is no model at all, but long enough for a header", "cut": header[:10],
+        "tensors": b"GGUF" + struct.pack("<IQQ", 3, 1 << 62, 0), "keys": b"GGUF" + struct.pack("<IQQ", 3, 0, 1 << 62),
+        "version": b"GGUF" + struct.pack("<IQQ", 9, 0, 0),
+        "architecture": b"GGUF" + struct.pack("<IQQ", 3, 0, 1) + struct.pack("<Q", 20) + b"general.architecture" + struct.pack("<IQ", 8, 5) + b"mamba",
+    }
+    for name, content in bad.items():
+        path = write(f"{d}/{name}.gguf", content, "wb")
+        for command in (["ask", "--index", d + "/i", "--model", path, "x"], ["tokenize", "--model", path],
+                        ["logits", "--model", path, "--tokens", "1", "--out", d + "/o"], ["bench", "--model", path]):
+            result = run(*command, stdin=subprocess.DEVNULL)
+            assert result.returncode in (1, 2), (name, command, result)
+            assert result.stderr.count("\n") == 1 and path in result.stderr, (name, command, result.stderr)
+    expect(run("inspect", d + "/text.gguf"), 1, "GGUF")
+    expect(run("ask", "--index", d + "/i", "--model", d + "/absent.gguf", "x"), 1, "absent.gguf")
+    expect(run("logits", "--model", d + "/text.gguf", "--tokens", "1,,2", "--out", d + "/o"), 2, "--tokens")
+
+
+def a_second_writer_is_told_at_once(d):
+    run("index", "--index", d + "/i", write(d + "/a.txt", "text"))
+    with open(d + "/i/lock", "r+b") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        expect(run("index", "--index", d + "/i", d + "/a.txt"), 4)
+        expect(run("search", "--index", d + "/i", "text"), 0)
+    expect(run("index", "--index", d + "/i", d + "/a.txt"), 0)
+
+
+def a_damaged_index_is_told_and_not_believed(d):
+    run("index", "--index", d + "/i", write(d + "/a.txt", "some text about herons"))
+    folder = d + "/i/lucene"
+    name = max(os.listdir(folder), key=lambda n: os.path.getsize(os.path.join(folder, n)))
+    with open(os.path.join(folder, name), "r+b") as file:
+        file.seek(os.path.getsize(os.path.join(folder, name)) // 2)
+        byte = file.read(1)
+        file.seek(-1, os.SEEK_CUR)
+        file.write(bytes([byte[0] ^ 0x40]))
+    expect(run("search", "--index", d + "/i", "herons"), 1, name)
+
+
+def committed_documents_are_told_and_survive_a_kill(d):
+    path = write(d + "/a.jsonl", "".join(document(str(i), f"document number {i} about herons") for i in range(7)))
+    lines = [json.loads(line) for line in run("index", "--index", d + "/i", "--commit-every", "2", "--json", path).stdout.splitlines()]
+    assert [line["committed"] for line in lines if "committed" in line] == [2, 4, 6, 7], lines
+    assert lines[-1]["done"] is True and lines[-1]["documents"] == 7, lines
+    many = write(d + "/b.jsonl", "".join(document(f"k{i}", f"heron {i} " * 50) for i in range(20000)))
+    process = subprocess.Popen([WENQU, "index", "--index", d + "/k", "--commit-every", "100", "--json", many], stdout=subprocess.PIPE, text=True)
+    committed = 0
+    for line in process.stdout:
+        committed = json.loads(line).get("committed", committed)
+        if committed >= 300:
+            process.send_signal(signal.SIGKILL)
+            break
+    process.communicate()
+    found = json.loads(run("search", "--index", d + "/k", "--json", "--top", "1", "heron").stdout)
+    assert found["total"] >= committed, (found["total"], committed)
+    expect(run("index", "--index", d + "/k", path), 0)
+
+
+def documents_are_replaced_and_removed_by_id(d):
+    run("index", "--index", d + "/i", write(d + "/a.jsonl", document("x", "the heron is grey") + document("y", "the otter is brown")))
+    run("index", "--index", d + "/i", write(d + "/a.jsonl", document("x", "the heron is white")))
+    texts = [hit["text"] for hit in json.loads(run("search", "--index", d + "/i", "--json", "heron").stdout)["results"]]
+    assert texts == ["the heron is white"], texts
+    expect(run("index", "--index", d + "/i", "--remove", "x"), 0)
+    assert json.loads(run("search", "--index", d + "/i", "--json", "heron").stdout)["total"] == 0
+    assert json.loads(run("search", "--index", d + "/i", "--json", "otter").stdout)["total"] == 1
+
+
+def runs_are_written_for_trec_eval(d):
+    run("index", "--index", d + "/i", write(d + "/a.jsonl", "".join(document(f"d{i}", f"heron number {i}") for i in range(5))))
+    queries = write(d + "/q.tsv", "q1\theron\nq2\tnumber 3\n")
+    expect(run("search", "--index", d + "/i", "--queries", queries, "--run", d + "/run", "--top", "3"), 0)
+    with open(d + "/run", encoding="utf-8") as file:
+        rows = [line.split() for line in file]
+    assert [len(row) for row in rows] == [6] * 6 and rows[3][2] == "d3" and rows[0][:2] == ["q1", "Q0"], rows
+    assert [int(row[3]) for row in rows] == [1, 2, 3] * 2 and rows[0][5] == "wenqu", rows
+    write(queries, "no tab here\n")
+    expect(run("search", "--index", d + "/i", "--queries", queries, "--run", d + "/run"), 2, "q.tsv:1")
+
+
+def a_port_in_use_is_told(d):
+    run("index", "--index", d + "/i", write(d + "/a.txt", "text"))
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        expect(run("serve", "--index", d + "/i", "--listen", f"127.0.0.1:{port}"), 4, str(port))
+    expect(run("serve", "--index", d + "/i", "--listen", "nowhere"), 2, "ADDRESS:PORT")
+    expect(run("serve", "--index", d + "/i", "--listen", "0.0.0.0:0"), 2, "token")
+
+
+def matching_words_are_marked(d):
+    run("index", "--index", d + "/i", write(d + "/a.txt", "清渠镇图书馆周末六点闭馆，herons are welcome."))
+    expect(run("search", "--index", d + "/i", "图书馆几点闭馆"), 0, "**图书馆**")
+    expect(run("search", "--index", d + "/i", "heron"), 0, "**herons**")
+
+
+def main():
+    checks = [value for name, value in list(globals().items())
+              if callable(value) and getattr(value, "__code__", None) and value.__code__.co_varnames[:1] == ("d",) and name != "document"]
+    failed = 0
+    for check in checks:
+        with tempfile.TemporaryDirectory() as folder:
+            try:
+                check(folder)
+            except AssertionError as error:
+                failed += 1
+                print(f"FAILED {check.__name__}: {error}")
+    print(f"{len(checks) - failed} passed, {failed} failed")
+    return failed > 0 or not checks
+
+
+if __name__ == "__main__":
+    sys.exit(main())
