@@ -6,7 +6,7 @@
 #include <algorithm>
 
 #include "retrieval/index/record.h"
-#include "retrieval/rank/bm25.h"
+#include "retrieval/index/length_code.h"
 #include "retrieval/store/lucene_call.h"
 
 namespace wenqu::retrieval {

@@ -5,7 +5,7 @@
 #include "base/utf8.h"
 #include "retrieval/index/passage_fields.h"
 #include "retrieval/index/record.h"
-#include "retrieval/rank/bm25.h"
+#include "retrieval/index/length_code.h"
 #include "retrieval/store/lucene_call.h"
 
 namespace wenqu::retrieval {

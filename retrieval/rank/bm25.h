@@ -27,8 +27,5 @@ Bm25Parameters bm25_parameters(TermField field);
 // `holders` of `passages` hold the term.
 double inverse_document_frequency(uint64_t passages, uint64_t holders);
 
-// Lengths are kept in the norm byte of Lucene++: exact to 1/8 and below 8 exactly.
-uint8_t encode_length(uint32_t terms);
-double decode_length(uint8_t code);
 
 }  // namespace wenqu::retrieval

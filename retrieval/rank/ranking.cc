@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <array>
 
+#include "retrieval/index/length_code.h"
 #include "retrieval/rank/bm25.h"
 #include "retrieval/store/lucene_call.h"
 

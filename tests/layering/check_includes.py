@@ -23,7 +23,7 @@ MAY = {
     "retrieval/analysis": ["base", "retrieval"],
     "retrieval/documents": ["base", "retrieval", "retrieval/analysis"],
     "retrieval/store": ["base", "retrieval/analysis"],
-    "retrieval/index": ["base", "retrieval", "retrieval/analysis", "retrieval/documents", "retrieval/store", "retrieval/rank"],
+    "retrieval/index": ["base", "retrieval", "retrieval/analysis", "retrieval/documents", "retrieval/store"],
     "retrieval/query": ["base", "retrieval", "retrieval/analysis", "retrieval/index"],
     "retrieval/rank": ["base", "retrieval", "retrieval/analysis", "retrieval/query", "retrieval/index", "retrieval/store"],
     "retrieval": ["base", "retrieval/*"],
@@ -42,7 +42,7 @@ MAY = {
 FOREIGN = {
     "lucene++": ["retrieval/store", "retrieval/index", "retrieval/rank", "retrieval"],
     "boost": ["sdk/net", "retrieval/store", "retrieval/index", "retrieval/rank"],
-    "rapidjson": ["sdk/protocol", "sdk/net", "sdk/cli", "retrieval/documents", "retrieval/index", "retrieval/store"],
+    "rapidjson": ["sdk/protocol", "sdk/net", "sdk/cli", "retrieval/documents", "retrieval/index", "retrieval/store", "plugins"],
     "CLI": ["sdk/cli"],
     "gumbo.h": ["retrieval/documents"],
     "cmark.h": ["retrieval/documents"],

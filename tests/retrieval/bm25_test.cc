@@ -1,3 +1,4 @@
+#include "retrieval/index/length_code.h"
 #include "retrieval/rank/bm25.h"
 
 #include <cmath>
