@@ -58,7 +58,7 @@ class Road : public GenerationSink {
     narrate(chinese() ? "先按问题检索。\n" : "First a search for the question itself.\n");
     WENQU_RETURN_IF_ERROR(search({request_.question}));
     if (!deep_) return {};
-    const bool reserve = !generator_.is_extractive();
+    const bool reserve = generator_.thinks();
     size_t rounds = 1;
     while (rounds_left_ > 0 && !writer_.stopped() && (!reserve || rounds < kRoundsBeforeThinking)) {
       WENQU_ASSIGN_OR_RETURN(std::vector<FollowUp> plan,
@@ -146,10 +146,10 @@ class Road : public GenerationSink {
     return chosen;
   }
 
-  // ---- what an extractive deep answer shows as its thinking; a model shows its own
+  // ---- what a deep answer shows as its thinking where the generator has none of its own
 
   void narrate(const std::string& text) {
-    if (deep_ && generator_.is_extractive()) writer_.think(text);
+    if (deep_ && !generator_.thinks()) writer_.think(text);
   }
 
   void narrate_found() {
@@ -185,7 +185,7 @@ class Road : public GenerationSink {
     task.language = language_;
     task.evidence = evidence;
     task.today = today();
-    task.may_search = deep_ && rounds_left_ > 0;
+    task.may_search = deep_ && generator_.thinks() && rounds_left_ > 0;
     WENQU_ASSIGN_OR_RETURN(const std::unique_ptr<Generation> generation, generator_.start(task));
     const auto account = [&] {
       const size_t searches = writer_.response().usage.searches;

@@ -18,6 +18,7 @@ class ExtractiveGenerator : public Generator {
 
   const std::string& name() const override { return name_; }
   bool is_extractive() const override { return true; }
+  bool thinks() const override { return false; }
   Result<std::unique_ptr<Generation>> start(const GenerationTask& task) override;
 
  private:

@@ -58,6 +58,8 @@ class Generator {
   virtual const std::string& name() const = 0;
   // The answer is made of the sources' own sentences, and there is no thinking of its own.
   virtual bool is_extractive() const = 0;
+  // A deep answer comes with thinking of its own; without, the searches are told as the thinking.
+  virtual bool thinks() const = 0;
   virtual Result<std::unique_ptr<Generation>> start(const GenerationTask& task) = 0;
 };
 

@@ -18,6 +18,7 @@ class NativeGenerator : public Generator {
 
   const std::string& name() const override { return name_; }
   bool is_extractive() const override { return false; }
+  bool thinks() const override { return engine::chat_template_thinks(chat_); }
   Result<std::unique_ptr<Generation>> start(const GenerationTask& task) override;
 
  private:

@@ -137,7 +137,8 @@ TEST(Analyzer, SurvivesHugeWordsMarksAndIllFormedText) {
 TEST(AnalyzeQuestion, ChineseQuestionWordsGo) {
   EXPECT_THAT(asked("请问图书馆在哪里？"), ElementsAre("图", "图书", "书", "书馆", "馆"));
   EXPECT_THAT(asked("市长是谁"), ElementsAre("市", "市长", "长"));
-  EXPECT_THAT(asked("门票多少钱"), ElementsAre("门", "门票", "票", "钱"));
+  EXPECT_THAT(asked("门票多少钱"), ElementsAre("门", "门票", "票"));
+  EXPECT_THAT(asked("图书馆周末几点闭馆"), Not(Contains("点闭")));
   EXPECT_THAT(asked("什么是量子"), ElementsAre("量", "量子", "子"));
   EXPECT_THAT(asked("他为什么辞职呢？"), Not(Contains("为什")));
 }

@@ -40,6 +40,7 @@ class Scripted : public assistant::Generator {
 
   const std::string& name() const override { return name_; }
   bool is_extractive() const override { return false; }
+  bool thinks() const override { return true; }
   Result<std::unique_ptr<assistant::Generation>> start(const assistant::GenerationTask&) override {
     return std::unique_ptr<assistant::Generation>(std::make_unique<Run>(*this));
   }

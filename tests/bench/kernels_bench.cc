@@ -1,0 +1,46 @@
+// Bytes of weights a second through each matrix kernel: one token (decode) and eight (prefill).
+#include <benchmark/benchmark.h>
+
+#include <cstring>
+#include <vector>
+
+#include "engine/cpu/kernels.h"
+
+namespace wenqu::engine::cpu {
+namespace {
+
+void dot_rows(benchmark::State& state, Isa isa, gguf::Type type) {
+  const Kernels& k = kernels(isa);
+  const size_t n = 2048, rows = 512, tokens = static_cast<size_t>(state.range(0));
+  const size_t row_bytes = gguf::type_row_bytes(type, n);
+  std::vector<std::byte> weights(rows * row_bytes, std::byte{0x11});
+  std::vector<float> values(n, 0.5f), scale32(n / 32), scale256(n / 256), out(tokens * rows);
+  std::vector<int8_t> q32(n), q256(n);
+  std::vector<int16_t> sums(n / 32);
+  k.round32(values.data(), n, q32.data(), scale32.data());
+  k.round256(values.data(), n, q256.data(), scale256.data(), sums.data());
+  const std::vector<InputRow> inputs(tokens, {values.data(), q32.data(), scale32.data(), q256.data(), scale256.data(), sums.data()});
+  std::vector<float*> outputs;
+  for (size_t t = 0; t < tokens; ++t) outputs.push_back(out.data() + t * rows);
+  const DotRows args{.weights = weights.data(), .row_bytes = row_bytes, .rows = rows, .n = n, .inputs = inputs.data(),
+                     .outputs = outputs.data(), .tokens = tokens};
+  for (auto _ : state) {
+    k.dot_rows(type)(args);
+    benchmark::DoNotOptimize(out.data());
+  }
+  state.SetBytesProcessed(static_cast<int64_t>(state.iterations()) * static_cast<int64_t>(weights.size()));
+  state.counters["GOPS"] = benchmark::Counter(2e-9 * static_cast<double>(n * rows * tokens * state.iterations()), benchmark::Counter::kIsRate);
+}
+
+const int registered = [] {
+  for (gguf::Type type : {gguf::Type::f32, gguf::Type::f16, gguf::Type::q8_0, gguf::Type::q4_k, gguf::Type::q6_k})
+    for (Isa isa : {Isa::scalar, best_isa()}) {
+      const std::string name = std::string(kernels(isa).name) + "/" + std::string(gguf::type_traits(type).name);
+      benchmark::RegisterBenchmark(name.c_str(), [=](benchmark::State& state) { dot_rows(state, isa, type); })->Arg(1)->Arg(8);
+      if (best_isa() == Isa::scalar) break;
+    }
+  return 0;
+}();
+
+}  // namespace
+}  // namespace wenqu::engine::cpu

@@ -1,0 +1,132 @@
+#include "sdk/assistant/assistant.h"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <filesystem>
+
+#include "retrieval/index.h"
+#include "sdk/assistant/extractive_generator.h"
+
+namespace wenqu::assistant {
+namespace {
+
+// A real index on disk, extractive answers.
+class AssistantTest : public testing::Test {
+ protected:
+  void SetUp() override {
+    directory_ = testing::TempDir() + "wenqu_assistant_" + std::to_string(::getpid()) + "_" +
+                 testing::UnitTest::GetInstance()->current_test_info()->name();
+    std::filesystem::remove_all(directory_);
+    auto writer = retrieval::Index::open(directory_, retrieval::Index::Mode::write);
+    ASSERT_TRUE(writer) << writer.status().to_string();
+    const std::pair<const char*, const char*> documents[] = {
+        {"tea", "老榆茶馆每天早上七点开门，老板是顾三娘，招牌是榆钱茶，下午四点收摊。"},
+        {"gu", "顾三娘的女儿小满今年十三岁，在东渡口跟周渡生学划船。"},
+        {"library", "The library closes at six on weekends and is closed on Mondays."},
+        {"mill", "The silk mill stopped in 2004. Its chimney is forty metres tall."},
+        {"bus", "七路公交首班六点，末班二十一点四十，间隔十五分钟。"},
+    };
+    for (const auto& [id, text] : documents) {
+      retrieval::Document document;
+      document.id = id;
+      document.text = text;
+      ASSERT_TRUE((*writer)->add(document));
+    }
+    ASSERT_TRUE((*writer)->commit());
+    writer->reset();
+    index_ = *retrieval::Index::open(directory_, retrieval::Index::Mode::read);
+    assistant_ = std::make_unique<Assistant>(index_, std::make_shared<ExtractiveGenerator>(index_));
+  }
+  void TearDown() override {
+    assistant_.reset();
+    index_.reset();
+    std::filesystem::remove_all(directory_);
+  }
+
+  struct Answer {
+    std::string text, thinking, reason;
+    std::vector<std::string> cited, notices;
+    size_t searches = 0, events = 0;
+    Event::Type end = Event::Type::created;
+  };
+  Answer ask(std::string question, Mode mode, size_t stop_after = SIZE_MAX, double time_limit = 0) {
+    AskRequest request;
+    request.question = std::move(question);
+    request.mode = mode;
+    request.time_limit_seconds = time_limit;
+    Answer answer;
+    EXPECT_TRUE(assistant_->ask(request, [&](const Event& event) {
+      EXPECT_EQ(event.sequence_number, answer.events++);
+      if (event.type == Event::Type::text_delta) answer.text += event.delta;
+      if (event.type == Event::Type::reasoning_delta) answer.thinking += event.delta;
+      if (event.type == Event::Type::annotation_added) answer.cited.push_back(event.citation->evidence->hit.passage.document_id);
+      if (event.notice) answer.notices.emplace_back(event.notice->code);
+      if (event.type == Event::Type::search_completed) ++answer.searches;
+      if (event.is_final()) answer.end = event.type, answer.reason = event.response->incomplete_reason;
+      return answer.events < stop_after;
+    }));
+    return answer;
+  }
+
+  std::string directory_;
+  std::shared_ptr<retrieval::Index> index_;
+  std::unique_ptr<Assistant> assistant_;
+};
+
+TEST_F(AssistantTest, AQuickAnswerIsASentenceOfTheSourceWithItsCitation) {
+  const Answer answer = ask("茶馆几点开门？", Mode::quick);
+  EXPECT_EQ(answer.end, Event::Type::completed);
+  EXPECT_EQ(answer.searches, 1u);
+  EXPECT_EQ(answer.cited.at(0), "tea");
+  EXPECT_NE(answer.text.find("早上七点开门"), std::string::npos);
+  EXPECT_EQ(answer.notices, (std::vector<std::string>{"extractive"}));
+  EXPECT_EQ(ask("When does the library close on weekends?", Mode::quick).cited.at(0), "library");
+}
+
+TEST_F(AssistantTest, ADeepAnswerFollowsANameFromOneDocumentToTheNext) {
+  const Answer answer = ask("茶馆老板的女儿跟谁学划船？", Mode::deep);
+  EXPECT_GE(answer.searches, 2u);
+  EXPECT_FALSE(answer.thinking.empty());
+  EXPECT_TRUE(std::count(answer.cited.begin(), answer.cited.end(), "tea")) << answer.text;
+  EXPECT_TRUE(std::count(answer.cited.begin(), answer.cited.end(), "gu")) << answer.text;
+  EXPECT_NE(answer.text.find("周渡生"), std::string::npos);
+}
+
+TEST_F(AssistantTest, WhatNothingSupportsIsNotAnswered) {
+  for (const char* question : {"量子计算机的价格是多少？", "Who won the 1998 World Cup?", "？？？"})
+    for (Mode mode : {Mode::quick, Mode::deep}) {
+      const Answer answer = ask(question, mode);
+      EXPECT_EQ(answer.end, Event::Type::completed);
+      EXPECT_TRUE(answer.cited.empty()) << question << ": " << answer.text;
+      EXPECT_TRUE(std::count(answer.notices.begin(), answer.notices.end(), "no_evidence")) << question;
+      EXPECT_FALSE(answer.text.empty());
+    }
+}
+
+TEST_F(AssistantTest, StoppingAtAnyEventEndsTheStreamProperly) {
+  for (Mode mode : {Mode::quick, Mode::deep}) {
+    const size_t all = ask("茶馆老板的女儿跟谁学划船？", mode).events;
+    for (size_t stop = 1; stop < all; ++stop) {
+      const Answer answer = ask("茶馆老板的女儿跟谁学划船？", mode, stop);
+      EXPECT_NE(answer.end, Event::Type::created);
+      EXPECT_NE(answer.end, Event::Type::failed);
+    }
+  }
+}
+
+TEST_F(AssistantTest, APassedTimeLimitIsAnIncompleteAnswer) {
+  const Answer answer = ask("茶馆几点开门？", Mode::deep, SIZE_MAX, 1e-9);
+  EXPECT_EQ(answer.end, Event::Type::incomplete);
+  EXPECT_EQ(answer.reason, "deadline_exceeded");
+}
+
+TEST_F(AssistantTest, AnUnusableRequestHasNoEvents) {
+  AskRequest request;
+  size_t events = 0;
+  EXPECT_EQ(assistant_->ask(request, [&](const Event&) { return ++events, true; }).code(), StatusCode::invalid_argument);
+  EXPECT_EQ(events, 0u);
+}
+
+}  // namespace
+}  // namespace wenqu::assistant
