@@ -84,8 +84,7 @@ class LocalIndex final : public Index {
 };
 
 // The passage that was found, with all that an answer needs of its document.
-Result<Hit> make_hit(const Snapshot& snapshot, const ScoredPassage& scored, const std::vector<Term>& terms,
-                     const Analyzer& analyzer) {
+Result<Hit> make_hit(const Snapshot& snapshot, const ScoredPassage& scored) {
   Hit hit;
   WENQU_ASSIGN_OR_RETURN(hit.passage, snapshot.read_passage(scored.doc));
   WENQU_ASSIGN_OR_RETURN(Document document, snapshot.read_document(snapshot.record_of(scored.doc), false));
@@ -97,9 +96,6 @@ Result<Hit> make_hit(const Snapshot& snapshot, const ScoredPassage& scored, cons
   hit.author = std::move(document.author);
   hit.published_at = std::move(document.published_at);
   hit.attributes = std::move(document.attributes);
-  Snippet snippet = make_snippet(hit.passage.text, terms, analyzer);
-  hit.snippet = std::move(snippet.text);
-  hit.matches = std::move(snippet.matches);
   return hit;
 }
 
@@ -118,7 +114,12 @@ Result<SearchResponse> LocalIndex::search(const SearchRequest& request, const Ca
   response.total = ranking.total;
   for (const ScoredPassage& scored : ranking.best) {
     WENQU_RETURN_IF_ERROR(cancel.status());
-    WENQU_ASSIGN_OR_RETURN(Hit hit, make_hit(*snapshot, scored, terms, analyzer_));
+    WENQU_ASSIGN_OR_RETURN(Hit hit, make_hit(*snapshot, scored));
+    if (request.snippets) {
+      Snippet snippet = make_snippet(hit.passage.text, terms, analyzer_);
+      hit.snippet = std::move(snippet.text);
+      hit.matches = std::move(snippet.matches);
+    }
     response.hits.push_back(std::move(hit));
   }
   return response;

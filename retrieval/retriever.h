@@ -20,6 +20,7 @@ struct SearchRequest {
   size_t top = 10;               // hits wanted, 1 to 10,000
   std::vector<Source> sources;   // empty: all
   bool one_per_document = false; // keep each document's best passage only
+  bool snippets = true;          // false saves the making of Hit::snippet and matches
 };
 
 struct SearchResponse {

@@ -8,7 +8,7 @@ namespace wenqu::assistant {
 namespace {
 
 constexpr size_t kQuickSentences = 3, kQuickDocuments = 3;
-constexpr size_t kDeepSentences = 6, kDeepDocuments = 5;
+constexpr size_t kDeepSentences = 8, kDeepDocuments = 5;
 
 class ExtractiveGeneration : public Generation {
  public:

@@ -142,12 +142,14 @@ Result<SentenceChoice> choose_sentences(const retrieval::Retriever& retriever, c
     ++per_document[document];
     choice.sentences.push_back(candidate.sentence);
   };
-  for (const Evidence* item : needed)
+  for (const Evidence* item : needed) {
+    size_t taken = 0;
     for (const Candidate& candidate : candidates)
-      if (candidate.sentence.evidence == item) {
+      if (candidate.sentence.evidence == item && taken < kMaxSentencesPerDocument) {
         take(candidate, 0);
-        break;
+        ++taken;
       }
+  }
   for (const Candidate& candidate : candidates) take(candidate, floor);
   return choice;
 }

@@ -63,6 +63,7 @@ Status write_run(const retrieval::Index& index, const SearchOptions& options,
     request.top = options.top ? options.top : 100;
     request.sources = sources;
     request.one_per_document = true;
+    request.snippets = false;
     Result<retrieval::SearchResponse> found = index.search(request, cancel);
     if (!found) return found.status().at(where);
     size_t rank = 0;
