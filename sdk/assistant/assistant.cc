@@ -8,6 +8,7 @@
 #include <exception>
 #include <set>
 
+#include "base/utf8.h"
 #include "sdk/assistant/planner.h"
 #include "sdk/assistant/prompt.h"
 #include "sdk/assistant/response_writer.h"
@@ -21,6 +22,7 @@ constexpr size_t kFollowUpsPerRound = 3;
 // Searches made before a model starts to think; what is left of the rounds it may ask for itself.
 constexpr size_t kRoundsBeforeThinking = 2;
 constexpr size_t kFoundInsideThought = 3;
+constexpr size_t kNarratedChars = 80;   // of a passage, in the thinking
 
 std::string today() {
   const std::time_t now = std::time(nullptr);
@@ -160,7 +162,9 @@ class Road : public GenerationSink {
     narrate(fmt::format(fmt::runtime(chinese() ? "新找到 {} 段资料：\n" : "{} new passages:\n"), rounds_.back().size()));
     for (size_t i = 0; i < rounds_.back().size() && i < 3; ++i) {
       const Evidence& evidence = *rounds_.back()[i];
-      narrate(fmt::format(fmt::runtime(chinese() ? "- 《{}》：{}\n" : "- {}: {}\n"), evidence.hit.title, evidence.hit.snippet));
+      std::string snippet = evidence.hit.snippet.substr(0, utf8_offset(evidence.hit.snippet, kNarratedChars));
+      std::replace(snippet.begin(), snippet.end(), '\n', ' ');
+      narrate(fmt::format(fmt::runtime(chinese() ? "- 《{}》：{}\n" : "- {}: {}\n"), evidence.hit.title, snippet));
     }
   }
 

@@ -106,7 +106,8 @@ Result<std::vector<Lead>> find_leads(const retrieval::Retriever& retriever, cons
           starts_sentence = range.begin == sentences[s].begin;
         }
       const std::u32string_view words = std::u32string_view(characters).substr(range.begin, range.end - range.begin);
-      const double name = looks_like_name(words, starts_sentence) ? kNameBonus : 1;
+      // A whole name before its first two characters, which are as rare.
+      const double name = looks_like_name(words, starts_sentence) ? kNameBonus + 0.1 * static_cast<double>(k - i) : 1;
       double& score = best[utf32_to_utf8(words)];
       score = std::max(score, weights / static_cast<double>(k - i + 1) * closeness * name);
     }
