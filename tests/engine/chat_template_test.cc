@@ -29,12 +29,23 @@ std::string render(ChatTemplate chat, bool think = true) {
 }
 
 TEST(ChatTemplate, RendersTwoTurnsAsEachModelWasTrained) {
+  const std::vector<ChatMessage> plain = {{Role::system, "S"}, {Role::user, "u1"}, {Role::assistant, "a1"}, {Role::user, "u2"}};
+  EXPECT_EQ(text_of(render_chat(ChatTemplate::deepseek_v2, plain, true)),
+            "<｜begin▁of▁sentence｜>S\n\nUser: u1\n\nAssistant: a1<｜end▁of▁sentence｜>User: u2\n\nAssistant:");
   EXPECT_EQ(render(ChatTemplate::deepseek_v3),
             "<｜begin▁of▁sentence｜>S<｜User｜>u1<｜Assistant｜>a1<｜end▁of▁sentence｜><｜User｜>u2<｜Assistant｜>");
   EXPECT_EQ(render(ChatTemplate::deepseek_r1),
             "<｜begin▁of▁sentence｜>S<｜User｜>u1<｜Assistant｜>a1<｜end▁of▁sentence｜><｜User｜>u2<｜Assistant｜><think>\n");
   EXPECT_EQ(render(ChatTemplate::deepseek_v31, false),
             "<｜begin▁of▁sentence｜>S<｜User｜>u1<｜Assistant｜></think>a1<｜end▁of▁sentence｜><｜User｜>u2<｜Assistant｜></think>");
+  EXPECT_EQ(render(ChatTemplate::deepseek_v31, true),
+            "<｜begin▁of▁sentence｜>S<｜User｜>u1<｜Assistant｜></think>a1<｜end▁of▁sentence｜><｜User｜>u2<｜Assistant｜><think>");
+  EXPECT_EQ(render(ChatTemplate::qwen3), render(ChatTemplate::chatml));
+  EXPECT_EQ(text_of(render_chat(ChatTemplate::chatml, std::span(plain).subspan(1, 1), true)),
+            "<|im_start|>system\nYou are Qwen, created by Alibaba Cloud. You are a helpful assistant.<|im_end|>\n"
+            "<|im_start|>user\nu1<|im_end|>\n<|im_start|>assistant\n");
+  EXPECT_EQ(text_of(render_chat(ChatTemplate::qwen3, std::span(plain).subspan(1, 1), true)),
+            "<|im_start|>user\nu1<|im_end|>\n<|im_start|>assistant\n");
   EXPECT_EQ(render(ChatTemplate::chatml),
             "<|im_start|>system\nS<|im_end|>\n<|im_start|>user\nu1<|im_end|>\n<|im_start|>assistant\na1<|im_end|>\n"
             "<|im_start|>user\nu2<|im_end|>\n<|im_start|>assistant\n");
@@ -90,6 +101,8 @@ TEST(ChatTemplate, IsRecognisedByTheFilesTextElseByItsTokens) {
   EXPECT_EQ(*detect("{% if thinking %}{{'<｜Assistant｜>'}}"), ChatTemplate::deepseek_v31);
   EXPECT_EQ(*detect("<|im_start|>"), ChatTemplate::chatml);
   EXPECT_EQ(*detect("<|im_start|></think>"), ChatTemplate::qwen3);
+  EXPECT_EQ(*detect("<|start_header_id|>"), ChatTemplate::llama3);
+  EXPECT_EQ(*detect("{{ 'User: ' + message }}"), ChatTemplate::deepseek_v2);
   const auto unknown = detect("[INST]");
   EXPECT_EQ(unknown.status().code(), StatusCode::unsupported);
   EXPECT_NE(unknown.status().message().find("deepseek-r1"), std::string::npos);

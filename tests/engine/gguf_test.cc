@@ -82,6 +82,10 @@ TEST_F(GgufTest, GivesBackWhatWasWritten) {
 
 TEST_F(GgufTest, ABadHeaderIsAnErrorThatNamesTheField) {
   const std::string good = small().bytes();
+  const size_t array = good.find("tiny.words") + 10 + 4;   // element type, then count
+  const size_t offset = good.find(std::string("\1\0\0\0\0\0\0\0q\2", 10)) + 8 + 1 + 4 + 16 + 4;   // of tensor 'q'
+  GgufWriter long_key;
+  long_key.set_u32(std::string(65536, 'k'), 1);
   struct Case {
     const char* name;
     std::string bytes;
@@ -90,6 +94,7 @@ TEST_F(GgufTest, ABadHeaderIsAnErrorThatNamesTheField) {
   };
   const Case cases[] = {
       {"no magic", with<char>(good, 0, 'X'), StatusCode::corrupt, "GGUF"},
+      {"version 0", with<uint32_t>(good, 4, 0), StatusCode::unsupported, "version 0"},
       {"version 1", with<uint32_t>(good, 4, 1), StatusCode::unsupported, "version 1"},
       {"version 4", with<uint32_t>(good, 4, 4), StatusCode::unsupported, "version 4"},
       {"big endian", with<uint32_t>(good, 4, 0x03000000), StatusCode::unsupported, "big-endian"},
@@ -101,6 +106,14 @@ TEST_F(GgufTest, ABadHeaderIsAnErrorThatNamesTheField) {
       {"key of 2^64-1 bytes", with<uint64_t>(good, 24, UINT64_MAX), StatusCode::corrupt, "key number 0"},
       {"unknown value type", with<uint32_t>(good, 24 + 8 + 20, 99), StatusCode::corrupt, "general.architecture"},
       {"string longer than the file", with<uint64_t>(good, 24 + 8 + 20 + 4, 1ull << 50), StatusCode::corrupt, "general.architecture"},
+      {"key above the format's limit", long_key.bytes(), StatusCode::corrupt, "key number 0"},
+      {"array inside an array", with<uint32_t>(good, array, 9), StatusCode::corrupt, "tiny.words"},
+      {"unknown element type", with<uint32_t>(good, array, 13), StatusCode::corrupt, "tiny.words"},
+      {"absurd number of strings", with<uint64_t>(good, array + 4, 1ull << 61), StatusCode::corrupt, "tiny.words"},
+      {"absurd number of numbers", with<uint64_t>(good, good.find("tiny.numbers") + 12 + 8, UINT64_MAX), StatusCode::corrupt, "tiny.numbers"},
+      {"offset not aligned", with<uint64_t>(good, offset, 33), StatusCode::corrupt, "tensor 'q'"},
+      {"offset beyond the end", with<uint64_t>(good, offset, 1 << 20), StatusCode::corrupt, "tensor 'q'"},
+      {"offset that wraps", with<uint64_t>(good, offset, UINT64_MAX - 31), StatusCode::corrupt, "tensor 'q'"},
   };
   for (const Case& c : cases) {
     const auto file = open(c.bytes);

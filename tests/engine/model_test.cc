@@ -231,6 +231,34 @@ TEST_F(ModelTest, ModelsThatCannotBeRunAreErrorsThatSayWhy) {
   }
 }
 
+TEST_F(ModelTest, ATensorThatIsMissingOrMisshapenIsNamed) {
+  const auto refused = [&](const std::string& bytes) {
+    std::ofstream(path_, std::ios::binary).write(bytes.data(), static_cast<std::streamsize>(bytes.size()));
+    return Model::load(path_, {}).status();
+  };
+  for (bool deepseek : {false, true}) {
+    const std::string good = ReferenceModel({.deepseek = deepseek}).writer().bytes();
+    std::vector<std::string> names = {"token_embd.weight", "output_norm.weight", "blk.1.attn_output.weight", "blk.0.ffn_down.weight"};
+    if (deepseek) names.insert(names.end(), {"blk.2.attn_k_b.weight", "blk.1.ffn_gate_inp.weight", "blk.1.ffn_up_exps.weight"});
+    else names.push_back("blk.2.attn_q.weight");
+    for (const std::string& name : names) {
+      std::string missing = good;
+      missing[missing.find(name)] = 'X';   // another name of the same length
+      Status status = refused(missing);
+      EXPECT_EQ(status.code(), StatusCode::corrupt) << name;
+      EXPECT_NE(status.where().find(name), std::string::npos) << status.to_string();
+
+      std::string misshapen = good;
+      char& inputs = misshapen[misshapen.find(name) + name.size() + 4];   // ne[0], one fewer
+      --inputs;
+      status = refused(misshapen);
+      EXPECT_EQ(status.code(), StatusCode::corrupt) << name;
+      EXPECT_NE(status.where().find(name), std::string::npos) << status.to_string();
+      EXPECT_NE(status.message().find("shape"), std::string::npos) << status.to_string();
+    }
+  }
+}
+
 TEST_F(ModelTest, AnUnknownArchitectureNamesThoseThatAreKnown) {
   GgufWriter writer;
   writer.set_string("general.architecture", "mamba");
@@ -244,7 +272,7 @@ TEST_F(ModelTest, AnUnknownArchitectureNamesThoseThatAreKnown) {
 TEST_F(ModelTest, AModelThatDoesNotFitIsRefusedWithFigures) {
   ReferenceModel({}).writer().write(path_);
   LoadOptions options;
-  options.memory_budget = 1 << 16;
+  options.memory_budget = 1 << 20;
   const Status status = Model::load(path_, options).status();
   EXPECT_EQ(status.code(), StatusCode::out_of_memory);
   EXPECT_NE(status.message().find("MiB"), std::string::npos);

@@ -125,6 +125,16 @@ TEST(PreTokenizer, PiecesAddUpToTheTextWhateverItsBytes) {
   }
 }
 
+TEST(PreTokenizer, AMillionOfOneCharacterNeitherOverflowsNorStalls) {
+  for (PreTokenizer kind : kAll)
+    for (char c : {'a', ' ', '\n', '!', '7'}) {
+      const std::string text(1 << 20, c);
+      size_t sum = 0;
+      for (std::string_view piece : pre_tokenize(kind, text)) sum += piece.size();
+      EXPECT_EQ(sum, text.size());
+    }
+}
+
 TEST(PreTokenizer, KnowsItsNames) {
   EXPECT_EQ(find_pre_tokenizer("deepseek-r1-qwen"), PreTokenizer::qwen2);
   EXPECT_EQ(find_pre_tokenizer("deepseek-v3"), PreTokenizer::deepseek_v3);

@@ -47,6 +47,19 @@ TEST(Sampler, TopKKeepsTheBest) {
   for (const auto& [id, count] : drawn) EXPECT_GE(logits[static_cast<size_t>(id)], 0.997f);
 }
 
+TEST(Sampler, TopPKeepsTheFewestThatReachItAndTopKTheLowerOfEquals) {
+  const auto ids = [](const std::map<int32_t, int>& drawn) {
+    std::set<int32_t> set;
+    for (const auto& [id, count] : drawn) set.insert(id);
+    return set;
+  };
+  const std::vector<float> logits = {std::log(0.1f), std::log(0.4f), std::log(0.2f), std::log(0.3f)};
+  EXPECT_EQ(ids(draw({.temperature = 1, .top_p = 0.65f}, logits, 2000)), (std::set<int32_t>{1, 3}));
+  EXPECT_EQ(ids(draw({.temperature = 1, .top_p = 0.75f}, logits, 2000)), (std::set<int32_t>{1, 2, 3}));
+  EXPECT_EQ(ids(draw({.temperature = 1, .top_p = 1}, logits, 2000)), (std::set<int32_t>{0, 1, 2, 3}));
+  EXPECT_EQ(ids(draw({.temperature = 1, .top_p = 1, .top_k = 2}, {1, 2, 2, 2}, 2000)), (std::set<int32_t>{1, 2}));
+}
+
 TEST(Sampler, ALargeFlatVocabularyIsCutExactly) {
   const std::vector<float> logits(5000, 1.0f);
   const auto drawn = draw({.temperature = 1, .top_p = 0.1f, .seed = 5}, logits, 20000);
