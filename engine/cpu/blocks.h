@@ -31,7 +31,73 @@ struct BlockQ6K {       // 256 values in 16 sub-blocks of 16: d * scale * (q - 3
 };
 static_assert(sizeof(BlockQ6K) == 210);
 
-// The eight 6-bit scales and minima of a Q4_K block.
+struct BlockQ4_0 {      // 32 values: d * (q - 8); low halves of the bytes first
+  uint16_t d;
+  uint8_t q[16];
+};
+static_assert(sizeof(BlockQ4_0) == 18);
+
+struct BlockQ4_1 {      // d * q + m
+  uint16_t d, m;
+  uint8_t q[16];
+};
+static_assert(sizeof(BlockQ4_1) == 20);
+
+struct BlockQ5_0 {      // d * (q - 16); the fifth bits lie apart, value i's in bit i
+  uint16_t d;
+  uint8_t high[4];
+  uint8_t q[16];
+};
+static_assert(sizeof(BlockQ5_0) == 22);
+
+struct BlockQ5_1 {      // d * q + m
+  uint16_t d, m;
+  uint8_t high[4];
+  uint8_t q[16];
+};
+static_assert(sizeof(BlockQ5_1) == 24);
+
+struct BlockIQ4NL {     // d * kNonLinear[q]
+  uint16_t d;
+  uint8_t q[16];
+};
+static_assert(sizeof(BlockIQ4NL) == 18);
+
+struct BlockQ2K {       // 256 values in 16 sub-blocks of 16: d * scale * q - dmin * min
+  uint8_t scales[16];   // low half the scale, high half the minimum
+  uint8_t q[64];        // 32 bytes for 128 values, two bits for each 32 of them
+  uint16_t d, dmin;
+};
+static_assert(sizeof(BlockQ2K) == 84);
+
+struct BlockQ3K {       // 16 sub-blocks of 16: d * (scale - 32) * (q - 4)
+  uint8_t high[32];     // third bits: bit g of byte i is that of value 32 g + i
+  uint8_t q[64];        // as in Q2_K
+  uint8_t scales[12];   // 6 bits each, packed
+  uint16_t d;
+};
+static_assert(sizeof(BlockQ3K) == 110);
+
+struct BlockQ5K {       // as Q4_K, with fifth bits: bit g of high[i] is that of value 32 g + i
+  uint16_t d, dmin;
+  uint8_t scales[12];
+  uint8_t high[32];
+  uint8_t q[128];
+};
+static_assert(sizeof(BlockQ5K) == 176);
+
+struct BlockIQ4XS {     // 8 sub-blocks of 32: d * (scale - 32) * kNonLinear[q]
+  uint16_t d;
+  uint16_t scales_high; // two bits each
+  uint8_t scales_low[4];
+  uint8_t q[128];       // 16 bytes a sub-block, as in IQ4_NL
+};
+static_assert(sizeof(BlockIQ4XS) == 136);
+
+// The values that the four bits of IQ4_NL and IQ4_XS stand for.
+static constexpr int8_t kNonLinear[16] = {-127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113};
+
+// The eight 6-bit scales and minima of a Q4_K or Q5_K block.
 static inline void unpack_q4k_scales(const uint8_t packed[12], uint8_t scales[8], uint8_t minima[8]) {
   uint32_t a, b, c;
   std::memcpy(&a, packed, 4);
@@ -44,6 +110,22 @@ static inline void unpack_q4k_scales(const uint8_t packed[12], uint8_t scales[8]
   std::memcpy(scales + 4, &s1, 4);
   std::memcpy(minima, &m0, 4);
   std::memcpy(minima + 4, &m1, 4);
+}
+
+// The sixteen 6-bit scales of a Q3_K block, 32 taken off: four low bits of all lie first, then their two
+// high bits.
+static inline void unpack_q3k_scales(const uint8_t packed[12], int8_t scales[16]) {
+  for (int i = 0; i < 16; ++i) {
+    const int low = i < 8 ? packed[i] & 15 : packed[i - 8] >> 4;
+    const int high = packed[8 + i % 4] >> (i / 4 * 2) & 3;
+    scales[i] = static_cast<int8_t>((low | high << 4) - 32);
+  }
+}
+
+// The eight 6-bit scales of an IQ4_XS block, 32 taken off.
+static inline void unpack_iq4xs_scales(uint16_t high, const uint8_t low[4], int8_t scales[8]) {
+  for (int i = 0; i < 8; ++i)
+    scales[i] = static_cast<int8_t>(((low[i / 2] >> (i % 2 * 4) & 15) | (high >> (i * 2) & 3) << 4) - 32);
 }
 
 // IEEE 754 half precision to single, exactly.

@@ -1,6 +1,6 @@
 #include "engine/cpu/kernels.h"
 
-#include "engine/cpu/blocks.h"
+#include "engine/cpu/unpack.h"
 
 namespace wenqu::engine::cpu {
 
@@ -14,43 +14,26 @@ const Kernels& kernels(Isa isa) {
 
 namespace {
 
-void dequantize(const BlockQ8_0& block, float* out) {
-  const float d = half_to_float(block.d);
-  for (int i = 0; i < 32; ++i) out[i] = d * block.q[i];
+void write(const Unpacked32& block, float* out) {
+  for (int i = 0; i < 32; ++i) out[i] = block.d * block.w[i] + block.m;
 }
 
-void dequantize(const BlockQ4K& block, float* out) {
-  uint8_t scales[8], minima[8];
-  unpack_q4k_scales(block.scales, scales, minima);
-  const float d = half_to_float(block.d), dmin = half_to_float(block.dmin);
-  for (int sub = 0; sub < 8; ++sub) {
-    const float scale = d * scales[sub], minimum = dmin * minima[sub];
-    const uint8_t* q = block.q + sub / 2 * 32;
-    for (int i = 0; i < 32; ++i) out[sub * 32 + i] = scale * (sub % 2 ? q[i] >> 4 : q[i] & 15) - minimum;
+void write(const Unpacked256& block, float* out) {
+  for (int sub = 0; sub < 16; ++sub) {
+    const float scale = block.d * block.scales[sub], minimum = block.dmin * block.minima[sub];
+    for (int i = sub * 16; i < sub * 16 + 16; ++i) out[i] = scale * block.w[i] - minimum;
   }
 }
 
-void dequantize(const BlockQ6K& block, float* out) {
-  const float d = half_to_float(block.d);
-  for (int half = 0; half < 2; ++half) {
-    const uint8_t* low = block.low + half * 64;
-    const uint8_t* high = block.high + half * 32;
-    const int8_t* scales = block.scales + half * 8;
-    for (int quarter = 0; quarter < 4; ++quarter)
-      for (int i = 0; i < 32; ++i) {
-        const uint8_t byte = low[i + quarter % 2 * 32];
-        const int q = ((quarter < 2 ? byte & 15 : byte >> 4) | (high[i] >> quarter * 2 & 3) << 4) - 32;
-        out[half * 128 + quarter * 32 + i] = d * scales[quarter * 2 + i / 16] * q;
-      }
-  }
-}
-
-template <typename Block, size_t kValues>
-void dequantize_blocks(const std::byte* row, size_t n, float* out) {
+template <typename Block, typename Unpacked>
+void dequantize(const std::byte* row, size_t n, float* out) {
+  constexpr size_t kValues = sizeof(Unpacked::w);
   for (size_t i = 0; i < n / kValues; ++i) {
     Block block;
     std::memcpy(&block, row + i * sizeof(Block), sizeof(Block));
-    dequantize(block, out + i * kValues);
+    Unpacked unpacked;
+    unpack(block, unpacked);
+    write(unpacked, out + i * kValues);
   }
 }
 
@@ -67,10 +50,18 @@ void dequantize_row(gguf::Type type, const std::byte* row, size_t n, float* out)
         out[i] = type == gguf::Type::f16 ? half_to_float(bits) : bfloat_to_float(bits);
       }
       break;
-    case gguf::Type::q8_0: dequantize_blocks<BlockQ8_0, 32>(row, n, out); break;
-    case gguf::Type::q4_k: dequantize_blocks<BlockQ4K, 256>(row, n, out); break;
-    case gguf::Type::q6_k: dequantize_blocks<BlockQ6K, 256>(row, n, out); break;
-    default: break;
+    case gguf::Type::q8_0: dequantize<BlockQ8_0, Unpacked32>(row, n, out); break;
+    case gguf::Type::q4_0: dequantize<BlockQ4_0, Unpacked32>(row, n, out); break;
+    case gguf::Type::q4_1: dequantize<BlockQ4_1, Unpacked32>(row, n, out); break;
+    case gguf::Type::q5_0: dequantize<BlockQ5_0, Unpacked32>(row, n, out); break;
+    case gguf::Type::q5_1: dequantize<BlockQ5_1, Unpacked32>(row, n, out); break;
+    case gguf::Type::iq4_nl: dequantize<BlockIQ4NL, Unpacked32>(row, n, out); break;
+    case gguf::Type::q2_k: dequantize<BlockQ2K, Unpacked256>(row, n, out); break;
+    case gguf::Type::q3_k: dequantize<BlockQ3K, Unpacked256>(row, n, out); break;
+    case gguf::Type::q4_k: dequantize<BlockQ4K, Unpacked256>(row, n, out); break;
+    case gguf::Type::q5_k: dequantize<BlockQ5K, Unpacked256>(row, n, out); break;
+    case gguf::Type::q6_k: dequantize<BlockQ6K, Unpacked256>(row, n, out); break;
+    case gguf::Type::iq4_xs: dequantize<BlockIQ4XS, Unpacked256>(row, n, out); break;
   }
 }
 

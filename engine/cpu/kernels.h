@@ -2,8 +2,8 @@
 // models, and exist for each instruction set as the same functions; the scalar ones are the reference.
 //
 // Inputs that meet quantized weights are rounded to 8 bits as llama.cpp rounds them, so that its figures
-// can be held against ours: for Q8_0 in blocks of 32 with a scale of half precision, for the K types in
-// blocks of 256 with a float scale. The scales are floats in range all the same, since V3's activations
+// can be held against ours: for types with blocks of 32 in blocks of 32 with a scale of half precision, for
+// those with blocks of 256 in blocks of 256 with a float scale. The scales are floats in range all the same, since V3's activations
 // pass the range of half floats. For each token the order of additions is the same whatever the number of
 // tokens, so a token's result does not depend on its batch.
 #pragma once
@@ -26,11 +26,23 @@ enum InputForm : unsigned {
 // What a type's kernel reads.
 inline InputForm input_form(gguf::Type type) {
   switch (type) {
-    case gguf::Type::q8_0: return kRounded32;
+    case gguf::Type::f32:
+    case gguf::Type::f16:
+    case gguf::Type::bf16: return kPlain;
+    case gguf::Type::q8_0:
+    case gguf::Type::q4_0:
+    case gguf::Type::q4_1:
+    case gguf::Type::q5_0:
+    case gguf::Type::q5_1:
+    case gguf::Type::iq4_nl: return kRounded32;
+    case gguf::Type::q2_k:
+    case gguf::Type::q3_k:
     case gguf::Type::q4_k:
-    case gguf::Type::q6_k: return kRounded256;
-    default: return kPlain;
+    case gguf::Type::q5_k:
+    case gguf::Type::q6_k:
+    case gguf::Type::iq4_xs: return kRounded256;
   }
+  return kPlain;
 }
 
 // One token's input to a matrix of n inputs.
@@ -38,6 +50,7 @@ struct InputRow {
   const float* values = nullptr;      // [n]
   const int8_t* q32 = nullptr;        // [n]: values / scale32, rounded
   const float* scale32 = nullptr;     // [n / 32]
+  const int16_t* sum32 = nullptr;     // [n / 32]: sums of q32
   const int8_t* q256 = nullptr;       // [n]: values / scale256, rounded
   const float* scale256 = nullptr;    // [n / 256]
   const int16_t* sum256 = nullptr;    // [n / 32]: sums of q256
@@ -59,10 +72,10 @@ using DotRowsFunction = void (*)(const DotRows&);
 struct Kernels {
   const char* name;
 
-  DotRowsFunction f32, f16, bf16, q8_0, q4_k, q6_k;
+  DotRowsFunction f32, f16, bf16, q8_0, q4_0, q4_1, q5_0, q5_1, iq4_nl, q2_k, q3_k, q4_k, q5_k, q6_k, iq4_xs;
 
   // n is a multiple of the block. A block that holds a value that is not finite gets the scale NaN.
-  void (*round32)(const float* values, size_t n, int8_t* q, float* scale);
+  void (*round32)(const float* values, size_t n, int8_t* q, float* scale, int16_t* sum);
   void (*round256)(const float* values, size_t n, int8_t* q, float* scale, int16_t* sum);
   float (*dot)(const float* a, const float* b, size_t n);
   void (*add_scaled)(float factor, const float* x, float* y, size_t n);   // y += factor * x
@@ -70,17 +83,25 @@ struct Kernels {
   float (*exp_sum)(float* values, size_t n, float maximum);
   void (*silu_multiply)(const float* gate, const float* up, float* out, size_t n);   // gate / (1 + exp(-gate)) * up
 
-  // nullptr for types without a kernel.
   DotRowsFunction dot_rows(gguf::Type type) const {
     switch (type) {
       case gguf::Type::f32: return f32;
       case gguf::Type::f16: return f16;
       case gguf::Type::bf16: return bf16;
       case gguf::Type::q8_0: return q8_0;
+      case gguf::Type::q4_0: return q4_0;
+      case gguf::Type::q4_1: return q4_1;
+      case gguf::Type::q5_0: return q5_0;
+      case gguf::Type::q5_1: return q5_1;
+      case gguf::Type::iq4_nl: return iq4_nl;
+      case gguf::Type::q2_k: return q2_k;
+      case gguf::Type::q3_k: return q3_k;
       case gguf::Type::q4_k: return q4_k;
+      case gguf::Type::q5_k: return q5_k;
       case gguf::Type::q6_k: return q6_k;
-      default: return nullptr;
+      case gguf::Type::iq4_xs: return iq4_xs;
     }
+    return nullptr;
   }
 };
 
@@ -91,7 +112,7 @@ const Kernels& scalar_kernels();
 const Kernels& avx2_kernels();   // only where the processor has AVX2, FMA and F16C
 #endif
 
-// One row of weights as floats. REQUIRES: a type with a kernel, n a multiple of its block.
+// One row of weights as floats. REQUIRES: n is a multiple of the type's block.
 void dequantize_row(gguf::Type type, const std::byte* row, size_t n, float* out);
 
 }  // namespace wenqu::engine::cpu

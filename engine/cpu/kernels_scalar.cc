@@ -3,8 +3,8 @@
 #include <cmath>
 #include <cstring>
 
-#include "engine/cpu/blocks.h"
 #include "engine/cpu/kernels.h"
+#include "engine/cpu/unpack.h"
 
 namespace wenqu::engine::cpu {
 namespace {
@@ -29,55 +29,40 @@ float dot_plain(const std::byte* row, size_t n, const InputRow& input) {
 
 float same(float value) { return value; }
 
-float dot_q8_0(const std::byte* row, size_t n, const InputRow& input) {
+template <typename Block>
+float dot32(const std::byte* row, size_t n, const InputRow& input) {
   float sum = 0;
   for (size_t b = 0; b < n / 32; ++b) {
-    BlockQ8_0 block;
+    Block block;
     std::memcpy(&block, row + b * sizeof(block), sizeof(block));
+    Unpacked32 weights;
+    unpack(block, weights);
     int32_t products = 0;
-    for (size_t i = 0; i < 32; ++i) products += block.q[i] * input.q32[b * 32 + i];
-    sum += half_to_float(block.d) * input.scale32[b] * static_cast<float>(products);
+    for (size_t i = 0; i < 32; ++i) products += weights.w[i] * input.q32[b * 32 + i];
+    sum += weights.d * input.scale32[b] * static_cast<float>(products);
+    sum += weights.m * input.scale32[b] * static_cast<float>(input.sum32[b]);
   }
   return sum;
 }
 
-float dot_q4_k(const std::byte* row, size_t n, const InputRow& input) {
+template <typename Block>
+float dot256(const std::byte* row, size_t n, const InputRow& input) {
   float sum = 0;
   for (size_t b = 0; b < n / 256; ++b) {
-    BlockQ4K block;
+    Block block;
     std::memcpy(&block, row + b * sizeof(block), sizeof(block));
-    uint8_t scales[8], minima[8];
-    unpack_q4k_scales(block.scales, scales, minima);
+    Unpacked256 weights;
+    unpack(block, weights);
     int32_t products = 0, minus = 0;
-    for (size_t sub = 0; sub < 8; ++sub) {
-      const uint8_t* q = block.q + sub / 2 * 32;
-      const int8_t* x = input.q256 + b * 256 + sub * 32;
-      int32_t part = 0;
-      for (size_t i = 0; i < 32; ++i) part += (sub % 2 ? q[i] >> 4 : q[i] & 15) * x[i];
-      products += scales[sub] * part;
-      minus += minima[sub] * input.sum256[b * 8 + sub];
+    for (size_t sub = 0; sub < 16; ++sub) {
+      const int8_t* x = input.q256 + b * 256 + sub * 16;
+      int32_t part = 0, total = 0;
+      for (size_t i = 0; i < 16; ++i) part += weights.w[sub * 16 + i] * x[i], total += x[i];
+      products += weights.scales[sub] * part;
+      minus += weights.minima[sub] * total;
     }
-    sum += half_to_float(block.d) * input.scale256[b] * static_cast<float>(products);
-    sum -= half_to_float(block.dmin) * input.scale256[b] * static_cast<float>(minus);
-  }
-  return sum;
-}
-
-float dot_q6_k(const std::byte* row, size_t n, const InputRow& input) {
-  float sum = 0;
-  for (size_t b = 0; b < n / 256; ++b) {
-    BlockQ6K block;
-    std::memcpy(&block, row + b * sizeof(block), sizeof(block));
-    int32_t products = 0;
-    for (int half = 0; half < 2; ++half)
-      for (int quarter = 0; quarter < 4; ++quarter)
-        for (int i = 0; i < 32; ++i) {
-          const uint8_t low = block.low[half * 64 + i + quarter % 2 * 32];
-          const int q = ((quarter < 2 ? low & 15 : low >> 4) | (block.high[half * 32 + i] >> quarter * 2 & 3) << 4) - 32;
-          products += block.scales[half * 8 + quarter * 2 + i / 16] * q *
-                      input.q256[b * 256 + static_cast<size_t>(half * 128 + quarter * 32 + i)];
-        }
-    sum += half_to_float(block.d) * input.scale256[b] * static_cast<float>(products);
+    sum += weights.d * input.scale256[b] * static_cast<float>(products);
+    sum -= weights.dmin * input.scale256[b] * static_cast<float>(minus);
   }
   return sum;
 }
@@ -92,14 +77,16 @@ float largest_of(const float* x, size_t n) {
   return largest;
 }
 
-void round32(const float* values, size_t n, int8_t* q, float* scale) {
+void round32(const float* values, size_t n, int8_t* q, float* scale, int16_t* sum) {
   for (size_t b = 0; b < n / 32; ++b) {
     const float* x = values + b * 32;
     const float largest = std::fabs(largest_of(x, 32));
     const bool usable = largest > 0;   // neither 0 nor NaN
     scale[b] = round_to_half_precision(largest / 127);
     const float inverse = usable ? 127 / largest : 0;
-    for (size_t i = 0; i < 32; ++i) q[b * 32 + i] = usable ? static_cast<int8_t>(std::nearbyint(x[i] * inverse)) : 0;
+    int32_t total = 0;
+    for (size_t i = 0; i < 32; ++i) total += q[b * 32 + i] = usable ? static_cast<int8_t>(std::nearbyint(x[i] * inverse)) : 0;
+    sum[b] = static_cast<int16_t>(total);
   }
 }
 
@@ -150,9 +137,18 @@ const Kernels& scalar_kernels() {
       .f32 = dot_rows<dot_plain<float, same>>,
       .f16 = dot_rows<dot_plain<uint16_t, half_to_float>>,
       .bf16 = dot_rows<dot_plain<uint16_t, bfloat_to_float>>,
-      .q8_0 = dot_rows<dot_q8_0>,
-      .q4_k = dot_rows<dot_q4_k>,
-      .q6_k = dot_rows<dot_q6_k>,
+      .q8_0 = dot_rows<dot32<BlockQ8_0>>,
+      .q4_0 = dot_rows<dot32<BlockQ4_0>>,
+      .q4_1 = dot_rows<dot32<BlockQ4_1>>,
+      .q5_0 = dot_rows<dot32<BlockQ5_0>>,
+      .q5_1 = dot_rows<dot32<BlockQ5_1>>,
+      .iq4_nl = dot_rows<dot32<BlockIQ4NL>>,
+      .q2_k = dot_rows<dot256<BlockQ2K>>,
+      .q3_k = dot_rows<dot256<BlockQ3K>>,
+      .q4_k = dot_rows<dot256<BlockQ4K>>,
+      .q5_k = dot_rows<dot256<BlockQ5K>>,
+      .q6_k = dot_rows<dot256<BlockQ6K>>,
+      .iq4_xs = dot_rows<dot256<BlockIQ4XS>>,
       .round32 = round32,
       .round256 = round256,
       .dot = dot,

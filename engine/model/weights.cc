@@ -19,16 +19,12 @@ class Loader {
   Status matrix(const std::string& name, std::initializer_list<uint64_t> shape, Matrix& out) {
     const gguf::Tensor* tensor = nullptr;
     WENQU_RETURN_IF_ERROR(find(name, shape, tensor));
-    if (!cpu::scalar_kernels().dot_rows(tensor->type))
-      return Status(StatusCode::unsupported,
-                    fmt::format("has the type {}; supported are F32, F16, BF16, Q8_0, Q4_K and Q6_K",
-                                gguf::type_traits(tensor->type).name),
-                    fmt::format("tensor '{}'", name));
     out.type = tensor->type;
     out.data = tensor->data;
     out.inputs = tensor->ne[0];
     out.outputs = tensor->ne[1];
     out.row_bytes = tensor->row_bytes();
+    out.stride_bytes = out.outputs * out.row_bytes;
     return {};
   }
 

@@ -18,6 +18,7 @@ Inputs::Inputs(const Compute& compute, const float* values, size_t tokens, size_
   if (forms & cpu::kRounded32) {
     q32_.resize(tokens * n);
     scale32_.resize(tokens * (n / 32));
+    sum32_.resize(tokens * (n / 32));
   }
   if (forms & cpu::kRounded256) {
     q256_.resize(tokens * n);
@@ -29,6 +30,7 @@ Inputs::Inputs(const Compute& compute, const float* values, size_t tokens, size_
     if (forms & cpu::kRounded32) {
       rows_[t].q32 = q32_.data() + t * n;
       rows_[t].scale32 = scale32_.data() + t * (n / 32);
+      rows_[t].sum32 = sum32_.data() + t * (n / 32);
     }
     if (!(forms & cpu::kRounded256)) continue;
     rows_[t].q256 = q256_.data() + t * n;
@@ -39,7 +41,8 @@ Inputs::Inputs(const Compute& compute, const float* values, size_t tokens, size_
   compute.parallel(tokens, 8, [&](size_t begin, size_t end) {
     for (size_t t = begin; t < end; ++t) {
       const float* row = values + t * stride;
-      if (forms & cpu::kRounded32) compute.kernels.round32(row, n, q32_.data() + t * n, scale32_.data() + t * (n / 32));
+      if (forms & cpu::kRounded32) 
+        compute.kernels.round32(row, n, q32_.data() + t * n, scale32_.data() + t * (n / 32), sum32_.data() + t * (n / 32));
       if (forms & cpu::kRounded256)
         compute.kernels.round256(row, n, q256_.data() + t * n, scale256_.data() + t * (n / 256), sum256_.data() + t * (n / 32));
     }

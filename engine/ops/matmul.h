@@ -18,11 +18,10 @@ struct Matrix {
   size_t inputs = 0;                 // numbers in a row
   size_t outputs = 0;                // rows of one matrix
   size_t row_bytes = 0;
+  size_t stride_bytes = 0;           // from one matrix to the next
 
   explicit operator bool() const { return data != nullptr; }
-  const std::byte* row(size_t matrix, size_t row) const { return data + (matrix * outputs + row) * row_bytes; }
-  // Bytes of one matrix of the stack.
-  size_t bytes() const { return outputs * row_bytes; }
+  const std::byte* row(size_t matrix, size_t row) const { return data + matrix * stride_bytes + row * row_bytes; }
 };
 
 // A batch of inputs, with the rounded forms that the weights they meet will read.
@@ -38,7 +37,7 @@ class Inputs {
  private:
   std::vector<int8_t> q32_, q256_;
   std::vector<float> scale32_, scale256_;
-  std::vector<int16_t> sum256_;
+  std::vector<int16_t> sum32_, sum256_;
   std::vector<cpu::InputRow> rows_;
 };
 

@@ -16,10 +16,10 @@ void dot_rows(benchmark::State& state, Isa isa, gguf::Type type) {
   std::vector<std::byte> weights(rows * row_bytes, std::byte{0x11});
   std::vector<float> values(n, 0.5f), scale32(n / 32), scale256(n / 256), out(tokens * rows);
   std::vector<int8_t> q32(n), q256(n);
-  std::vector<int16_t> sums(n / 32);
-  k.round32(values.data(), n, q32.data(), scale32.data());
+  std::vector<int16_t> sums32(n / 32), sums(n / 32);
+  k.round32(values.data(), n, q32.data(), scale32.data(), sums32.data());
   k.round256(values.data(), n, q256.data(), scale256.data(), sums.data());
-  const std::vector<InputRow> inputs(tokens, {values.data(), q32.data(), scale32.data(), q256.data(), scale256.data(), sums.data()});
+  const std::vector<InputRow> inputs(tokens, {values.data(), q32.data(), scale32.data(), sums32.data(), q256.data(), scale256.data(), sums.data()});
   std::vector<float*> outputs;
   for (size_t t = 0; t < tokens; ++t) outputs.push_back(out.data() + t * rows);
   const DotRows args{.weights = weights.data(), .row_bytes = row_bytes, .rows = rows, .n = n, .inputs = inputs.data(),
@@ -33,7 +33,8 @@ void dot_rows(benchmark::State& state, Isa isa, gguf::Type type) {
 }
 
 const int registered = [] {
-  for (gguf::Type type : {gguf::Type::f32, gguf::Type::f16, gguf::Type::q8_0, gguf::Type::q4_k, gguf::Type::q6_k})
+  for (gguf::Type type : {gguf::Type::f32, gguf::Type::f16, gguf::Type::q8_0, gguf::Type::q4_0, gguf::Type::q5_1, gguf::Type::iq4_nl,
+                          gguf::Type::q2_k, gguf::Type::q3_k, gguf::Type::q4_k, gguf::Type::q5_k, gguf::Type::q6_k, gguf::Type::iq4_xs})
     for (Isa isa : {Isa::scalar, best_isa()}) {
       const std::string name = std::string(kernels(isa).name) + "/" + std::string(gguf::type_traits(type).name);
       benchmark::RegisterBenchmark(name.c_str(), [=](benchmark::State& state) { dot_rows(state, isa, type); })->Arg(1)->Arg(8);

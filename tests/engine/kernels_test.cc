@@ -4,6 +4,7 @@
 
 #include <cmath>
 #include <cstring>
+#include <numeric>
 #include <random>
 
 #include "engine/cpu/blocks.h"
@@ -37,10 +38,18 @@ std::vector<std::byte> random_weights(Type type, size_t rows, size_t n, std::mt1
         std::memcpy(bytes.data() + at, reinterpret_cast<const char*>(&value) + 2, 2);
         break;
       }
-      case Type::q8_0: put_half(at, scale); break;
+      case Type::q8_0:
+      case Type::q4_0:
+      case Type::q5_0:
+      case Type::iq4_nl:
+      case Type::iq4_xs: put_half(at, scale); break;
+      case Type::q4_1:
+      case Type::q5_1: put_half(at, scale), put_half(at + 2, scale * -9); break;
+      case Type::q2_k: put_half(at + 80, scale), put_half(at + 82, scale * 2); break;
+      case Type::q3_k: put_half(at + 108, scale); break;
+      case Type::q5_k:
       case Type::q4_k: put_half(at, scale), put_half(at + 2, scale * 7); break;
       case Type::q6_k: put_half(at + 208, scale); break;
-      default: break;
     }
   }
   return bytes;
@@ -49,18 +58,19 @@ std::vector<std::byte> random_weights(Type type, size_t rows, size_t n, std::mt1
 struct Batch {
   std::vector<float> values, scale32, scale256;
   std::vector<int8_t> q32, q256;
-  std::vector<int16_t> sum256;
+  std::vector<int16_t> sum32, sum256;
   std::vector<InputRow> rows;
 
   Batch(const Kernels& kernels, size_t tokens, size_t n, std::mt19937& random)
       : values(tokens * n), scale32(tokens * (n / 32 + 1)), scale256(tokens * (n / 256 + 1)), q32(tokens * n), q256(tokens * n),
-        sum256(tokens * (n / 32 + 1)), rows(tokens) {
+        sum32(tokens * (n / 32 + 1)), sum256(tokens * (n / 32 + 1)), rows(tokens) {
     std::normal_distribution<float> normal;
     for (float& v : values) v = normal(random);
     for (size_t t = 0; t < tokens; ++t) {
-      rows[t] = {values.data() + t * n, q32.data() + t * n, scale32.data() + t * (n / 32 + 1), q256.data() + t * n,
-                 scale256.data() + t * (n / 256 + 1), sum256.data() + t * (n / 32 + 1)};
-      if (n % 32 == 0) kernels.round32(rows[t].values, n, q32.data() + t * n, scale32.data() + t * (n / 32 + 1));
+      rows[t] = {values.data() + t * n, q32.data() + t * n, scale32.data() + t * (n / 32 + 1), sum32.data() + t * (n / 32 + 1),
+                 q256.data() + t * n, scale256.data() + t * (n / 256 + 1), sum256.data() + t * (n / 32 + 1)};
+      if (n % 32 == 0) 
+        kernels.round32(rows[t].values, n, q32.data() + t * n, scale32.data() + t * (n / 32 + 1), sum32.data() + t * (n / 32 + 1));
       if (n % 256 == 0)
         kernels.round256(rows[t].values, n, q256.data() + t * n, scale256.data() + t * (n / 256 + 1),
                          sum256.data() + t * (n / 32 + 1));
@@ -131,7 +141,9 @@ TEST_P(DotRowsTest, ATokensResultDoesNotDependOnItsBatch) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Types, DotRowsTest, testing::Values(Type::f32, Type::f16, Type::bf16, Type::q8_0, Type::q4_k, Type::q6_k),
+INSTANTIATE_TEST_SUITE_P(Types, DotRowsTest, testing::Values(Type::f32, Type::f16, Type::bf16, Type::q8_0, Type::q4_0, Type::q4_1, Type::q5_0, Type::q5_1,
+                                         Type::iq4_nl, Type::q2_k, Type::q3_k, Type::q4_k, Type::q5_k, Type::q6_k, Type::iq4_xs),
+                        
                          [](const auto& type) { return std::string(gguf::type_traits(type.param).name); });
 
 class KernelsTest : public testing::TestWithParam<Isa> {
@@ -151,8 +163,9 @@ TEST_P(KernelsTest, RoundingKeepsValuesWithinHalfAStep) {
     std::vector<int8_t> q(512);
     std::vector<float> scale(16), scale256(2);
     std::vector<int16_t> sums(16);
-    k().round32(x.data(), 512, q.data(), scale.data());
+    k().round32(x.data(), 512, q.data(), scale.data(), sums.data());
     for (size_t i = 0; i < 512; ++i) EXPECT_NEAR(q[i] * scale[i / 32], x[i], std::fabs(scale[i / 32]) * 0.57f) << size;
+    for (size_t b = 0; b < 16; ++b) EXPECT_EQ(sums[b], std::accumulate(q.begin() + b * 32, q.begin() + b * 32 + 32, 0));
     k().round256(x.data(), 512, q.data(), scale256.data(), sums.data());
     for (size_t i = 0; i < 512; ++i) EXPECT_NEAR(q[i] * scale256[i / 256], x[i], std::fabs(scale256[i / 256]) * 0.51f) << size;
     for (size_t b = 0; b < 16; ++b) {
@@ -170,7 +183,7 @@ TEST_P(KernelsTest, RoundingIsDefinedForZerosAndForWhatIsNotFinite) {
     std::vector<int8_t> q(256, 5);
     std::vector<float> scale(8), scale256(1);
     std::vector<int16_t> sums(8, 5);
-    k().round32(x.data(), 256, q.data(), scale.data());
+    k().round32(x.data(), 256, q.data(), scale.data(), sums.data());
     EXPECT_EQ(std::isnan(scale[2]), odd != 0);
     EXPECT_EQ(q[77], 0);
     k().round256(x.data(), 256, q.data(), scale256.data(), sums.data());
