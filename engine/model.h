@@ -35,7 +35,7 @@ struct MemoryEstimate {
 struct ModelInfo {
   std::string path;
   std::string name;            // general.name
-  std::string architecture;    // "deepseek2", "qwen2"
+  std::string architecture;    // general.architecture: "deepseek2", "qwen2" ...
   std::string types;           // tensor types with their share of the bytes, largest first
   std::string chat_template;   // name, or empty when none was recognised
   std::string pre_tokenizer;

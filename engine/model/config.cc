@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <iterator>
 #include <numbers>
 
 #include "engine/gguf/file.h"
@@ -161,7 +162,9 @@ Status read_deepseek2(const Reader& reader, Config& config) {
   return {};
 }
 
-Status read_qwen2(const Reader& reader, Config& config) {
+// llama and the Qwen models: attention with shared key and value heads, and a dense feed-forward or
+// Qwen3's mixture of experts.
+Status read_gqa(const Reader& reader, Config& config) {
   config.kv_heads = config.heads;
   WENQU_RETURN_IF_ERROR(reader.may("attention.head_count_kv", 1, config.heads, config.kv_heads));
   if (config.heads % config.kv_heads)
@@ -169,7 +172,29 @@ Status read_qwen2(const Reader& reader, Config& config) {
   config.head = config.embedding / config.heads;
   WENQU_RETURN_IF_ERROR(reader.may("attention.key_length", 1, kMaxWidth, config.head));
   if (config.head == 0) return reader.wrong("attention.head_count", "is more than the embedding is wide");
-  config.rope.pairing = ops::RopePairing::halves;
+  uint32_t value = config.head;
+  WENQU_RETURN_IF_ERROR(reader.may("attention.value_length", 1, kMaxWidth, value));
+  if (value != config.head)
+    return Status(StatusCode::unsupported, fmt::format("is {}, but keys have {} numbers: they must be the same", value, config.head),
+                  fmt::format("metadata key '{}.attention.value_length'", config.name));
+  const bool llama = config.architecture == Architecture::llama;
+  config.normed_heads = config.architecture == Architecture::qwen3 || config.architecture == Architecture::qwen3moe;
+  if (config.architecture == Architecture::qwen3moe) {
+    ops::RouterConfig& router = config.moe.router;
+    WENQU_RETURN_IF_ERROR(reader.need("expert_count", 1, kMaxExperts, router.experts));
+    WENQU_RETURN_IF_ERROR(reader.need("expert_used_count", 1, router.experts, router.used));
+    WENQU_RETURN_IF_ERROR(reader.need("expert_feed_forward_length", 1, kMaxWidth, config.moe.width));
+    router.normalize = true;   // always, whatever the file says
+  } else {
+    uint32_t experts = 0;
+    WENQU_RETURN_IF_ERROR(reader.may("expert_count", 0, kMaxExperts, experts));
+    if (experts > 0)
+      return Status(StatusCode::unsupported,
+                    fmt::format("{} with a mixture of {} experts is not supported; deepseek2 and qwen3moe have one", config.name, experts),
+                    fmt::format("metadata key '{}.expert_count'", config.name));
+  }
+  // Converters of llama have permuted its queries and keys so that neighbours are pairs.
+  config.rope.pairing = llama ? ops::RopePairing::adjacent : ops::RopePairing::halves;
   config.rope.dimensions = config.head;
   WENQU_RETURN_IF_ERROR(reader.may("rope.dimension_count", 2, config.head, config.rope.dimensions));
   if (config.rope.dimensions % 2) return reader.wrong("rope.dimension_count", "is odd");
@@ -185,14 +210,21 @@ Result<Config> read_config(const gguf::File& file) {
   const std::string_view name = file.get_string("general.architecture").value_or("");
   Config config;
   config.name = name;
-  if (name == "deepseek2")
-    config.architecture = Architecture::deepseek2;
-  else if (name == "qwen2")
-    config.architecture = Architecture::qwen2;
-  else
+  struct Name {
+    std::string_view name;
+    Architecture architecture;
+  };
+  constexpr Name kNames[] = {{"deepseek2", Architecture::deepseek2},
+                             {"llama", Architecture::llama},
+                             {"qwen2", Architecture::qwen2},
+                             {"qwen3", Architecture::qwen3},
+                             {"qwen3moe", Architecture::qwen3moe}};
+  const Name* known = std::find_if(std::begin(kNames), std::end(kNames), [&](const Name& n) { return n.name == name; });
+  if (known == std::end(kNames))
     return Status(StatusCode::unsupported,
-                  fmt::format("the architecture '{}' is not supported; supported are deepseek2, qwen2", name),
+                  fmt::format("the architecture '{}' is not supported; supported are deepseek2, llama, qwen2, qwen3 and qwen3moe", name),
                   "metadata key 'general.architecture'");
+  config.architecture = known->architecture;
   const Reader reader(file, config.name + ".");
   double epsilon = 0;
   WENQU_RETURN_IF_ERROR(reader.need("block_count", 1, kMaxLayers, config.layers));
@@ -203,8 +235,7 @@ Result<Config> read_config(const gguf::File& file) {
   if (!reader.has("attention.layer_norm_rms_epsilon")) return reader.wrong("attention.layer_norm_rms_epsilon", "is missing");
   WENQU_RETURN_IF_ERROR(reader.may_real("attention.layer_norm_rms_epsilon", 0, 1, epsilon));
   config.rms_epsilon = static_cast<float>(epsilon);
-  WENQU_RETURN_IF_ERROR(config.architecture == Architecture::deepseek2 ? read_deepseek2(reader, config)
-                                                                       : read_qwen2(reader, config));
+  WENQU_RETURN_IF_ERROR(config.has_mla() ? read_deepseek2(reader, config) : read_gqa(reader, config));
   return config;
 }
 

@@ -19,7 +19,7 @@ namespace gguf {
 class File;
 }
 
-enum class Architecture { deepseek2, qwen2 };
+enum class Architecture { deepseek2, llama, qwen2, qwen3, qwen3moe };
 
 struct RopeConfig {
   ops::RopePairing pairing = ops::RopePairing::adjacent;
@@ -58,7 +58,10 @@ struct Config {
   float attention_scale = 0;      // on query * key
   RopeConfig rope;
   MlaConfig mla;                  // deepseek2
-  MoeConfig moe;                  // deepseek2
+  MoeConfig moe;                  // deepseek2, qwen3moe
+  bool normed_heads = false;      // each head's query and key pass an RMS norm before they are rotated
+
+  bool has_mla() const { return architecture == Architecture::deepseek2; }
 };
 
 // Errors: unsupported (architecture, old-style MLA ...), corrupt (the key).

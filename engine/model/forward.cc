@@ -38,7 +38,7 @@ class Pass {
     for (size_t l = 0; l < weights_.layers.size(); ++l) {
       const Layer& layer = weights_.layers[l];
       norm(layer.attention_norm);
-      WENQU_RETURN_IF_ERROR(config_.architecture == Architecture::deepseek2 ? mla(layer, l) : gqa(layer, l));
+      WENQU_RETURN_IF_ERROR(config_.has_mla() ? mla(layer, l) : gqa(layer, l));
       add_delta();
       norm(layer.ffn_norm);
       WENQU_RETURN_IF_ERROR(layer.is_moe ? mixture(layer) : dense(layer));
@@ -72,6 +72,12 @@ class Pass {
     for (size_t i = 0; i < rows.size(); ++i) rows[i] += bias[i % bias.size()];
   }
 
+  // A head's query or key, normed where the model does that, turned to its position.
+  void place(const std::vector<float>& weight, size_t t, float* head) const {
+    if (!weight.empty()) ops::rms_norm(head, weight.data(), config_.rms_epsilon, config_.head, head);
+    rope_.rotate(config_.rope.pairing, t, head);
+  }
+
   // Grouped-query attention: several query heads share a head of keys and values.
   Status gqa(const Layer& layer, size_t l) {
     const size_t head = config_.head, heads = config_.heads, kv_heads = config_.kv_heads, group = heads / kv_heads;
@@ -83,8 +89,8 @@ class Pass {
     add_bias(layer.k_bias, keys_);
     add_bias(layer.v_bias, values_);
     for (size_t t = 0; t < tokens_; ++t) {
-      for (size_t h = 0; h < heads; ++h) rope_.rotate(config_.rope.pairing, t, queries_.data() + (t * heads + h) * head);
-      for (size_t h = 0; h < kv_heads; ++h) rope_.rotate(config_.rope.pairing, t, keys_.data() + (t * kv_heads + h) * head);
+      for (size_t h = 0; h < heads; ++h) place(layer.q_norm, t, queries_.data() + (t * heads + h) * head);
+      for (size_t h = 0; h < kv_heads; ++h) place(layer.k_norm, t, keys_.data() + (t * kv_heads + h) * head);
       std::copy_n(keys_.data() + t * kv_heads * head, kv_heads * head, cache_.key(l, batch_.position + t));
       std::copy_n(values_.data() + t * kv_heads * head, kv_heads * head, cache_.value(l, batch_.position + t));
     }
@@ -311,7 +317,7 @@ class Pass {
 }  // namespace
 
 KvShape kv_shape(const Config& config) {
-  if (config.architecture == Architecture::deepseek2) return {config.layers, config.mla.kv_lora + config.mla.rope, 0};
+  if (config.has_mla()) return {config.layers, config.mla.kv_lora + config.mla.rope, 0};
   const size_t width = size_t{config.kv_heads} * config.head;
   return {config.layers, width, width};
 }
@@ -320,7 +326,7 @@ size_t scratch_bytes(const Config& config, size_t tokens) {
   const MlaConfig& mla = config.mla;
   const MoeConfig& moe = config.moe;
   size_t numbers = size_t{3} * config.embedding;
-  if (config.architecture == Architecture::deepseek2)
+  if (config.has_mla())
     numbers += config.heads * (size_t{mla.nope} + 3 * mla.rope + 2 * mla.kv_lora + mla.value) + mla.q_lora + mla.kv_lora;
   else
     numbers += size_t{config.head} * (2 * config.heads + 2 * config.kv_heads);

@@ -82,12 +82,34 @@ Status load_mla(Loader& loader, const std::string& block, const Config& config, 
 
 Status load_gqa(Loader& loader, const std::string& block, const Config& config, Layer& layer) {
   const uint64_t d = config.embedding, q = uint64_t{config.heads} * config.head, kv = uint64_t{config.kv_heads} * config.head;
-  WENQU_RETURN_IF_ERROR(loader.matrix(block + "attn_q.weight", {d, q}, layer.q));
-  WENQU_RETURN_IF_ERROR(loader.matrix(block + "attn_k.weight", {d, kv}, layer.k));
-  WENQU_RETURN_IF_ERROR(loader.matrix(block + "attn_v.weight", {d, kv}, layer.v));
-  WENQU_RETURN_IF_ERROR(loader.vector_if_any(block + "attn_q.bias", q, layer.q_bias));
-  WENQU_RETURN_IF_ERROR(loader.vector_if_any(block + "attn_k.bias", kv, layer.k_bias));
-  WENQU_RETURN_IF_ERROR(loader.vector_if_any(block + "attn_v.bias", kv, layer.v_bias));
+  if (loader.has(block + "attn_qkv.weight")) {
+    // The rows of the three below each other.
+    Matrix all;
+    std::vector<float> bias;
+    WENQU_RETURN_IF_ERROR(loader.matrix(block + "attn_qkv.weight", {d, q + 2 * kv}, all));
+    WENQU_RETURN_IF_ERROR(loader.vector_if_any(block + "attn_qkv.bias", q + 2 * kv, bias));
+    const auto rows = [&](uint64_t first, uint64_t count, Matrix& matrix, std::vector<float>& part) {
+      matrix = all;
+      matrix.data = all.row(0, first);
+      matrix.outputs = count;
+      if (!bias.empty())
+        part.assign(bias.begin() + static_cast<std::ptrdiff_t>(first), bias.begin() + static_cast<std::ptrdiff_t>(first + count));
+    };
+    rows(0, q, layer.q, layer.q_bias);
+    rows(q, kv, layer.k, layer.k_bias);
+    rows(q + kv, kv, layer.v, layer.v_bias);
+  } else {
+    WENQU_RETURN_IF_ERROR(loader.matrix(block + "attn_q.weight", {d, q}, layer.q));
+    WENQU_RETURN_IF_ERROR(loader.matrix(block + "attn_k.weight", {d, kv}, layer.k));
+    WENQU_RETURN_IF_ERROR(loader.matrix(block + "attn_v.weight", {d, kv}, layer.v));
+    WENQU_RETURN_IF_ERROR(loader.vector_if_any(block + "attn_q.bias", q, layer.q_bias));
+    WENQU_RETURN_IF_ERROR(loader.vector_if_any(block + "attn_k.bias", kv, layer.k_bias));
+    WENQU_RETURN_IF_ERROR(loader.vector_if_any(block + "attn_v.bias", kv, layer.v_bias));
+  }
+  if (config.normed_heads) {
+    WENQU_RETURN_IF_ERROR(loader.vector(block + "attn_q_norm.weight", config.head, layer.q_norm));
+    WENQU_RETURN_IF_ERROR(loader.vector(block + "attn_k_norm.weight", config.head, layer.k_norm));
+  }
   return loader.matrix(block + "attn_output.weight", {q, d}, layer.attention_output);
 }
 
@@ -125,14 +147,22 @@ Result<Weights> load_weights(const gguf::File& file, Config& config) {
   WENQU_RETURN_IF_ERROR(loader.vector("output_norm.weight", d, weights.output_norm));
   weights.output = weights.embedding;
   if (loader.has("output.weight")) WENQU_RETURN_IF_ERROR(loader.matrix("output.weight", {d, config.vocabulary}, weights.output));
+  // Llama 3 stretches its slow frequencies by factors that the file carries.
+  std::vector<float> factors;
+  WENQU_RETURN_IF_ERROR(loader.vector_if_any("rope_freqs.weight", config.rope.frequencies.size(), factors));
+  for (size_t i = 0; i < factors.size(); ++i) {
+    if (!(factors[i] > 0))
+      return Status(StatusCode::corrupt, fmt::format("has the factor {}, which is not above 0", factors[i]), "tensor 'rope_freqs.weight'");
+    config.rope.frequencies[i] /= static_cast<double>(factors[i]);
+  }
   weights.layers.resize(config.layers);
   for (uint32_t i = 0; i < config.layers; ++i) {
     Layer& layer = weights.layers[i];
     const std::string block = fmt::format("blk.{}.", i);
     WENQU_RETURN_IF_ERROR(loader.vector(block + "attn_norm.weight", d, layer.attention_norm));
     WENQU_RETURN_IF_ERROR(loader.vector(block + "ffn_norm.weight", d, layer.ffn_norm));
-    WENQU_RETURN_IF_ERROR(config.architecture == Architecture::deepseek2 ? load_mla(loader, block, config, layer)
-                                                                         : load_gqa(loader, block, config, layer));
+    WENQU_RETURN_IF_ERROR(config.has_mla() ? load_mla(loader, block, config, layer)
+                                           : load_gqa(loader, block, config, layer));
     WENQU_RETURN_IF_ERROR(load_feed_forward(loader, block, config, i, layer));
   }
   return weights;

@@ -23,6 +23,7 @@ struct Layer {
   // GQA
   Matrix q, k, v;
   std::vector<float> q_bias, k_bias, v_bias;   // empty: none
+  std::vector<float> q_norm, k_norm;           // of a head; empty: none
 
   // MLA
   Matrix q_a, q_b;                 // q_a only with a query latent; without, q is used
@@ -50,7 +51,7 @@ struct Weights {
   std::vector<Layer> layers;
 };
 
-// Sets config.vocabulary. Errors: corrupt (a missing or misshapen tensor, by name), unsupported (its
+// Sets config.vocabulary, and divides the rotary frequencies by the file's factors. Errors: corrupt (a missing or misshapen tensor, by name), unsupported (its
 // type, with those that are supported).
 Result<Weights> load_weights(const gguf::File& file, Config& config);
 
