@@ -28,8 +28,9 @@ uint64_t available_memory() {
   return kilobytes << 10;
 }
 
-MemoryEstimate estimate_of(const gguf::File& file, const Config& config, uint64_t context_tokens) {
+MemoryEstimate estimate_of(const gguf::File& file, const Config& config, const Weights& weights, uint64_t context_tokens) {
   MemoryEstimate estimate;
+  estimate.weights = weights.derived_bytes();
   for (const gguf::Tensor& tensor : file.tensors()) estimate.weights += tensor.bytes;
   const uint64_t tokens = std::min<uint64_t>(context_tokens, config.context);
   estimate.kv_cache = kv_shape(config).bytes_per_token() * ((tokens + KvCache::kSegmentTokens - 1) / KvCache::kSegmentTokens) *
@@ -106,7 +107,7 @@ Status load_into(Runtime& runtime, const std::string& path, const LoadOptions& o
   WENQU_ASSIGN_OR_RETURN(runtime.config, read_config(file));
   WENQU_RETURN_IF_ERROR(progress(0.1));
   WENQU_ASSIGN_OR_RETURN(runtime.weights, load_weights(file, runtime.config));
-  WENQU_RETURN_IF_ERROR(fits(estimate_of(file, runtime.config, options.context_tokens), options));
+  WENQU_RETURN_IF_ERROR(fits(estimate_of(file, runtime.config, runtime.weights, options.context_tokens), options));
   WENQU_RETURN_IF_ERROR(progress(0.3));
   WENQU_ASSIGN_OR_RETURN(runtime.tokenizer, Tokenizer::create(file));
   if (runtime.tokenizer->size() > runtime.config.vocabulary)
@@ -145,8 +146,9 @@ Result<MemoryEstimate> Model::estimate(const std::string& path, uint64_t context
   WENQU_ASSIGN_OR_RETURN(const std::shared_ptr<const gguf::File> file, gguf::File::open(path));
   Result<Config> config = read_config(*file);
   if (!config) return config.status().at(path);
-  if (const Result<Weights> weights = load_weights(*file, *config); !weights) return weights.status().at(path);
-  return estimate_of(*file, *config, context_tokens);
+  const Result<Weights> weights = load_weights(*file, *config);
+  if (!weights) return weights.status().at(path);
+  return estimate_of(*file, *config, *weights, context_tokens);
 }
 
 Model::Model(std::unique_ptr<Runtime> runtime) : runtime_(std::move(runtime)) {}

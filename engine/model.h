@@ -26,7 +26,7 @@ struct LoadOptions {
 };
 
 struct MemoryEstimate {
-  uint64_t weights = 0;    // mapped from the file
+  uint64_t weights = 0;    // mapped from the file, and derived from it
   uint64_t kv_cache = 0;   // for the context asked for
   uint64_t scratch = 0;
   uint64_t total() const { return weights + kv_cache + scratch; }

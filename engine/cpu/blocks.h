@@ -140,6 +140,20 @@ static inline float half_to_float(uint16_t half) {
   return std::bit_cast<float>(sign | bits);
 }
 
+// To the nearest half float, ties to even; beyond the range to infinity.
+static inline uint16_t float_to_half(float value) {
+  const uint32_t bits = std::bit_cast<uint32_t>(value), sign = bits >> 16 & 0x8000, magnitude = bits & 0x7FFFFFFF;
+  if (magnitude > 0x7F800000) return static_cast<uint16_t>(sign | 0x7E00);   // NaN
+  if (magnitude >= 0x47800000) return static_cast<uint16_t>(sign | 0x7C00);  // 65536 and more
+  if (magnitude < 0x38800000) {
+    // Subnormal: adding 0.5 leaves the value's multiple of 2^-24, rounded, in the lowest bits.
+    const float shifted = std::bit_cast<float>(magnitude) + 0.5f;
+    return static_cast<uint16_t>(sign | (std::bit_cast<uint32_t>(shifted) - 0x3F000000));
+  }
+  const uint32_t rounded = magnitude + 0xFFF + (magnitude >> 13 & 1);
+  return static_cast<uint16_t>(sign | (rounded - 0x38000000) >> 13);
+}
+
 static inline float bfloat_to_float(uint16_t bits) { return std::bit_cast<float>(static_cast<uint32_t>(bits) << 16); }
 
 // Rounded to the eleven significant bits of half precision, but with the range of floats.

@@ -110,15 +110,13 @@ Result<double> read_rope(const Reader& reader, bool deepseek, Config& config) {
 
 Status read_deepseek2(const Reader& reader, Config& config) {
   MlaConfig& mla = config.mla;
-  if (!reader.has("attention.key_length_mla"))
-    return Status(StatusCode::unsupported,
-                  "the file keeps MLA in the old form (attn_kv_b); convert it with a converter from April 2025 or later",
-                  "metadata key 'deepseek2.attention.key_length_mla'");
   uint32_t key_length = 0;
   WENQU_RETURN_IF_ERROR(reader.may("attention.q_lora_rank", 1, kMaxWidth, mla.q_lora));
   WENQU_RETURN_IF_ERROR(reader.need("attention.kv_lora_rank", 1, kMaxWidth, mla.kv_lora));
-  WENQU_RETURN_IF_ERROR(reader.need("attention.key_length_mla", 1, kMaxWidth, key_length));
-  WENQU_RETURN_IF_ERROR(reader.need("attention.value_length_mla", 1, kMaxWidth, mla.value));
+  // Files from before April 2025 state a head's lengths where newer ones state the cache row's.
+  const bool new_keys = reader.has("attention.key_length_mla");
+  WENQU_RETURN_IF_ERROR(reader.need(new_keys ? "attention.key_length_mla" : "attention.key_length", 1, kMaxWidth, key_length));
+  WENQU_RETURN_IF_ERROR(reader.need(new_keys ? "attention.value_length_mla" : "attention.value_length", 1, kMaxWidth, mla.value));
   WENQU_RETURN_IF_ERROR(reader.need("rope.dimension_count", 2, kMaxWidth, mla.rope));
   if (mla.rope % 2 || mla.rope >= key_length)
     return reader.wrong("rope.dimension_count", fmt::format("is {}: it must be even and below the key length of {}", mla.rope, key_length));

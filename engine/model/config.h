@@ -64,7 +64,7 @@ struct Config {
   bool has_mla() const { return architecture == Architecture::deepseek2; }
 };
 
-// Errors: unsupported (architecture, old-style MLA ...), corrupt (the key).
+// Errors: unsupported (the architecture, the router's function ...), corrupt (the key).
 Result<Config> read_config(const gguf::File& file);
 
 }  // namespace wenqu::engine

@@ -2,8 +2,11 @@
 
 #include <fmt/format.h>
 
+#include <bit>
+#include <cstring>
 #include <initializer_list>
 
+#include "engine/cpu/blocks.h"
 #include "engine/cpu/kernels.h"
 
 namespace wenqu::engine {
@@ -63,7 +66,41 @@ class Loader {
   const gguf::File& file_;
 };
 
-Status load_mla(Loader& loader, const std::string& block, const Config& config, Layer& layer) {
+// The old form of MLA has one matrix from the latent to each head's unrotated key and value. Its value rows
+// serve as they lie; its key rows are turned around, so that they carry a query into the latent space.
+void derive_mla(const Matrix& kv_b, const Config& config, Layer& layer, Weights& weights) {
+  const MlaConfig& mla = config.mla;
+  const size_t heads = config.heads, nope = mla.nope, latent = mla.kv_lora, rows = nope + mla.value;
+  layer.v_b = kv_b;
+  layer.v_b.data = kv_b.row(0, nope);
+  layer.v_b.outputs = mla.value;
+  layer.v_b.stride_bytes = rows * kv_b.row_bytes;
+
+  Matrix& k_b = layer.k_b;
+  const bool plain = kv_b.type == gguf::Type::f32 || kv_b.type == gguf::Type::bf16;
+  k_b.type = plain ? kv_b.type : gguf::Type::f16;
+  const size_t size = k_b.type == gguf::Type::f32 ? 4 : 2;
+  k_b.inputs = nope;
+  k_b.outputs = latent;
+  k_b.row_bytes = nope * size;
+  k_b.stride_bytes = latent * k_b.row_bytes;
+  std::vector<std::byte>& bytes = weights.derived.emplace_back(heads * k_b.stride_bytes);
+  k_b.data = bytes.data();
+  std::vector<float> row(latent);
+  for (size_t h = 0; h < heads; ++h)
+    for (size_t n = 0; n < nope; ++n) {
+      cpu::dequantize_row(kv_b.type, kv_b.row(0, h * rows + n), latent, row.data());
+      std::byte* out = bytes.data() + h * k_b.stride_bytes + n * size;
+      for (size_t l = 0; l < latent; ++l, out += k_b.row_bytes) {
+        const uint32_t bits = std::bit_cast<uint32_t>(row[l]);
+        const uint16_t half = k_b.type == gguf::Type::bf16 ? static_cast<uint16_t>(bits >> 16) : cpu::float_to_half(row[l]);
+        if (size == 4) std::memcpy(out, &bits, 4);
+        else std::memcpy(out, &half, 2);
+      }
+    }
+}
+
+Status load_mla(Loader& loader, const std::string& block, const Config& config, Layer& layer, Weights& weights) {
   const MlaConfig& mla = config.mla;
   const uint64_t d = config.embedding, heads = config.heads, head = mla.nope + mla.rope;
   if (mla.q_lora > 0) {
@@ -75,8 +112,14 @@ Status load_mla(Loader& loader, const std::string& block, const Config& config, 
   }
   WENQU_RETURN_IF_ERROR(loader.matrix(block + "attn_kv_a_mqa.weight", {d, mla.kv_lora + mla.rope}, layer.kv_a));
   WENQU_RETURN_IF_ERROR(loader.vector(block + "attn_kv_a_norm.weight", mla.kv_lora, layer.kv_a_norm));
-  WENQU_RETURN_IF_ERROR(loader.matrix(block + "attn_k_b.weight", {mla.nope, mla.kv_lora, heads}, layer.k_b));
-  WENQU_RETURN_IF_ERROR(loader.matrix(block + "attn_v_b.weight", {mla.kv_lora, mla.value, heads}, layer.v_b));
+  if (loader.has(block + "attn_kv_b.weight") && !(loader.has(block + "attn_k_b.weight") && loader.has(block + "attn_v_b.weight"))) {
+    Matrix kv_b;
+    WENQU_RETURN_IF_ERROR(loader.matrix(block + "attn_kv_b.weight", {mla.kv_lora, heads * (uint64_t{mla.nope} + mla.value)}, kv_b));
+    derive_mla(kv_b, config, layer, weights);
+  } else {
+    WENQU_RETURN_IF_ERROR(loader.matrix(block + "attn_k_b.weight", {mla.nope, mla.kv_lora, heads}, layer.k_b));
+    WENQU_RETURN_IF_ERROR(loader.matrix(block + "attn_v_b.weight", {mla.kv_lora, mla.value, heads}, layer.v_b));
+  }
   return loader.matrix(block + "attn_output.weight", {heads * mla.value, d}, layer.attention_output);
 }
 
@@ -135,6 +178,12 @@ Status load_feed_forward(Loader& loader, const std::string& block, const Config&
 
 }  // namespace
 
+uint64_t Weights::derived_bytes() const {
+  uint64_t bytes = 0;
+  for (const std::vector<std::byte>& matrix : derived) bytes += matrix.size();
+  return bytes;
+}
+
 Result<Weights> load_weights(const gguf::File& file, Config& config) {
   Loader loader(file);
   Weights weights;
@@ -161,7 +210,7 @@ Result<Weights> load_weights(const gguf::File& file, Config& config) {
     const std::string block = fmt::format("blk.{}.", i);
     WENQU_RETURN_IF_ERROR(loader.vector(block + "attn_norm.weight", d, layer.attention_norm));
     WENQU_RETURN_IF_ERROR(loader.vector(block + "ffn_norm.weight", d, layer.ffn_norm));
-    WENQU_RETURN_IF_ERROR(config.has_mla() ? load_mla(loader, block, config, layer)
+    WENQU_RETURN_IF_ERROR(config.has_mla() ? load_mla(loader, block, config, layer, weights)
                                            : load_gqa(loader, block, config, layer));
     WENQU_RETURN_IF_ERROR(load_feed_forward(loader, block, config, i, layer));
   }

@@ -1,7 +1,8 @@
 // A model's tensors under the names the papers use, checked against its hyper-parameters: after
 // load_weights every matrix has the shape and a type that the forward pass needs.
 //
-// Lifetime: views into the file, which must outlive them.
+// Lifetime: views into the file, which must outlive them; what the file does not have in the form that
+// is needed, and had to be derived, the weights own.
 #pragma once
 
 #include <cstddef>
@@ -49,6 +50,9 @@ struct Weights {
   std::vector<float> output_norm;
   Matrix output;                   // the embedding where the file has none
   std::vector<Layer> layers;
+
+  std::vector<std::vector<std::byte>> derived;   // matrices that are not in the file
+  uint64_t derived_bytes() const;
 };
 
 // Sets config.vocabulary, and divides the rotary frequencies by the file's factors. Errors: corrupt (a missing or misshapen tensor, by name), unsupported (its

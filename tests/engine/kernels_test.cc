@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <bit>
 #include <cmath>
 #include <cstring>
 #include <numeric>
@@ -245,6 +246,26 @@ TEST(Blocks, HalfFloatsAreReadExactly) {
     const float want = static_cast<float>(value), got = half_to_float(half);
     ASSERT_TRUE(got == want || (std::isnan(want) && std::isnan(got))) << bits;
   }
+}
+
+TEST(Blocks, FloatsAreRoundedToTheNearestHalfFloat) {
+  std::mt19937 random(8);
+  const auto check = [](float value) {
+    const _Float16 half = static_cast<_Float16>(value);
+    uint16_t want;
+    std::memcpy(&want, &half, 2);
+    ASSERT_EQ(float_to_half(value), want) << value;
+  };
+  for (uint32_t bits = 0; bits < 0x7C00; ++bits) {
+    const float value = half_to_float(static_cast<uint16_t>(bits)), next = half_to_float(static_cast<uint16_t>(bits + 1));
+    const float middle = bits < 0x7BFF ? (value + next) / 2 : 65520;
+    for (float v : {value, middle, std::nextafter(middle, 0.0f), std::nextafter(middle, 1e9f)}) check(v), check(-v);
+  }
+  for (int i = 0; i < 100000; ++i) {
+    const float value = std::bit_cast<float>(static_cast<uint32_t>(random()));
+    if (!std::isnan(value)) check(value);
+  }
+  EXPECT_TRUE(std::isnan(half_to_float(float_to_half(NAN))));
 }
 
 }  // namespace

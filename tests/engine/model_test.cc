@@ -67,6 +67,29 @@ TEST_F(ModelTest, Qwen2GivesTheReferencesLogits) {
   }
 }
 
+TEST_F(ModelTest, LlamaAndQwen3GiveTheReferencesLogits) {
+  for (const char* name : {"llama", "qwen3", "qwen3moe"})
+    for (bool tied : {false, true}) expect_reference({.seed = 7, .tied = tied, .dense = name});
+}
+
+TEST_F(ModelTest, JoinedQueriesKeysAndValuesAreTakenApart) {
+  for (const char* name : {"llama", "qwen2"}) {
+    const std::vector<float> apart = all_logits(load({.seed = 8, .dense = name}), kTokens);
+    EXPECT_EQ(all_logits(load({.seed = 8, .dense = name, .joined_qkv = true}), kTokens), apart);
+  }
+}
+
+TEST_F(ModelTest, TheThreeFormsOfMlaAgreeToTheLastBit) {
+  for (bool q_lora : {true, false}) {
+    ReferenceOptions options{.deepseek = true, .seed = 9, .q_lora = q_lora};
+    const std::vector<float> split = all_logits(load(options), kTokens);
+    options.mla_form = ReferenceOptions::MlaForm::joined;
+    EXPECT_EQ(all_logits(load(options), kTokens), split);
+    options.mla_form = ReferenceOptions::MlaForm::both;
+    EXPECT_EQ(all_logits(load(options), kTokens), split);
+  }
+}
+
 TEST_F(ModelTest, Deepseek2GivesTheReferencesLogitsInEveryVariant) {
   for (bool q_lora : {true, false})
     for (bool sigmoid : {true, false})
@@ -279,7 +302,7 @@ TEST_F(ModelTest, AModelThatDoesNotFitIsRefusedWithFigures) {
   const auto estimate = Model::estimate(path_, 1024);
   ASSERT_TRUE(estimate);
   EXPECT_GT(estimate->weights, 100000u);
-  EXPECT_EQ(estimate->kv_cache, 1024u * 3 * 2 * 32 * 4);
+  EXPECT_EQ(estimate->kv_cache, 1024u * 3 * 2 * 48 * 4);
 }
 
 TEST_F(ModelTest, LoadingTellsItsProgressAndCanBeStopped) {

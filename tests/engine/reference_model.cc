@@ -11,7 +11,7 @@ namespace wenqu::test {
 namespace {
 
 constexpr size_t kWidth = 64, kHeads = 4, kFeedForward = 96;
-constexpr size_t kHead = 16, kKvHeads = 2;                                             // qwen2
+constexpr size_t kHead = 24, kKvHeads = 2;                                             // not kWidth / kHeads
 constexpr size_t kNope = 16, kRope = 8, kValue = 16, kQLora = 32, kKvLora = 32;        // deepseek2
 constexpr size_t kExperts = 8, kUsed = 3, kShared = 2, kExpertWidth = 32, kGroups = 4, kGroupsUsed = 2;
 constexpr double kEpsilon = 1e-6, kBase = 10000, kFactor = 40, kOriginal = 64, kLogMultiplier = 0.1, kScale = 2.5;
@@ -39,6 +39,11 @@ ReferenceModel::ReferenceModel(const ReferenceOptions& options) : options_(optio
   add("token_embd.weight", {kWidth, vocabulary_}, 1);
   add("output_norm.weight", {kWidth}, 0.1, 1);
   if (!options.tied) matrix("output.weight", kWidth, vocabulary_, 1.5);
+  if (!options.deepseek && options.dense == "llama") {
+    add("rope_freqs.weight", {kHead / 2}, 0);
+    std::vector<float>& factors = tensors_["rope_freqs.weight"].values;
+    for (size_t i = 0; i < factors.size(); ++i) factors[i] = 1 + 0.5f * static_cast<float>(i);
+  }
   for (uint32_t l = 0; l < options.layers; ++l) {
     const std::string b = "blk." + std::to_string(l) + ".";
     add(b + "attn_norm.weight", {kWidth}, 0.1, 1);
@@ -47,9 +52,15 @@ ReferenceModel::ReferenceModel(const ReferenceOptions& options) : options_(optio
       matrix(b + "attn_q.weight", kWidth, kHeads * kHead, 1.5);
       matrix(b + "attn_k.weight", kWidth, kKvHeads * kHead, 1.5);
       matrix(b + "attn_v.weight", kWidth, kKvHeads * kHead);
-      add(b + "attn_q.bias", {kHeads * kHead}, 0.5);
-      add(b + "attn_k.bias", {kKvHeads * kHead}, 0.5);
-      add(b + "attn_v.bias", {kKvHeads * kHead}, 0.1);
+      if (options.dense == "qwen2") {
+        add(b + "attn_q.bias", {kHeads * kHead}, 0.5);
+        add(b + "attn_k.bias", {kKvHeads * kHead}, 0.5);
+        add(b + "attn_v.bias", {kKvHeads * kHead}, 0.1);
+      }
+      if (options.dense.starts_with("qwen3")) {
+        add(b + "attn_q_norm.weight", {kHead}, 0.1, 1);
+        add(b + "attn_k_norm.weight", {kHead}, 0.1, 1);
+      }
       matrix(b + "attn_output.weight", kHeads * kHead, kWidth);
     } else {
       if (options.q_lora) {
@@ -65,12 +76,13 @@ ReferenceModel::ReferenceModel(const ReferenceOptions& options) : options_(optio
       matrix(b + "attn_v_b.weight", kKvLora, kValue, 1, kHeads);
       matrix(b + "attn_output.weight", kHeads * kValue, kWidth);
     }
-    if (options.deepseek && l >= 1) {
+    if (is_moe(l)) {
       matrix(b + "ffn_gate_inp.weight", kWidth, kExperts, 2);
-      if (options.sigmoid) add(b + "exp_probs_b.bias", {kExperts}, 0.1);
+      if (options.deepseek && options.sigmoid) add(b + "exp_probs_b.bias", {kExperts}, 0.1);
       matrix(b + "ffn_gate_exps.weight", kWidth, kExpertWidth, 1, kExperts);
       matrix(b + "ffn_up_exps.weight", kWidth, kExpertWidth, 1, kExperts);
       matrix(b + "ffn_down_exps.weight", kExpertWidth, kWidth, 1, kExperts);
+      if (!options.deepseek) continue;
       matrix(b + "ffn_gate_shexp.weight", kWidth, kExpertWidth * kShared);
       matrix(b + "ffn_up_shexp.weight", kWidth, kExpertWidth * kShared);
       matrix(b + "ffn_down_shexp.weight", kExpertWidth * kShared, kWidth);
@@ -82,9 +94,39 @@ ReferenceModel::ReferenceModel(const ReferenceOptions& options) : options_(optio
   }
 }
 
+// attn_kv_b: for each head the rows that make its unrotated key of the latent, then those of its value.
+void ReferenceModel::join_mla(std::map<std::string, Tensor>& tensors, const std::string& b) {
+  const std::vector<float>& k_b = tensors.at(b + "attn_k_b.weight").values;
+  const std::vector<float>& v_b = tensors.at(b + "attn_v_b.weight").values;
+  Tensor& joined = tensors[b + "attn_kv_b.weight"];
+  joined.ne = {kKvLora, kHeads * (kNope + kValue)};
+  for (size_t h = 0; h < kHeads; ++h) {
+    for (size_t n = 0; n < kNope; ++n)
+      for (size_t l = 0; l < kKvLora; ++l) joined.values.push_back(k_b[(h * kKvLora + l) * kNope + n]);
+    for (size_t i = 0; i < kValue * kKvLora; ++i) joined.values.push_back(v_b[h * kValue * kKvLora + i]);
+  }
+}
+
+void ReferenceModel::join_qkv(std::map<std::string, Tensor>& tensors, const std::string& b) {
+  for (const char* kind : {"weight", "bias"}) {
+    if (!tensors.contains(b + "attn_q." + kind)) continue;
+    Tensor joined = tensors.at(b + "attn_q." + kind);
+    for (const char* other : {"attn_k.", "attn_v."}) {
+      const Tensor& part = tensors.at(b + other + kind);
+      joined.ne.back() += part.ne.back();
+      joined.values.insert(joined.values.end(), part.values.begin(), part.values.end());
+      tensors.erase(b + other + kind);
+    }
+    tensors.erase(b + "attn_q." + kind);
+    tensors[b + "attn_qkv." + kind] = joined;
+  }
+}
+
+bool ReferenceModel::is_moe(uint32_t layer) const { return options_.deepseek ? layer >= 1 : options_.dense == "qwen3moe"; }
+
 GgufWriter ReferenceModel::writer() const {
   GgufWriter w;
-  const std::string a = options_.deepseek ? "deepseek2" : "qwen2";
+  const std::string a = options_.deepseek ? "deepseek2" : options_.dense;
   w.set_string("general.architecture", a);
   w.set_string("general.name", "reference");
   w.set_u32(a + ".block_count", options_.layers);
@@ -96,12 +138,22 @@ GgufWriter ReferenceModel::writer() const {
   w.set_f32(a + ".rope.freq_base", static_cast<float>(kBase));
   if (!options_.deepseek) {
     w.set_u32(a + ".attention.head_count_kv", kKvHeads);
+    w.set_u32(a + ".attention.key_length", kHead);
+    w.set_u32(a + ".attention.value_length", kHead);
+    if (options_.dense == "qwen3moe") {
+      w.set_u32(a + ".expert_count", kExperts);
+      w.set_u32(a + ".expert_used_count", kUsed);
+      w.set_u32(a + ".expert_feed_forward_length", kExpertWidth);
+    }
   } else {
-    w.set_u32(a + ".attention.head_count_kv", 1);
+    const bool old_keys = options_.mla_form == ReferenceOptions::MlaForm::joined;
+    w.set_u32(a + ".attention.head_count_kv", old_keys ? kHeads : 1);
     if (options_.q_lora) w.set_u32(a + ".attention.q_lora_rank", kQLora);
     w.set_u32(a + ".attention.kv_lora_rank", kKvLora);
-    w.set_u32(a + ".attention.key_length_mla", kNope + kRope);
-    w.set_u32(a + ".attention.value_length_mla", kValue);
+    w.set_u32(a + ".attention.key_length", old_keys ? kNope + kRope : kKvLora + kRope);
+    w.set_u32(a + ".attention.value_length", old_keys ? kValue : kKvLora);
+    if (!old_keys) w.set_u32(a + ".attention.key_length_mla", kNope + kRope);
+    if (!old_keys) w.set_u32(a + ".attention.value_length_mla", kValue);
     w.set_u32(a + ".rope.dimension_count", kRope);
     w.set_u32(a + ".leading_dense_block_count", 1);
     w.set_u32(a + ".expert_count", kExperts);
@@ -123,7 +175,17 @@ GgufWriter ReferenceModel::writer() const {
     }
   }
   MiniVocabulary().write(w, options_.deepseek ? "deepseek-v3" : "qwen2", true);
-  for (const auto& [name, tensor] : tensors_) w.add_tensor(name, engine::gguf::Type::f32, tensor.ne, f32_bytes(tensor.values));
+  std::map<std::string, Tensor> tensors = tensors_;
+  for (uint32_t l = 0; l < options_.layers; ++l) {
+    const std::string b = "blk." + std::to_string(l) + ".";
+    if (options_.deepseek && options_.mla_form != ReferenceOptions::MlaForm::split) join_mla(tensors, b);
+    if (options_.deepseek && options_.mla_form == ReferenceOptions::MlaForm::joined) {
+      tensors.erase(b + "attn_k_b.weight");
+      tensors.erase(b + "attn_v_b.weight");
+    }
+    if (options_.joined_qkv) join_qkv(tensors, b);
+  }
+  for (const auto& [name, tensor] : tensors) w.add_tensor(name, engine::gguf::Type::f32, tensor.ne, f32_bytes(tensor.values));
   return w;
 }
 
@@ -146,7 +208,7 @@ ReferenceModel::Vector ReferenceModel::norm(const std::string& name, const Vecto
   return y;
 }
 
-// qwen2 pairs the halves of a head, deepseek2 neighbours; YaRN as arXiv 2309.00071 has it.
+// Qwen pairs the halves of a head, deepseek2 and llama neighbours; YaRN as arXiv 2309.00071 has it.
 void ReferenceModel::rotate(double* x, size_t position) const {
   const size_t n = options_.deepseek ? kRope : kHead;
   const auto correction = [&](double rotations) {
@@ -160,8 +222,10 @@ void ReferenceModel::rotate(double* x, size_t position) const {
       const double gamma = 1 - std::clamp((static_cast<double>(i) - low) / std::max(0.001, high - low), 0.0, 1.0);
       angle = theta / kFactor * (1 - gamma) + theta * gamma;
     }
-    double& a = options_.deepseek ? x[2 * i] : x[i];
-    double& b = options_.deepseek ? x[2 * i + 1] : x[i + n / 2];
+    if (const auto factors = tensors_.find("rope_freqs.weight"); factors != tensors_.end())
+      angle /= static_cast<double>(factors->second.values[i]);
+    double& a = adjacent_pairs() ? x[2 * i] : x[i];
+    double& b = adjacent_pairs() ? x[2 * i + 1] : x[i + n / 2];
     const double a0 = a, b0 = b;
     a = a0 * std::cos(angle) - b0 * std::sin(angle);
     b = a0 * std::sin(angle) + b0 * std::cos(angle);
@@ -186,20 +250,27 @@ std::vector<double> weigh(std::vector<double> scores, const std::vector<std::vec
 ReferenceModel::Vector ReferenceModel::gqa(const std::string& b, const std::vector<Vector>& history) const {
   const auto projected = [&](const char* name, const Vector& x) {
     Vector y = multiply(b + name + ".weight", x);
-    const std::vector<float>& bias = tensors_.at(b + name + ".bias").values;
-    for (size_t i = 0; i < y.size(); ++i) y[i] += bias[i];
+    if (const auto bias = tensors_.find(b + name + ".bias"); bias != tensors_.end())
+      for (size_t i = 0; i < y.size(); ++i) y[i] += static_cast<double>(bias->second.values[i]);
     return y;
+  };
+  const auto place = [&](const char* weight, double* head, size_t position) {
+    if (tensors_.contains(b + weight)) {
+      const Vector normed = norm(b + weight, Vector(head, head + kHead));
+      std::copy(normed.begin(), normed.end(), head);
+    }
+    rotate(head, position);
   };
   Vector q = projected("attn_q", history.back()), joined;
   for (size_t h = 0; h < kHeads; ++h) {
-    rotate(q.data() + h * kHead, history.size() - 1);
+    place("attn_q_norm.weight", q.data() + h * kHead, history.size() - 1);
     const size_t shared = h / (kHeads / kKvHeads);
     std::vector<double> scores;
     std::vector<Vector> values;
     for (size_t j = 0; j < history.size(); ++j) {
       Vector k = projected("attn_k", history[j]);
       const Vector v = projected("attn_v", history[j]);
-      rotate(k.data() + shared * kHead, j);
+      place("attn_k_norm.weight", k.data() + shared * kHead, j);
       double score = 0;
       for (size_t i = 0; i < kHead; ++i) score += q[h * kHead + i] * k[shared * kHead + i];
       scores.push_back(score / std::sqrt(static_cast<double>(kHead)));
@@ -251,9 +322,11 @@ ReferenceModel::Vector ReferenceModel::gated(const std::string& b, const std::st
 }
 
 ReferenceModel::Vector ReferenceModel::feed_forward(const std::string& b, const Vector& x, uint32_t layer) const {
-  if (!options_.deepseek || layer < 1) return gated(b, ".weight", x, 0);
+  if (!is_moe(layer)) return gated(b, ".weight", x, 0);
+  const bool sigmoid = options_.deepseek && options_.sigmoid;
+  const bool normalized = sigmoid || !options_.deepseek;   // Qwen3's always are
   Vector scores = multiply(b + "ffn_gate_inp.weight", x);
-  if (options_.sigmoid) {
+  if (sigmoid) {
     for (double& s : scores) s = 1 / (1 + std::exp(-s));
   } else {
     double sum = 0;
@@ -261,7 +334,7 @@ ReferenceModel::Vector ReferenceModel::feed_forward(const std::string& b, const 
     for (double& s : scores) s /= sum;
   }
   Vector choice = scores;
-  if (options_.sigmoid) {
+  if (sigmoid) {
     for (size_t e = 0; e < kExperts; ++e) choice[e] += tensors_.at(b + "exp_probs_b.bias").values[e];
     const size_t size = kExperts / kGroups;
     std::vector<std::pair<double, size_t>> groups;
@@ -279,9 +352,9 @@ ReferenceModel::Vector ReferenceModel::feed_forward(const std::string& b, const 
   std::stable_sort(order.begin(), order.end(), [&](size_t p, size_t q) { return choice[p] > choice[q]; });
   double sum = 0;
   for (size_t k = 0; k < kUsed; ++k) sum += scores[order[k]];
-  Vector out = gated(b, "_shexp.weight", x, 0);
+  Vector out = options_.deepseek ? gated(b, "_shexp.weight", x, 0) : Vector(kWidth);
   for (size_t k = 0; k < kUsed; ++k) {
-    const double weight = scores[order[k]] / (options_.sigmoid ? sum : 1) * kScale;
+    const double weight = scores[order[k]] / (normalized ? sum : 1) * (options_.deepseek ? kScale : 1);
     const Vector y = gated(b, "_exps.weight", x, order[k]);
     for (size_t i = 0; i < out.size(); ++i) out[i] += weight * y[i];
   }

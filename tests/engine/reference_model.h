@@ -13,7 +13,9 @@
 namespace wenqu::test {
 
 struct ReferenceOptions {
-  bool deepseek = false;
+  enum class MlaForm { split, joined, both };   // attn_k_b and attn_v_b, attn_kv_b, or all three
+
+  bool deepseek = false;      // deepseek2, else `dense`
   uint32_t seed = 1;
   uint32_t layers = 3;
   bool tied = false;          // qwen2
@@ -21,6 +23,9 @@ struct ReferenceOptions {
   bool sigmoid = true;        // deepseek2: sigmoid with bias and groups, else softmax
   bool yarn = true;           // deepseek2
   float weight_scale = 1;     // of the feed-forward, to make large activations
+  std::string dense = "qwen2";            // or llama, qwen3, qwen3moe
+  bool joined_qkv = false;                // one matrix attn_qkv
+  MlaForm mla_form = MlaForm::split;      // deepseek2
 };
 
 class ReferenceModel {
@@ -43,12 +48,17 @@ class ReferenceModel {
   Vector norm(const std::string& name, const Vector& x) const;
   void rotate(double* x, size_t position) const;
   Vector mla(const std::string& block, const std::vector<Vector>& history) const;
+  static void join_mla(std::map<std::string, Tensor>& tensors, const std::string& block);
+  static void join_qkv(std::map<std::string, Tensor>& tensors, const std::string& block);
+  bool is_moe(uint32_t layer) const;
+  bool adjacent_pairs() const { return options_.deepseek || options_.dense == "llama"; }
   Vector gqa(const std::string& block, const std::vector<Vector>& history) const;
   Vector feed_forward(const std::string& block, const Vector& x, uint32_t layer) const;
   Vector gated(const std::string& block, const std::string& suffix, const Vector& x, size_t matrix) const;
 
   ReferenceOptions options_;
   size_t vocabulary_;
+  // As the papers name them; writer() joins them to the forms asked for.
   std::map<std::string, Tensor> tensors_;
 };
 
