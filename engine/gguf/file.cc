@@ -18,24 +18,77 @@ namespace {
 constexpr uint32_t kMagic = 0x46554747;   // "GGUF"
 constexpr uint64_t kMaxAlignment = 1 << 20;
 constexpr uint64_t kDefaultAlignment = 32;
+constexpr uint64_t kMaxParts = 999;
 
 // False when the product does not fit.
 bool multiply(uint64_t a, uint64_t b, uint64_t& product) { return !__builtin_mul_overflow(a, b, &product); }
+
+// "NAME-00002-of-00005.gguf" as NAME and 5, by which every part is named; any other name as itself.
+struct PartName {
+  std::string name;
+  uint64_t count = 0;   // 0: not a part's name
+
+  std::string of(uint64_t number) const { return count ? fmt::format("{}-{:05}-of-{:05}.gguf", name, number + 1, count) : name; }
+};
+
+PartName part_name(const std::string& path) {
+  constexpr std::string_view kPattern = "-00000-of-00000.gguf";
+  if (path.size() <= kPattern.size()) return {path};
+  const std::string_view end = std::string_view(path).substr(path.size() - kPattern.size());
+  uint64_t count = 0;
+  for (size_t i = 0; i < kPattern.size(); ++i) {
+    if (kPattern[i] != '0' ? end[i] != kPattern[i] : end[i] < '0' || end[i] > '9') return {path};
+    if (kPattern[i] == '0' && i > 9) count = count * 10 + static_cast<uint64_t>(end[i] - '0');
+  }
+  return count ? PartName{path.substr(0, path.size() - kPattern.size()), count} : PartName{path};
+}
 
 }  // namespace
 
 struct File::State {
   std::string path;
-  MappedFile mapped;
-  Metadata metadata;
+  std::vector<MappedFile> parts;
+  Metadata metadata;   // of the first part
   std::vector<Tensor> tensors;
   std::unordered_map<std::string_view, size_t> by_name;
 
   Status read();
+  // Adds a part's tensors, and gives its metadata.
+  Status read_part(const MappedFile& mapped, Metadata& keys);
   Status read_tensor(Cursor& cursor, uint64_t number, uint64_t alignment, uint64_t& offset);
 };
 
 Status File::State::read() {
+  PartName name = part_name(path);
+  {
+    WENQU_ASSIGN_OR_RETURN(MappedFile first, MappedFile::open(name.of(0)));
+    parts.push_back(std::move(first));
+  }
+  if (const Status status = read_part(parts[0], metadata); !status) return status.at(name.of(0));
+  const uint64_t count = metadata.get_uint("split.count").value_or(1);
+  const auto wrong = [&](std::string_view key, std::string what) {
+    return Status(StatusCode::corrupt, std::move(what), fmt::format("metadata key '{}'", key)).at(name.of(parts.size() - 1));
+  };
+  if (count <= 1) return {};
+  if (count > kMaxParts) return wrong("split.count", fmt::format("is {}, more than {}", count, kMaxParts));
+  if (name.count != count)
+    return wrong("split.count", fmt::format("is {}: the files of a model in parts must be named NAME-00001-of-{:05}.gguf", count, count));
+  if (metadata.get_uint("split.no") != 0) return wrong("split.no", "is not 0 in the first part");
+  for (uint64_t i = 1; i < count; ++i) {
+    WENQU_ASSIGN_OR_RETURN(MappedFile part, MappedFile::open(name.of(i)));
+    parts.push_back(std::move(part));
+    Metadata keys;
+    if (const Status status = read_part(parts.back(), keys); !status) return status.at(name.of(i));
+    if (keys.get_uint("split.no") != i || keys.get_uint("split.count") != count)
+      return wrong("split.no", fmt::format("this is not part {} of {}", i + 1, count));
+  }
+  const auto stated = metadata.get_uint("split.tensors.count");
+  if (stated && *stated != tensors.size())
+    return wrong("split.tensors.count", fmt::format("is {}, but the parts hold {} tensors", *stated, tensors.size()));
+  return {};
+}
+
+Status File::State::read_part(const MappedFile& mapped, Metadata& keys) {
   Cursor cursor(mapped.data());
   uint32_t magic, version;
   uint64_t n_tensors, n_keys;
@@ -46,23 +99,20 @@ Status File::State::read() {
     return Status(StatusCode::unsupported, "is a big-endian GGUF file", "header");
   if (version != 3 && version != 2)
     return Status(StatusCode::unsupported, fmt::format("has GGUF version {}, supported are 2 and 3", version), "header");
-  WENQU_RETURN_IF_ERROR(metadata.read(cursor, n_keys));
+  WENQU_RETURN_IF_ERROR(keys.read(cursor, n_keys));
 
   uint64_t alignment = kDefaultAlignment;
-  if (metadata.has("general.alignment")) {
-    const auto given = metadata.get_uint("general.alignment");
+  if (keys.has("general.alignment")) {
+    const auto given = keys.get_uint("general.alignment");
     if (!given || *given == 0 || *given > kMaxAlignment || !std::has_single_bit(*given) || *given % 8 != 0)
       return Status(StatusCode::corrupt, "is not a power of two from 8 to 1048576", "metadata key 'general.alignment'");
     alignment = *given;
   }
-  if (metadata.get_uint("split.count").value_or(1) > 1)
-    return Status(StatusCode::unsupported, "is one part of a split model: join the parts with `llama-gguf-split --merge` first",
-                  "metadata key 'split.count'");
-
   // A tensor takes at least a name's length, one byte of name, a dimension, a type and an offset.
   if (n_tensors > cursor.remaining() / 33)
     return Status(StatusCode::corrupt, fmt::format("claims {} tensors, more than the file can hold", n_tensors), "header");
-  tensors.reserve(n_tensors);
+  const size_t before = tensors.size();
+  tensors.reserve(before + n_tensors);
   std::vector<uint64_t> offsets(n_tensors);
   for (uint64_t i = 0; i < n_tensors; ++i) WENQU_RETURN_IF_ERROR(read_tensor(cursor, i, alignment, offsets[i]));
 
@@ -71,7 +121,7 @@ Status File::State::read() {
   const uint64_t file_size = mapped.size();
   const uint64_t data_size = file_size > data_begin ? file_size - data_begin : 0;
   for (uint64_t i = 0; i < n_tensors; ++i) {
-    Tensor& tensor = tensors[i];
+    Tensor& tensor = tensors[before + i];
     if (offsets[i] > data_size || tensor.bytes > data_size - offsets[i])
       return Status(StatusCode::corrupt,
                     fmt::format("needs {} bytes at offset {}, but the data section has {}: the file is cut short or damaged",
@@ -80,7 +130,7 @@ Status File::State::read() {
     tensor.data = mapped.data().data() + data_begin + offsets[i];
   }
   std::vector<const Tensor*> by_place;
-  for (const Tensor& tensor : tensors) by_place.push_back(&tensor);
+  for (size_t i = before; i < tensors.size(); ++i) by_place.push_back(&tensors[i]);
   std::sort(by_place.begin(), by_place.end(), [](const Tensor* a, const Tensor* b) { return a->data < b->data; });
   for (size_t i = 1; i < by_place.size(); ++i)
     if (by_place[i]->data < by_place[i - 1]->data + by_place[i - 1]->bytes)
@@ -126,10 +176,10 @@ Status File::State::read_tensor(Cursor& cursor, uint64_t number, uint64_t alignm
 }
 
 Result<std::shared_ptr<const File>> File::open(const std::string& path) {
-  WENQU_ASSIGN_OR_RETURN(MappedFile mapped, MappedFile::open(path));
   try {
-    auto state = std::make_unique<State>(State{path, std::move(mapped)});
-    if (const Status status = state->read(); !status) return status.at(path);
+    auto state = std::make_unique<State>();
+    state->path = path;
+    WENQU_RETURN_IF_ERROR(state->read());
     return std::shared_ptr<const File>(new File(std::move(state)));
   } catch (const std::bad_alloc&) {
     return Status(StatusCode::out_of_memory, "not enough memory for the list of tensors", path);
@@ -140,7 +190,11 @@ File::File(std::unique_ptr<State> state) : state_(std::move(state)) {}
 File::~File() = default;
 
 const std::string& File::path() const { return state_->path; }
-uint64_t File::file_bytes() const { return state_->mapped.size(); }
+uint64_t File::file_bytes() const {
+  uint64_t bytes = 0;
+  for (const MappedFile& part : state_->parts) bytes += part.size();
+  return bytes;
+}
 bool File::has(std::string_view key) const { return state_->metadata.has(key); }
 std::optional<uint64_t> File::get_uint(std::string_view key) const { return state_->metadata.get_uint(key); }
 std::optional<int64_t> File::get_int(std::string_view key) const { return state_->metadata.get_int(key); }

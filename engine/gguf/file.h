@@ -37,13 +37,15 @@ struct Tensor {
 
 class File {
  public:
-  // Errors: not_found, io_error, corrupt (what, and at which key or tensor), unsupported (version,
-  // tensor type, split or big-endian file).
+  // A model in several files ("NAME-00001-of-00003.gguf") is opened by the name of any of them, and is one
+  // File afterwards: the first one's metadata, and everyone's tensors.
+  // Errors: not_found (a part, too), io_error, corrupt (what, and at which key or tensor), unsupported
+  // (version, tensor type, big-endian file).
   static Result<std::shared_ptr<const File>> open(const std::string& path);
   ~File();
 
   const std::string& path() const;
-  uint64_t file_bytes() const;
+  uint64_t file_bytes() const;   // of all parts
 
   // Metadata by key: nullopt when absent or of another kind. Integers of any width and sign convert
   // when the value fits; get_float takes any number.

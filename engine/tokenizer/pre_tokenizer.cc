@@ -28,7 +28,7 @@ class Characters {
   }
   size_t size() const { return points_.size(); }
   char32_t at(size_t i) const { return points_[i]; }
-  bool is(size_t i, uint8_t classes) const { return (classes_[i] & classes) != 0; }
+  bool is(size_t i, uint16_t classes) const { return (classes_[i] & classes) != 0; }
   std::string_view piece(size_t begin, size_t end) const {
     return text_.substr(begins_[begin], begins_[end] - begins_[begin]);
   }
@@ -36,7 +36,7 @@ class Characters {
  private:
   std::string_view text_;
   std::vector<char32_t> points_;
-  std::vector<uint8_t> classes_;
+  std::vector<uint16_t> classes_;
   std::vector<uint32_t> begins_;
 };
 
@@ -44,8 +44,9 @@ struct Range {
   size_t begin, end;
 };
 
-constexpr uint8_t L = CharClass::kLetter, M = CharClass::kMark, N = CharClass::kNumber, P = CharClass::kPunctuation,
-                  S = CharClass::kSymbol, Space = CharClass::kSpace;
+constexpr uint16_t L = CharClass::kLetter, M = CharClass::kMark, N = CharClass::kNumber, P = CharClass::kPunctuation,
+                  S = CharClass::kSymbol, Space = CharClass::kSpace, Upper = CharClass::kUpper, Lower = CharClass::kLower,
+                   Han = CharClass::kHan;
 
 bool is_break(char32_t c) { return c == '\r' || c == '\n'; }
 bool is_ascii_letter(char32_t c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z'); }
@@ -83,8 +84,25 @@ size_t match_contraction(const Characters& text, size_t i, size_t end) {
   return i;
 }
 
+// What most of them end with: \p{N}{1,max} | ?[^\s\p{L}\p{N}]+[\r\n]* | spaces. Always matches.
+size_t match_rest(const Characters& text, size_t i, size_t end, size_t max_digits) {
+  if (text.is(i, N)) {
+    size_t k = i + 1;
+    while (k < end && k - i < max_digits && text.is(k, N)) ++k;
+    return k;
+  }
+  const size_t first = text.at(i) == ' ' ? i + 1 : i;
+  size_t k = first;
+  while (k < end && !text.is(k, Space | L | N)) ++k;
+  if (k > first) {
+    while (k < end && is_break(text.at(k))) ++k;
+    return k;
+  }
+  return text.is(i, Space) ? match_space(text, i, end) : i + 1;
+}
+
 // The regular expression of Llama 3 and, with max_digits 1, of Qwen2:
-//   contraction | [^\r\n\p{L}\p{N}]?\p{L}+ | \p{N}{1,max} | ?[^\s\p{L}\p{N}]+[\r\n]* | spaces
+//   contraction | [^\r\n\p{L}\p{N}]?\p{L}+ | rest
 void scan_gpt4_like(const Characters& text, Range in, size_t max_digits, std::vector<Range>& out) {
   size_t i = in.begin;
   while (i < in.end) {
@@ -97,20 +115,55 @@ void scan_gpt4_like(const Characters& text, Range in, size_t max_digits, std::ve
       while (k < in.end && text.is(k, L)) ++k;
       if (k > letters) next = k;
     }
-    if (next == i && text.is(i, N)) {
-      next = i + 1;
-      while (next < in.end && next - i < max_digits && text.is(next, N)) ++next;
+    if (next == i) next = match_rest(text, i, in.end, max_digits);
+    out.push_back({i, next});
+    i = next;
+  }
+}
+
+// Kimi-K2's words: an upper-case part, then a lower-case part, of which either may be missing; letters
+// without case and marks belong to both, and Han characters to neither.
+//   [^\r\n\p{L}\p{N}]? (upper* lower+ | upper+ lower*) contraction?
+// `i` where nothing matches.
+size_t match_cased_word(const Characters& text, size_t i, size_t end) {
+  const auto upper = [&](size_t k) { return text.is(k, L | M) && !text.is(k, Lower | Han); };
+  const auto lower = [&](size_t k) { return text.is(k, L | M) && !text.is(k, Upper | Han); };
+  // upper* lower+ from `first`, or `first`.
+  const auto first_form = [&](size_t first) {
+    size_t k = first;
+    while (k < end && upper(k)) ++k;
+    if (k < end && lower(k)) {
+      while (k < end && lower(k)) ++k;
+      return k;
     }
-    if (next == i) {
-      const size_t first = text.at(i) == ' ' ? i + 1 : i;
-      size_t k = first;
-      while (k < in.end && !text.is(k, Space | L | N)) ++k;
-      if (k > first) {
-        while (k < in.end && is_break(text.at(k))) ++k;
-        next = k;
-      }
-    }
-    if (next == i) next = text.is(i, Space) ? match_space(text, i, in.end) : i + 1;
+    // The upper part gives back until a character without case can be the lower part.
+    while (k > first && !lower(k - 1)) --k;
+    return k;
+  };
+  const auto second_form = [&](size_t first) {
+    size_t k = first;
+    while (k < end && upper(k)) ++k;
+    if (k == first) return first;
+    while (k < end && lower(k)) ++k;
+    return k;
+  };
+  const bool prefix = !is_break(text.at(i)) && !text.is(i, L | N);
+  const auto either = [&](auto form) {
+    if (prefix && i + 1 < end)
+      if (const size_t k = form(i + 1); k > i + 1) return k;
+    return form(i);
+  };
+  size_t k = either(first_form);
+  if (k == i) k = either(second_form);
+  return k > i && k < end ? match_contraction(text, k, end) : k;
+}
+
+void scan_kimi_k2(const Characters& text, Range in, std::vector<Range>& out) {
+  for (size_t i = in.begin; i < in.end;) {
+    size_t next = i;
+    while (next < in.end && text.is(next, Han)) ++next;
+    if (next == i) next = match_cased_word(text, i, in.end);
+    if (next == i) next = match_rest(text, i, in.end, 3);
     out.push_back({i, next});
     i = next;
   }
@@ -213,6 +266,14 @@ std::vector<Range> deepseek_llm(const Characters& text, std::vector<Range> piece
   return split(pieces, run_of([&](size_t i) { return text.is(i, N); }));
 }
 
+std::vector<Range> deepseek_coder(const Characters& text, std::vector<Range> pieces) {
+  pieces = split(pieces, [&](size_t i, const Range&) { return is_break(text.at(i)) ? i + 1 : i; });
+  pieces = split(pieces, spaced_run_of(text, [&](size_t i) { return text.is(i, L); }));
+  pieces = split(pieces, spaced_run_of(text, [&](size_t i) { return text.is(i, P); }));
+  pieces = split(pieces, run_of([&](size_t i) { return is_cjk_or_other(text.at(i)); }));
+  return split(pieces, [&](size_t i, const Range&) { return text.is(i, N) ? i + 1 : i; });
+}
+
 bool is_ascii_punctuation(char32_t c) {
   return (c >= 0x21 && c <= 0x2F) || (c >= 0x3A && c <= 0x40) || (c >= 0x5B && c <= 0x60) || (c >= 0x7B && c <= 0x7E);
 }
@@ -268,7 +329,8 @@ std::optional<PreTokenizer> find_pre_tokenizer(std::string_view name) {
       {"deepseek-llm", PreTokenizer::deepseek_llm}, {"deepseek-v3", PreTokenizer::deepseek_v3},
       {"qwen2", PreTokenizer::qwen2},               {"deepseek-r1-qwen", PreTokenizer::qwen2},
       {"llama-bpe", PreTokenizer::llama_bpe},       {"llama3", PreTokenizer::llama_bpe},
-      {"llama-v3", PreTokenizer::llama_bpe},
+      {"llama-v3", PreTokenizer::llama_bpe},        {"deepseek-coder", PreTokenizer::deepseek_coder},
+      {"kimi-k2", PreTokenizer::kimi_k2},
   };
   for (const Name& known : kNames)
     if (name == known.name) return known.kind;
@@ -282,6 +344,8 @@ std::vector<std::string_view> pre_tokenize(PreTokenizer kind, std::string_view t
   const Range all{0, characters.size()};
   std::vector<Range> ranges;
   switch (kind) {
+    case PreTokenizer::deepseek_coder: ranges = deepseek_coder(characters, {all}); break;
+    case PreTokenizer::kimi_k2: scan_kimi_k2(characters, all, ranges); break;
     case PreTokenizer::deepseek_llm: ranges = deepseek_llm(characters, {all}); break;
     case PreTokenizer::deepseek_v3: ranges = deepseek_v3(characters, {all}); break;
     case PreTokenizer::qwen2: scan_gpt4_like(characters, all, 1, ranges); break;

@@ -8,7 +8,7 @@
 
 namespace wenqu::engine {
 
-enum class PreTokenizer { deepseek_llm, deepseek_v3, qwen2, llama_bpe };
+enum class PreTokenizer { deepseek_coder, deepseek_llm, deepseek_v3, kimi_k2, llama_bpe, qwen2 };
 
 // By the value of tokenizer.ggml.pre ("deepseek-r1-qwen" is qwen2, "llama-v3" is llama_bpe ...).
 std::optional<PreTokenizer> find_pre_tokenizer(std::string_view name);

@@ -5,34 +5,34 @@
 #include "engine/gguf/file.h"
 #include "engine/tokenizer/bpe.h"
 #include "engine/tokenizer/pre_tokenizer.h"
+#include "engine/tokenizer/spm.h"
 #include "engine/tokenizer/vocabulary.h"
 
 namespace wenqu::engine {
 namespace {
 
-constexpr std::string_view kSupported = "deepseek-llm, deepseek-v3, qwen2, deepseek-r1-qwen, llama-bpe";
+constexpr std::string_view kSupported =
+    "deepseek-coder, deepseek-llm, deepseek-v3, deepseek-r1-qwen, kimi-k2, llama-bpe, qwen2";
 
-class ByteLevelTokenizer : public Tokenizer {
+// What every kind of tokenizer does alike with its vocabulary.
+class VocabularyTokenizer : public Tokenizer {
  public:
-  ByteLevelTokenizer(Vocabulary vocabulary, Bpe bpe, PreTokenizer pre, std::string pre_name)
-      : vocabulary_(std::move(vocabulary)), bpe_(std::move(bpe)), pre_(pre), pre_name_(std::move(pre_name)) {
-    // Llama 3 takes a word that is a token as it stands, whatever its merges would give.
-    if (pre_ == PreTokenizer::llama_bpe)
-      for (size_t i = 0; i < vocabulary_.size(); ++i) {
-        const TokenId id = static_cast<TokenId>(i);
-        if (vocabulary_.kind(id) == Vocabulary::Kind::normal) whole_words_.emplace(characters_to_bytes(vocabulary_.text(id)), id);
-      }
+  VocabularyTokenizer(Vocabulary vocabulary, std::string pre_name)
+      : vocabulary_(std::move(vocabulary)), pre_name_(std::move(pre_name)) {}
+
+  std::vector<TokenId> encode(std::string_view text) const override {
+    std::vector<TokenId> ids;
+    append(text, false, ids);
+    return ids;
   }
-
-  std::vector<TokenId> encode(std::string_view text) const override { return encode(text, false); }
-  std::vector<TokenId> encode_control(std::string_view text) const override { return encode(text, true); }
-
+  std::vector<TokenId> encode_control(std::string_view text) const override {
+    std::vector<TokenId> ids;
+    append(text, true, ids);
+    return ids;
+  }
   std::vector<TokenId> encode(std::span<const Piece> pieces) const override {
     std::vector<TokenId> ids;
-    for (const Piece& piece : pieces) {
-      const std::vector<TokenId> more = encode(piece.text, piece.kind == Piece::Kind::control);
-      ids.insert(ids.end(), more.begin(), more.end());
-    }
+    for (const Piece& piece : pieces) append(piece.text, piece.kind == Piece::Kind::control, ids);
     if (vocabulary_.add_bos() && (ids.empty() || ids.front() != *vocabulary_.bos()))
       ids.insert(ids.begin(), *vocabulary_.bos());
     return ids;
@@ -47,7 +47,7 @@ class ByteLevelTokenizer : public Tokenizer {
       case Vocabulary::Kind::user_defined:
         return vocabulary_.text(id);
       default:
-        return characters_to_bytes(vocabulary_.text(id));
+        return bytes_of(id);
     }
   }
 
@@ -61,31 +61,71 @@ class ByteLevelTokenizer : public Tokenizer {
   size_t size() const override { return vocabulary_.size(); }
   std::string_view pre_tokenizer() const override { return pre_name_; }
 
+ protected:
+  const Vocabulary& vocabulary() const { return vocabulary_; }
+
  private:
-  std::vector<TokenId> encode(std::string_view text, bool control) const {
-    std::vector<TokenId> ids;
+  // Appends the tokens of text in which no literal token is written; `ids` holds those before it.
+  virtual void append_plain(std::string_view text, std::vector<TokenId>& ids) const = 0;
+  virtual std::string bytes_of(TokenId id) const = 0;
+
+  void append(std::string_view text, bool control, std::vector<TokenId>& ids) const {
     for (const Vocabulary::Part& part : vocabulary_.cut_at_tokens(text, control)) {
-      if (part.token) {
-        ids.push_back(*part.token);
-        continue;
-      }
-      for (std::string_view word : pre_tokenize(pre_, part.text)) {
-        if (!whole_words_.empty())
-          if (const auto whole = whole_words_.find(std::string(word)); whole != whole_words_.end()) {
-            ids.push_back(whole->second);
-            continue;
-          }
-        bpe_.encode(word, ids);
-      }
+      if (part.token) ids.push_back(*part.token);
+      else append_plain(part.text, ids);
     }
-    return ids;
   }
 
   Vocabulary vocabulary_;
+  std::string pre_name_;
+};
+
+class ByteLevelTokenizer : public VocabularyTokenizer {
+ public:
+  ByteLevelTokenizer(Vocabulary words, Bpe bpe, PreTokenizer pre, std::string pre_name)
+      : VocabularyTokenizer(std::move(words), std::move(pre_name)), bpe_(std::move(bpe)), pre_(pre) {
+    // Llama 3 takes a word that is a token as it stands, whatever its merges would give.
+    if (pre_ == PreTokenizer::llama_bpe)
+      for (size_t i = 0; i < vocabulary().size(); ++i) {
+        const TokenId id = static_cast<TokenId>(i);
+        if (vocabulary().kind(id) == Vocabulary::Kind::normal) whole_words_.emplace(bytes_of(id), id);
+      }
+  }
+
+ private:
+  void append_plain(std::string_view text, std::vector<TokenId>& ids) const override {
+    for (std::string_view word : pre_tokenize(pre_, text)) {
+      if (!whole_words_.empty())
+        if (const auto whole = whole_words_.find(std::string(word)); whole != whole_words_.end()) {
+          ids.push_back(whole->second);
+          continue;
+        }
+      bpe_.encode(word, ids);
+    }
+  }
+  std::string bytes_of(TokenId id) const final { return characters_to_bytes(vocabulary().text(id)); }
+
   Bpe bpe_;
   PreTokenizer pre_;
-  std::string pre_name_;
   std::unordered_map<std::string, TokenId> whole_words_;
+};
+
+class SpmTokenizer : public VocabularyTokenizer {
+ public:
+  SpmTokenizer(Vocabulary words, Spm spm, bool space_prefix)
+      : VocabularyTokenizer(std::move(words), "spm"), spm_(std::move(spm)), space_prefix_(space_prefix) {}
+
+ private:
+  // A space goes before the text where it begins, or follows a token that is no text.
+  void append_plain(std::string_view text, std::vector<TokenId>& ids) const override {
+    const bool begins = ids.empty() || vocabulary().kind(ids.back()) == Vocabulary::Kind::control ||
+                        vocabulary().kind(ids.back()) == Vocabulary::Kind::user_defined;
+    spm_.encode(space_prefix_ && begins ? " " + std::string(text) : std::string(text), ids);
+  }
+  std::string bytes_of(TokenId id) const override { return Spm::decode(vocabulary().text(id), vocabulary().kind(id)); }
+
+  Spm spm_;
+  bool space_prefix_;
 };
 
 }  // namespace
@@ -93,8 +133,17 @@ class ByteLevelTokenizer : public Tokenizer {
 Result<std::shared_ptr<const Tokenizer>> Tokenizer::create(const gguf::File& file) {
   const auto model = file.get_string("tokenizer.ggml.model");
   if (!model) return Status(StatusCode::corrupt, "the file has no tokenizer", "metadata key 'tokenizer.ggml.model'");
+  if (*model == "llama") {
+    WENQU_ASSIGN_OR_RETURN(Vocabulary vocabulary, Vocabulary::read(file));
+    const auto scores = file.get_floats("tokenizer.ggml.scores");
+    if (!scores) return Status(StatusCode::corrupt, "is missing, or no list of numbers", "metadata key 'tokenizer.ggml.scores'");
+    WENQU_ASSIGN_OR_RETURN(Spm spm, Spm::create(vocabulary, *scores));
+    const bool space_prefix = file.get_bool("tokenizer.ggml.add_space_prefix").value_or(true);
+    return std::shared_ptr<const Tokenizer>(std::make_shared<SpmTokenizer>(std::move(vocabulary), std::move(spm), space_prefix));
+  }
   if (*model != "gpt2")
-    return Status(StatusCode::unsupported, fmt::format("the tokenizer '{}' is not supported, byte-level BPE ('gpt2') is", *model),
+    return Status(StatusCode::unsupported,
+                  fmt::format("the tokenizer '{}' is not supported; byte-level BPE ('gpt2') and SentencePiece's BPE ('llama') are", *model),
                   "metadata key 'tokenizer.ggml.model'");
   const std::string_view pre_name = file.get_string("tokenizer.ggml.pre").value_or("");
   const auto pre = find_pre_tokenizer(pre_name);

@@ -128,8 +128,8 @@ Result<Vocabulary> Vocabulary::read(const gguf::File& file) {
   }
   for (std::string_view text : kEndTexts)
     if (const auto id = vocabulary.find(text)) vocabulary.ends_.insert(*id);
-  const bool llama3 = file.get_string("tokenizer.ggml.pre") == "llama-bpe";
-  vocabulary.add_bos_ = vocabulary.bos_ && file.get_bool("tokenizer.ggml.add_bos_token").value_or(llama3);
+  const bool llama = file.get_string("tokenizer.ggml.pre") == "llama-bpe" || file.get_string("tokenizer.ggml.model") == "llama";
+  vocabulary.add_bos_ = vocabulary.bos_ && file.get_bool("tokenizer.ggml.add_bos_token").value_or(llama);
   return vocabulary;
 }
 

@@ -151,7 +151,7 @@ TEST_F(GgufTest, ABadTensorIsAnErrorThatNamesIt) {
       {"alignment 2^31", [](GgufWriter& w) { w.set_u32("general.alignment", 1u << 31); }, StatusCode::corrupt, "alignment"},
       {"alignment as text", [](GgufWriter& w) { w.set_string("general.alignment", "32"); }, StatusCode::corrupt, "alignment"},
       {"key twice", [](GgufWriter& w) { w.set_u32("k", 1), w.set_u32("k", 2); }, StatusCode::corrupt, "twice"},
-      {"split file", [](GgufWriter& w) { w.set_u32("split.count", 2); }, StatusCode::unsupported, "split"},
+      {"a part under another name", [](GgufWriter& w) { w.set_u32("split.count", 2); }, StatusCode::corrupt, "-00001-of-00002.gguf"},
   };
   for (const Case& c : cases) {
     GgufWriter writer;
@@ -180,6 +180,68 @@ TEST_F(GgufTest, AnyFlippedBitIsSurvived) {
     (*file)->describe();
     for (const Tensor& tensor : (*file)->tensors()) EXPECT_LE(tensor.bytes, bytes.size());
   }
+}
+
+class SplitTest : public testing::Test {
+ protected:
+  void SetUp() override {
+    folder_ = testing::TempDir() + "wenqu_split_" + std::to_string(::getpid());
+    std::filesystem::create_directories(folder_);
+    for (uint32_t i = 0; i < 3; ++i) part(i).write(name(i));
+  }
+  void TearDown() override { std::filesystem::remove_all(folder_); }
+
+  std::string name(uint32_t i) const { return folder_ + "/m-0000" + std::to_string(i + 1) + "-of-00003.gguf"; }
+  static GgufWriter part(uint32_t i, uint32_t count = 3, uint32_t tensors = 3) {
+    GgufWriter writer;
+    if (i == 0) writer.set_string("general.architecture", "tiny");
+    writer.set_u32("split.no", i);
+    writer.set_u32("split.count", count);
+    writer.set_u32("split.tensors.count", tensors);
+    writer.add_tensor("t" + std::to_string(i), Type::f32, {1}, test::f32_bytes({static_cast<float>(i)}));
+    return writer;
+  }
+  std::string folder_;
+};
+
+TEST_F(SplitTest, AModelInPartsIsOneFileByTheNameOfAnyPart) {
+  for (uint32_t i = 0; i < 3; ++i) {
+    const auto file = File::open(name(i));
+    ASSERT_TRUE(file) << file.status().to_string();
+    EXPECT_EQ((*file)->get_string("general.architecture"), "tiny");
+    EXPECT_EQ((*file)->tensors().size(), 3u);
+    for (uint32_t k = 0; k < 3; ++k) {
+      const Tensor* tensor = (*file)->tensor("t" + std::to_string(k));
+      ASSERT_TRUE(tensor);
+      float value;
+      std::memcpy(&value, tensor->data, 4);
+      EXPECT_EQ(value, static_cast<float>(k));
+    }
+    EXPECT_EQ((*file)->file_bytes(), std::filesystem::file_size(name(0)) + 2 * std::filesystem::file_size(name(1)));
+  }
+}
+
+TEST_F(SplitTest, APartThatIsMissingOrFromElsewhereIsNamed) {
+  const auto refused = [&](StatusCode code, const std::string& says) {
+    const Status status = File::open(name(0)).status();
+    EXPECT_EQ(status.code(), code) << status.to_string();
+    EXPECT_NE(status.to_string().find(says), std::string::npos) << status.to_string();
+  };
+  std::filesystem::rename(name(1), folder_ + "/away");
+  refused(StatusCode::not_found, "m-00002-of-00003.gguf");
+  part(2).write(name(1));
+  refused(StatusCode::corrupt, "not part 2 of 3");
+  part(1, 4).write(name(1));
+  refused(StatusCode::corrupt, "not part 2 of 3");
+  GgufWriter twice = part(1);
+  twice.add_tensor("t0", Type::f32, {1}, "1234");
+  twice.write(name(1));
+  refused(StatusCode::corrupt, "twice");
+  part(1).write(name(1));
+  part(0, 3, 4).write(name(0));
+  refused(StatusCode::corrupt, "split.tensors.count");
+  part(0, 1000).write(name(0));
+  refused(StatusCode::corrupt, "split.count");
 }
 
 TEST_F(GgufTest, WhatIsNoFileIsAnError) {

@@ -43,6 +43,15 @@ const std::vector<const char*> kDeepseekLlm = {
     R"(\p{N}+)",
 };
 
+const std::vector<const char*> kDeepseekCoder = {
+    R"([\r\n])", R"(\s?\p{L}+)", R"(\s?\p{P}+)", R"([一-龥ࠀ-一가-퟿]+)", R"(\p{N})",
+};
+const char* const kKimiK2 =
+    R"([\p{Han}]+|)"
+    R"([^\r\n\p{L}\p{N}]?[[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]&&[^\p{Han}]]*[[\p{Ll}\p{Lm}\p{Lo}\p{M}]&&[^\p{Han}]]+(?i:'s|'t|'re|'ve|'m|'ll|'d)?|)"
+    R"([^\r\n\p{L}\p{N}]?[[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]&&[^\p{Han}]]+[[\p{Ll}\p{Lm}\p{Lo}\p{M}]&&[^\p{Han}]]*(?i:'s|'t|'re|'ve|'m|'ll|'d)?|)"
+    R"(\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+)";
+
 using Pieces = std::vector<std::string>;
 
 Pieces split_by(const Pieces& pieces, const char* pattern) {
@@ -75,6 +84,10 @@ Pieces oracle(PreTokenizer kind, const std::string& text) {
   switch (kind) {
     case PreTokenizer::qwen2: return split_by(pieces, kQwen2);
     case PreTokenizer::llama_bpe: return split_by(pieces, kLlama);
+    case PreTokenizer::kimi_k2: return split_by(pieces, kKimiK2);
+    case PreTokenizer::deepseek_coder:
+      for (const char* pattern : kDeepseekCoder) pieces = split_by(pieces, pattern);
+      return pieces;
     case PreTokenizer::deepseek_v3:
       for (const char* pattern : kDeepseekV3) pieces = split_by(pieces, pattern);
       return pieces;
@@ -91,11 +104,12 @@ Pieces ours(PreTokenizer kind, const std::string& text) {
   return pieces;
 }
 
-constexpr PreTokenizer kAll[] = {PreTokenizer::deepseek_llm, PreTokenizer::deepseek_v3, PreTokenizer::qwen2, PreTokenizer::llama_bpe};
+constexpr PreTokenizer kAll[] = {PreTokenizer::deepseek_coder, PreTokenizer::deepseek_llm, PreTokenizer::deepseek_v3,
+                                 PreTokenizer::kimi_k2, PreTokenizer::qwen2, PreTokenizer::llama_bpe};
 
 TEST(PreTokenizer, CutsLikeTheRegularExpressionsOfTheModels) {
   const std::u32string alphabet =
-      U"aZsSdDtTrevmlL''''\u017F0123456789٣五一问渠龥鿿ひらカㇰ한글אبé\u0301\u0941  \t\n\r\u00A0\u3000\u2028\u0085.,!?()[]{}<>|~^`$+=-_/\\@#%&*:;\"，。！“”…€©™→½²Ⅷ🙂👍\u200D\uFE0FＡｚ０À";
+      U"aZsSdDtTrevmlLǅʰ々〇⺀''''\u017F0123456789٣五一问渠龥鿿ひらカㇰ한글אبé\u0301\u0941  \t\n\r\u00A0\u3000\u2028\u0085.,!?()[]{}<>|~^`$+=-_/\\@#%&*:;\"，。！“”…€©™→½²Ⅷ🙂👍\u200D\uFE0FＡｚ０À";
   std::mt19937 random(20261124);
   for (int round = 0; round < 1500; ++round) {
     std::u32string text;

@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <cstdio>
 #include <filesystem>
 #include <functional>
 #include <random>
@@ -37,6 +38,64 @@ class TokenizerTest : public testing::Test {
   }
   std::string path_;
 };
+
+// Token kinds: 1 normal, 2 unknown, 3 control, 6 byte.
+GgufWriter small_spm() {
+  std::vector<std::string> tokens = {"<unk>", "<s>", "</s>"};
+  std::vector<int32_t> kinds = {2, 3, 3};
+  for (int byte = 0; byte < 256; ++byte) {
+    char text[8];
+    std::snprintf(text, sizeof(text), "<0x%02X>", static_cast<unsigned>(byte));
+    tokens.push_back(text);
+    kinds.push_back(6);
+  }
+  for (const char* text : {"\u2581", "a", "b", "c", "ab", "bc", "\u2581ab", "<", "/", "s", ">", "</", "s>", "</s"}) {
+    tokens.push_back(text);
+    kinds.push_back(1);
+  }
+  std::vector<float> scores(tokens.size());
+  for (size_t i = 0; i < scores.size(); ++i) scores[i] = -static_cast<float>(i);
+  scores[264] = 5;   // "bc" before "ab"
+  GgufWriter writer;
+  writer.set_string("tokenizer.ggml.model", "llama");
+  writer.set_strings("tokenizer.ggml.tokens", tokens);
+  writer.set_i32s("tokenizer.ggml.token_type", kinds);
+  writer.set_f32s("tokenizer.ggml.scores", scores);
+  writer.set_u32("tokenizer.ggml.bos_token_id", 1);
+  writer.set_u32("tokenizer.ggml.eos_token_id", 2);
+  return writer;
+}
+
+TEST_F(TokenizerTest, SentencePieceJoinsTheHighestScoreFirst) {
+  const auto tokenizer = *create(small_spm());
+  EXPECT_EQ(tokenizer->encode("ab"), (std::vector<TokenId>{265}));
+  EXPECT_EQ(tokenizer->encode("abc"), (std::vector<TokenId>{259, 260, 264}));
+  EXPECT_EQ(tokenizer->encode("\xC3\xA9"), (std::vector<TokenId>{259, 3 + 0xC3, 3 + 0xA9}));
+  EXPECT_EQ(tokenizer->decode(265), " ab");
+  EXPECT_EQ(tokenizer->decode(3 + 0xC3), "\xC3");
+  const Piece pieces[] = {Piece::plain("a"), Piece::plain("b"), Piece::control("</s>"), Piece::plain("b")};
+  EXPECT_EQ(tokenizer->encode(pieces), (std::vector<TokenId>{1, 259, 260, 261, 2, 259, 261}));
+}
+
+TEST_F(TokenizerTest, NoTextBecomesAControlTokenThroughItsScores) {
+  const auto tokenizer = *create(small_spm());
+  for (TokenId id : tokenizer->encode("</s>")) EXPECT_FALSE(tokenizer->is_control(id));
+  EXPECT_EQ(tokenizer->encode_control("</s>"), (std::vector<TokenId>{2}));
+}
+
+TEST_F(TokenizerTest, SentencePieceTakesAnyBytesOfAnyLength) {
+  const auto tokenizer = *create(small_spm());
+  const std::string all = [] {
+    std::string bytes;
+    for (int i = 0; i < 256; ++i) bytes += static_cast<char>(i);
+    return bytes;
+  }();
+  for (const std::string& text : {all, std::string(1 << 20, 'a'), std::string(1 << 20, ' '), std::string(1 << 20, 'b')}) {
+    std::string back;
+    for (TokenId id : tokenizer->encode(text)) back += tokenizer->decode(id);
+    EXPECT_EQ(back, " " + text);
+  }
+}
 
 TEST_F(TokenizerTest, MergesTheMostImportantPairFirst) {
   const auto tokenizer = make();
@@ -119,7 +178,9 @@ TEST_F(TokenizerTest, ABrokenVocabularyIsAnError) {
   };
   const Case cases[] = {
       {"none", [](GgufWriter&) {}, StatusCode::corrupt},
-      {"other model", [&](GgufWriter& w) { base(w, "llama", "default"); }, StatusCode::unsupported},
+      {"other model", [&](GgufWriter& w) { base(w, "bert", "default"); }, StatusCode::unsupported},
+      {"no scores", [&](GgufWriter& w) { base(w, "llama", "default"), w.set_strings("tokenizer.ggml.tokens", {"a"}); }, StatusCode::corrupt},
+      {"scores too few", [&](GgufWriter& w) { base(w, "llama", "default"), w.set_strings("tokenizer.ggml.tokens", {"a", "b"}), w.set_f32s("tokenizer.ggml.scores", {1}); }, StatusCode::corrupt},
       {"other pre", [&](GgufWriter& w) { base(w, "gpt2", "gpt-2"); }, StatusCode::unsupported},
       {"no tokens", [&](GgufWriter& w) { base(w, "gpt2", "qwen2"); }, StatusCode::corrupt},
       {"empty tokens", [&](GgufWriter& w) { base(w, "gpt2", "qwen2"), w.set_strings("tokenizer.ggml.tokens", {}); }, StatusCode::corrupt},
