@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <charconv>
 #include <cstdio>
 #include <cstring>
 #include <map>
@@ -53,6 +54,15 @@ Status fits(const MemoryEstimate& estimate, const LoadOptions& options) {
                             static_cast<double>(budget) / kMiB, options.memory_budget ? ", or raise the budget" : ""));
 }
 
+// Whether a tensor belongs to a layer of multi-token prediction.
+bool behind_trunk(std::string_view name, const Config& config) {
+  constexpr std::string_view kBlock = "blk.";
+  if (config.next_token_layers == 0 || !name.starts_with(kBlock)) return false;
+  uint32_t index = 0;
+  std::from_chars(name.data() + kBlock.size(), name.data() + name.size(), index);
+  return index >= config.layers;
+}
+
 bool is_expert(std::string_view name) { return name.find("_exps.") != name.npos; }
 
 ModelInfo describe(const Runtime& runtime, const std::string& path) {
@@ -79,6 +89,7 @@ ModelInfo describe(const Runtime& runtime, const std::string& path) {
     by_type[gguf::type_traits(tensor.type).name] += tensor.bytes;
     total += tensor.bytes;
     info.parameters += tensor.elements();
+    if (behind_trunk(tensor.name, config)) continue;
     // One token reads one row of the embedding and the chosen experts only.
     const bool embedding = tensor.name == "token_embd.weight";
     uint64_t parts = 1, used = 1;

@@ -18,7 +18,7 @@ constexpr Name kNames[] = {
     {ChatTemplate::deepseek_v2, "deepseek-v2"}, {ChatTemplate::deepseek_v3, "deepseek-v3"},
     {ChatTemplate::deepseek_r1, "deepseek-r1"}, {ChatTemplate::deepseek_v31, "deepseek-v3.1"},
     {ChatTemplate::chatml, "chatml"},           {ChatTemplate::qwen3, "qwen3"},
-    {ChatTemplate::llama3, "llama3"},
+    {ChatTemplate::llama3, "llama3"},           {ChatTemplate::kimi, "kimi"},
 };
 
 // The bars are U+FF5C and the low lines U+2581: not the ASCII ones.
@@ -132,6 +132,23 @@ RenderedChat render_llama3(std::span<const ChatMessage> messages) {
   return out.take(false);
 }
 
+RenderedChat render_kimi(std::span<const ChatMessage> messages) {
+  Renderer out;
+  if (messages.empty() || messages.front().role != Role::system)
+    out.control("<|im_system|>system<|im_middle|>You are a helpful assistant<|im_end|>");
+  for (const ChatMessage& message : messages) {
+    switch (message.role) {
+      case Role::system: out.control("<|im_system|>system<|im_middle|>"); break;
+      case Role::user: out.control("<|im_user|>user<|im_middle|>"); break;
+      case Role::assistant: out.control("<|im_assistant|>assistant<|im_middle|>"); break;
+    }
+    out.text(message.role == Role::assistant ? without_thinking(message.text, false) : message.text);
+    out.control("<|im_end|>");
+  }
+  out.control("<|im_assistant|>assistant<|im_middle|>");
+  return out.take(false);
+}
+
 std::optional<ChatTemplate> by_template_text(std::string_view text) {
   const auto has = [&](std::string_view mark) { return text.find(mark) != text.npos; };
   if (has("<｜Assistant｜>")) {
@@ -139,6 +156,7 @@ std::optional<ChatTemplate> by_template_text(std::string_view text) {
     if (has("thinking")) return ChatTemplate::deepseek_v31;
     return has("<think>") || has("</think>") ? ChatTemplate::deepseek_r1 : ChatTemplate::deepseek_v3;
   }
+  if (has("<|im_middle|>")) return ChatTemplate::kimi;
   if (has("<|start_header_id|>")) return ChatTemplate::llama3;
   if (has("<|im_start|>")) return has("</think>") ? ChatTemplate::qwen3 : ChatTemplate::chatml;
   if (has("'User: '") || has("User: ")) return ChatTemplate::deepseek_v2;
@@ -150,6 +168,7 @@ std::optional<ChatTemplate> by_tokens(std::string_view architecture, const Token
   const bool thinks = tokenizer.find("<think>") && tokenizer.find("</think>");
   if (tokenizer.find(kUser) && tokenizer.find(kAssistant))
     return thinks ? ChatTemplate::deepseek_r1 : ChatTemplate::deepseek_v3;
+  if (tokenizer.find("<|im_middle|>")) return ChatTemplate::kimi;
   if (tokenizer.find("<|start_header_id|>")) return ChatTemplate::llama3;
   if (tokenizer.find("<|im_start|>"))
     return architecture.starts_with("qwen3") ? ChatTemplate::qwen3 : ChatTemplate::chatml;
@@ -193,6 +212,7 @@ RenderedChat render_chat(ChatTemplate chat, std::span<const ChatMessage> message
     case ChatTemplate::chatml:
     case ChatTemplate::qwen3: return render_chatml(chat, messages, think);
     case ChatTemplate::llama3: return render_llama3(messages);
+    case ChatTemplate::kimi: return render_kimi(messages);
   }
   return {};
 }

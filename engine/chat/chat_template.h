@@ -32,6 +32,7 @@ enum class ChatTemplate {
   chatml,        // Qwen2.5
   qwen3,         // thinks unless told not to
   llama3,
+  kimi,          // Kimi-K2, Moonlight
 };
 
 std::string_view chat_template_name(ChatTemplate chat);

@@ -76,6 +76,9 @@ Result<double> read_rope(const Reader& reader, bool deepseek, Config& config) {
   WENQU_RETURN_IF_ERROR(reader.may_real("rope.scaling.yarn_beta_slow", 1e-3, 1e6, beta_slow));
   WENQU_RETURN_IF_ERROR(reader.may_real("rope.scaling.yarn_log_multiplier", 0, 100, log_multiplier));
   WENQU_RETURN_IF_ERROR(reader.may_real("rope.scaling.attn_factor", 1e-3, 1e3, attention_factor));
+  // Kimi-K2's files from before the keys were written mean 1 for both, as its own configuration has it.
+  const bool kimi_k2 = deepseek && config.moe.router.experts == 384;
+  if (kimi_k2 && !reader.has("rope.scaling.yarn_beta_fast") && !reader.has("rope.scaling.yarn_beta_slow")) beta_fast = 1;
   const std::string_view type = reader.text("rope.scaling.type");
   if (!type.empty() && type != "none" && type != "linear" && type != "yarn")
     return Status(StatusCode::unsupported, fmt::format("the rope scaling '{}' is not supported: none, linear and yarn are", type),
@@ -226,6 +229,14 @@ Result<Config> read_config(const gguf::File& file) {
   const Reader reader(file, config.name + ".");
   double epsilon = 0;
   WENQU_RETURN_IF_ERROR(reader.need("block_count", 1, kMaxLayers, config.layers));
+  uint32_t next_token_layers = 0;
+  WENQU_RETURN_IF_ERROR(reader.may("nextn_predict_layers", 0, kMaxLayers, next_token_layers));
+  // Some converters keep the key and drop the layers; then all the blocks are the trunk's.
+  if (next_token_layers > 0 && next_token_layers < config.layers &&
+      file.tensor(fmt::format("blk.{}.nextn.eh_proj.weight", config.layers - next_token_layers))) {
+    config.next_token_layers = next_token_layers;
+    config.layers -= next_token_layers;
+  }
   WENQU_RETURN_IF_ERROR(reader.need("embedding_length", 1, kMaxWidth, config.embedding));
   WENQU_RETURN_IF_ERROR(reader.need("attention.head_count", 1, kMaxHeads, config.heads));
   WENQU_RETURN_IF_ERROR(reader.need("feed_forward_length", 1, kMaxWidth, config.feed_forward));

@@ -46,7 +46,8 @@ struct MoeConfig {
 struct Config {
   Architecture architecture = Architecture::qwen2;
   std::string name;               // "deepseek2"
-  uint32_t layers = 0;
+  uint32_t layers = 0;            // of the trunk
+  uint32_t next_token_layers = 0; // multi-token prediction (DeepSeek-V3, section 2.2), behind the trunk
   uint32_t embedding = 0;
   uint32_t heads = 0;
   uint32_t kv_heads = 0;          // GQA

@@ -176,6 +176,31 @@ Status load_feed_forward(Loader& loader, const std::string& block, const Config&
   return moe.shared > 0 ? dense("_shexp.weight", uint64_t{moe.width} * moe.shared) : Status();
 }
 
+Status load_layer(Loader& loader, uint32_t index, const Config& config, Layer& layer, Weights& weights) {
+  const std::string block = fmt::format("blk.{}.", index);
+  WENQU_RETURN_IF_ERROR(loader.vector(block + "attn_norm.weight", config.embedding, layer.attention_norm));
+  WENQU_RETURN_IF_ERROR(loader.vector(block + "ffn_norm.weight", config.embedding, layer.ffn_norm));
+  WENQU_RETURN_IF_ERROR(config.has_mla() ? load_mla(loader, block, config, layer, weights) : load_gqa(loader, block, config, layer));
+  return load_feed_forward(loader, block, config, index, layer);
+}
+
+Status load_next_token_layer(Loader& loader, uint32_t index, const Config& config, NextTokenLayer& next, Weights& weights) {
+  const std::string block = fmt::format("blk.{}.nextn.", index);
+  const uint64_t d = config.embedding;
+  WENQU_RETURN_IF_ERROR(loader.vector(block + "enorm.weight", d, next.embedding_norm));
+  WENQU_RETURN_IF_ERROR(loader.vector(block + "hnorm.weight", d, next.hidden_norm));
+  WENQU_RETURN_IF_ERROR(loader.matrix(block + "eh_proj.weight", {2 * d, d}, next.projection));
+  next.embedding = weights.embedding;
+  next.output = weights.output;
+  next.output_norm = weights.output_norm;
+  if (loader.has(block + "embed_tokens.weight"))
+    WENQU_RETURN_IF_ERROR(loader.matrix(block + "embed_tokens.weight", {d, config.vocabulary}, next.embedding));
+  if (loader.has(block + "shared_head_head.weight"))
+    WENQU_RETURN_IF_ERROR(loader.matrix(block + "shared_head_head.weight", {d, config.vocabulary}, next.output));
+  WENQU_RETURN_IF_ERROR(loader.vector_if_any(block + "shared_head_norm.weight", d, next.output_norm));
+  return load_layer(loader, index, config, next.layer, weights);
+}
+
 }  // namespace
 
 uint64_t Weights::derived_bytes() const {
@@ -205,15 +230,10 @@ Result<Weights> load_weights(const gguf::File& file, Config& config) {
     config.rope.frequencies[i] /= static_cast<double>(factors[i]);
   }
   weights.layers.resize(config.layers);
-  for (uint32_t i = 0; i < config.layers; ++i) {
-    Layer& layer = weights.layers[i];
-    const std::string block = fmt::format("blk.{}.", i);
-    WENQU_RETURN_IF_ERROR(loader.vector(block + "attn_norm.weight", d, layer.attention_norm));
-    WENQU_RETURN_IF_ERROR(loader.vector(block + "ffn_norm.weight", d, layer.ffn_norm));
-    WENQU_RETURN_IF_ERROR(config.has_mla() ? load_mla(loader, block, config, layer, weights)
-                                           : load_gqa(loader, block, config, layer));
-    WENQU_RETURN_IF_ERROR(load_feed_forward(loader, block, config, i, layer));
-  }
+  for (uint32_t i = 0; i < config.layers; ++i) WENQU_RETURN_IF_ERROR(load_layer(loader, i, config, weights.layers[i], weights));
+  weights.next_token_layers.resize(config.next_token_layers);
+  for (uint32_t i = 0; i < config.next_token_layers; ++i)
+    WENQU_RETURN_IF_ERROR(load_next_token_layer(loader, config.layers + i, config, weights.next_token_layers[i], weights));
   return weights;
 }
 

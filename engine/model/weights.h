@@ -45,11 +45,22 @@ struct Layer {
   Matrix expert_gate, expert_up, expert_down;   // [expert]
 };
 
+// Multi-token prediction: from a token's hidden state behind the trunk and the next token's embedding to
+// the token after that.
+struct NextTokenLayer {
+  std::vector<float> embedding_norm, hidden_norm;
+  Matrix projection;               // [embedding | hidden] -> hidden
+  Layer layer;
+  Matrix embedding, output;        // the model's, where the layer has none of its own
+  std::vector<float> output_norm;
+};
+
 struct Weights {
   Matrix embedding;
   std::vector<float> output_norm;
   Matrix output;                   // the embedding where the file has none
   std::vector<Layer> layers;
+  std::vector<NextTokenLayer> next_token_layers;   // not used yet
 
   std::vector<std::vector<std::byte>> derived;   // matrices that are not in the file
   uint64_t derived_bytes() const;

@@ -14,7 +14,8 @@ namespace {
 using Role = ChatMessage::Role;
 
 constexpr ChatTemplate kAll[] = {ChatTemplate::deepseek_v2, ChatTemplate::deepseek_v3, ChatTemplate::deepseek_r1, ChatTemplate::deepseek_v31,
-                                 ChatTemplate::chatml,      ChatTemplate::qwen3,       ChatTemplate::llama3};
+                                 ChatTemplate::chatml,      ChatTemplate::qwen3,       ChatTemplate::llama3,
+                                 ChatTemplate::kimi};
 
 std::string text_of(const RenderedChat& chat) {
   std::string all;
@@ -54,6 +55,16 @@ TEST(ChatTemplate, RendersTwoTurnsAsEachModelWasTrained) {
             "<|begin_of_text|><|start_header_id|>system<|end_header_id|>\n\nS<|eot_id|><|start_header_id|>user<|end_header_id|>\n\nu1"
             "<|eot_id|><|start_header_id|>assistant<|end_header_id|>\n\na1<|eot_id|><|start_header_id|>user<|end_header_id|>\n\nu2"
             "<|eot_id|><|start_header_id|>assistant<|end_header_id|>\n\n");
+}
+
+TEST(ChatTemplate, KimisTurnsAreMarkedByRole) {
+  EXPECT_EQ(render(ChatTemplate::kimi),
+            "<|im_system|>system<|im_middle|>S<|im_end|><|im_user|>user<|im_middle|>u1<|im_end|>"
+            "<|im_assistant|>assistant<|im_middle|>a1<|im_end|><|im_user|>user<|im_middle|>u2<|im_end|>"
+            "<|im_assistant|>assistant<|im_middle|>");
+  const std::vector<ChatMessage> one = {{Role::user, "u"}};
+  EXPECT_TRUE(text_of(render_chat(ChatTemplate::kimi, one, true))
+                  .starts_with("<|im_system|>system<|im_middle|>You are a helpful assistant<|im_end|><|im_user|>"));
 }
 
 TEST(ChatTemplate, TheUsersTextIsNeverAControlPiece) {
@@ -101,6 +112,7 @@ TEST(ChatTemplate, IsRecognisedByTheFilesTextElseByItsTokens) {
   EXPECT_EQ(*detect("{% if thinking %}{{'<｜Assistant｜>'}}"), ChatTemplate::deepseek_v31);
   EXPECT_EQ(*detect("<|im_start|>"), ChatTemplate::chatml);
   EXPECT_EQ(*detect("<|im_start|></think>"), ChatTemplate::qwen3);
+  EXPECT_EQ(*detect("<|im_user|>user<|im_middle|>"), ChatTemplate::kimi);
   EXPECT_EQ(*detect("<|start_header_id|>"), ChatTemplate::llama3);
   EXPECT_EQ(*detect("{{ 'User: ' + message }}"), ChatTemplate::deepseek_v2);
   const auto unknown = detect("[INST]");

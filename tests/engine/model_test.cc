@@ -90,6 +90,16 @@ TEST_F(ModelTest, TheThreeFormsOfMlaAgreeToTheLastBit) {
   }
 }
 
+TEST_F(ModelTest, ALayerOfMultiTokenPredictionIsNoPartOfTheTrunk) {
+  const auto without = load({.deepseek = true, .seed = 10});
+  const std::vector<float> want = all_logits(without, kTokens);
+  const uint64_t active = without->info().active_parameters;
+  const auto with = load({.deepseek = true, .seed = 10, .next_token = true});
+  EXPECT_EQ(all_logits(with, kTokens), want);
+  EXPECT_EQ(with->info().layers, 3u);
+  EXPECT_EQ(with->info().active_parameters, active);
+}
+
 TEST_F(ModelTest, Deepseek2GivesTheReferencesLogitsInEveryVariant) {
   for (bool q_lora : {true, false})
     for (bool sigmoid : {true, false})

@@ -129,7 +129,8 @@ GgufWriter ReferenceModel::writer() const {
   const std::string a = options_.deepseek ? "deepseek2" : options_.dense;
   w.set_string("general.architecture", a);
   w.set_string("general.name", "reference");
-  w.set_u32(a + ".block_count", options_.layers);
+  w.set_u32(a + ".block_count", options_.layers + (options_.next_token ? 1 : 0));
+  if (options_.next_token) w.set_u32(a + ".nextn_predict_layers", 1);
   w.set_u32(a + ".context_length", 2048);
   w.set_u32(a + ".embedding_length", kWidth);
   w.set_u32(a + ".feed_forward_length", kFeedForward);
@@ -184,6 +185,16 @@ GgufWriter ReferenceModel::writer() const {
       tensors.erase(b + "attn_v_b.weight");
     }
     if (options_.joined_qkv) join_qkv(tensors, b);
+  }
+  if (options_.next_token) {
+    // The last layer once more, and what leads into it.
+    const std::string last = "blk." + std::to_string(options_.layers - 1) + ".", next = "blk." + std::to_string(options_.layers) + ".";
+    for (const auto& [name, tensor] : std::map(tensors))
+      if (name.starts_with(last)) tensors[next + name.substr(last.size())] = tensor;
+    const std::vector<float> ones(kWidth, 1);
+    tensors[next + "nextn.enorm.weight"] = {{kWidth}, ones};
+    tensors[next + "nextn.hnorm.weight"] = {{kWidth}, ones};
+    tensors[next + "nextn.eh_proj.weight"] = {{2 * kWidth, kWidth}, std::vector<float>(2 * kWidth * kWidth, 0.01f)};
   }
   for (const auto& [name, tensor] : tensors) w.add_tensor(name, engine::gguf::Type::f32, tensor.ne, f32_bytes(tensor.values));
   return w;

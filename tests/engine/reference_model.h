@@ -26,6 +26,7 @@ struct ReferenceOptions {
   std::string dense = "qwen2";            // or llama, qwen3, qwen3moe
   bool joined_qkv = false;                // one matrix attn_qkv
   MlaForm mla_form = MlaForm::split;      // deepseek2
+  bool next_token = false;                // with a layer of multi-token prediction behind the trunk
 };
 
 class ReferenceModel {
