@@ -4,7 +4,9 @@
 #include <functional>
 #include <string>
 #include <string_view>
+#include <vector>
 
+#include "engine/sampler/log_probability.h"
 #include "engine/sampler/sampler.h"
 #include "engine/timeline.h"
 
@@ -12,6 +14,10 @@ namespace wenqu::engine {
 
 struct GenerateOptions {
   size_t max_tokens = 1024;
+  // Plain text ends before the first of these; control tokens are not looked at.
+  std::vector<std::string> stop;
+  // With log-probabilities of the token told and of so many most likely ones; below 0: without.
+  int top_log_probabilities = -1;
 };
 
 enum class StopReason {
@@ -19,6 +25,7 @@ enum class StopReason {
   max_tokens,
   context_full,
   sink,          // the sink returned false
+  stop_string,
 };
 
 struct GeneratedToken {
@@ -27,9 +34,12 @@ struct GeneratedToken {
   // ("</think>"), so that a parser of thoughts sees them; `control` tells them from plain text.
   std::string_view text;
   bool control;
+  // The token's own, then those of the most likely ones; empty unless asked for.
+  std::span<const TokenProbability> log_probabilities = {};
 };
 
-// Return false to stop after this token.
+// Return false to stop after this token. Text that may begin a stop string is held back and told with a
+// later token, or, when generation ends first, in one more call with the last token's id.
 using TokenSink = std::function<bool(const GeneratedToken&)>;
 
 struct GenerateResult {
@@ -37,6 +47,7 @@ struct GenerateResult {
   size_t tokens = 0;
 };
 
+// The sampler's history is what the timeline holds, as the prompt, and what this call generates.
 // REQUIRES: timeline.logits() is not empty. The tokens told to the sink, but for one that ends the
 // turn, are appended to the timeline. Errors: those of Timeline::append and Sampler::sample.
 Result<GenerateResult> generate(Timeline& timeline, Sampler& sampler, const GenerateOptions& options,

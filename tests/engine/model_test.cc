@@ -5,6 +5,7 @@
 #include <filesystem>
 #include <fstream>
 
+#include "base/utf8.h"
 #include "engine/generate.h"
 #include "engine/timeline.h"
 #include "tests/engine/reference_model.h"
@@ -290,6 +291,40 @@ TEST_F(ModelTest, ATensorThatIsMissingOrMisshapenIsNamed) {
       EXPECT_NE(status.message().find("shape"), std::string::npos) << status.to_string();
     }
   }
+}
+
+TEST_F(ModelTest, GenerationEndsBeforeAStopStringAndTellsProbabilities) {
+  const auto model = load({});
+  const auto run = [&](GenerateOptions options, std::vector<GeneratedToken>* tokens = nullptr) {
+    auto timeline = *Timeline::create(model);
+    EXPECT_TRUE(timeline->append(kTokens, {}));
+    Sampler sampler = *Sampler::create({.temperature = 2, .seed = 4});
+    std::string text;
+    const auto result = generate(*timeline, sampler, options, [&](const GeneratedToken& token) {
+      text += token.text;
+      if (tokens) tokens->push_back(token);
+      if (options.top_log_probabilities >= 0 && !token.log_probabilities.empty()) {
+        EXPECT_EQ(token.log_probabilities.size(), 1u + static_cast<size_t>(options.top_log_probabilities));
+        EXPECT_EQ(token.log_probabilities[0].token, token.id);
+        EXPECT_LE(token.log_probabilities[0].log_probability, token.log_probabilities[1].log_probability);
+        EXPECT_GE(token.log_probabilities[1].log_probability, token.log_probabilities[2].log_probability);
+      }
+      return true;
+    }, {});
+    EXPECT_TRUE(result);
+    return std::pair(text, result->reason);
+  };
+  const std::string all = run({.max_tokens = 40, .top_log_probabilities = 2}).first;
+  ASSERT_GT(all.size(), 20u);
+  // A stop string of whole characters out of the middle.
+  size_t at = 8;
+  while (at < all.size() && (all[at] & 0xC0) == 0x80) ++at;
+  const std::string stop = all.substr(at, utf8_offset(std::string_view(all).substr(at), 3));
+  const auto [text, reason] = run({.max_tokens = 40, .stop = {stop}});
+  EXPECT_EQ(reason, StopReason::stop_string);
+  EXPECT_EQ(text, all.substr(0, all.find(stop)));
+  // One that only ever begins is told in the end.
+  EXPECT_EQ(run({.max_tokens = 40, .stop = {all.substr(all.size() - 1) + "\x01\x02never"}}).first, all);
 }
 
 TEST_F(ModelTest, AnUnknownArchitectureNamesThoseThatAreKnown) {

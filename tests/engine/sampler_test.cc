@@ -2,9 +2,13 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <map>
 #include <set>
+
+#include "engine/sampler/log_probability.h"
+#include "engine/stop_text.h"
 
 namespace wenqu::engine {
 namespace {
@@ -74,6 +78,90 @@ TEST(Sampler, TheSameSeedGivesTheSameChoices) {
   for (int i = 0; i < 200; ++i) EXPECT_EQ(*a.sample(logits), *b.sample(logits));
 }
 
+TEST(Sampler, MinPDropsWhatIsUnlikelyBesideTheBest) {
+  const std::vector<float> logits = {std::log(0.05f), std::log(0.5f), std::log(0.2f), std::log(0.25f)};
+  for (float top_p : {0.99f, 1.0f}) {
+    const auto drawn = draw({.temperature = 1, .top_p = top_p, .min_p = 0.45f}, logits, 3000);
+    EXPECT_EQ(drawn.size(), 2u);
+    EXPECT_NEAR(drawn.at(1) / 3000.0, 2.0 / 3, 0.04);
+  }
+  EXPECT_EQ(draw({.temperature = 1, .top_p = 1, .min_p = 1}, logits, 50).size(), 1u);
+}
+
+TEST(Sampler, PenaltiesCountWhatWasSaidAndGenerated) {
+  const std::vector<int32_t> prompt = {0, 0, -5, 99}, generated = {1, 1, 2};
+  const SamplingHistory history{prompt, generated};
+  const auto best = [&](SamplingOptions options, std::vector<float> logits) {
+    options.temperature = 0;
+    Sampler sampler = *Sampler::create(options);
+    const int32_t first = *sampler.sample(logits, history);
+    EXPECT_EQ(*sampler.sample(logits, history), first);   // nothing is left behind by a call
+    return first;
+  };
+  EXPECT_EQ(best({}, {2, 1.9f, 1.8f, 1.5f}), 0);
+  EXPECT_EQ(best({.repetition_penalty = 1.2f}, {2, 1.9f, 1.8f, 1.7f}), 3);
+  EXPECT_EQ(best({.repetition_penalty = 1.2f}, {-1, -1, -1, -1.1f}), 3);   // negative logits sink too
+  EXPECT_EQ(best({.repetition_penalty = 1.2f}, {2, 1.9f, 1.8f, 1.5f}), 0);
+  EXPECT_EQ(best({.presence_penalty = 0.5f}, {1, 2, 1.9f, 1.55f}), 3);      // 1.5 and 1.4 are left, once each
+  EXPECT_EQ(best({.presence_penalty = 0.5f}, {2, 1.9f, 1.9f, 1}), 0);       // the prompt does not count
+  EXPECT_EQ(best({.frequency_penalty = 0.5f}, {1, 2.2f, 1.9f, 1.3f}), 2);   // 1.2 and 1.4
+}
+
+TEST(Sampler, BiasAndMaskDecideWhatMayBeChosen) {
+  const auto best = [](SamplingOptions options) {
+    options.temperature = 0;
+    return Sampler::create(options)->sample(std::vector<float>{1, 2, 3});
+  };
+  EXPECT_EQ(*best({.logit_bias = {{0, 5.0f}, {77, 9.0f}}}), 0);
+  EXPECT_EQ(*best({.logit_bias = {{2, -INFINITY}}}), 1);
+  EXPECT_EQ(*best({.mask = [](std::span<float> logits) { logits[1] = logits[2] = -INFINITY; }}), 0);
+  EXPECT_EQ(best({.mask = [](std::span<float> logits) { std::fill(logits.begin(), logits.end(), -INFINITY); }}).status().code(),
+            StatusCode::invalid_argument);
+}
+
+TEST(Sampler, LogProbabilitiesAreThoseOfTheModel) {
+  const std::vector<float> logits = {std::log(0.2f), std::log(0.5f) + 100 - 100, std::log(0.1f), std::log(0.2f), NAN};
+  const auto told = log_probabilities(logits, 2, 3);
+  ASSERT_EQ(told.size(), 4u);
+  EXPECT_EQ(told[0].token, 2);
+  EXPECT_NEAR(std::exp(told[0].log_probability), 0.1, 1e-6);
+  EXPECT_EQ(told[1].token, 1);
+  EXPECT_NEAR(std::exp(told[1].log_probability), 0.5, 1e-6);
+  EXPECT_EQ(told[2].token, 0);   // the lower of equals first
+  EXPECT_EQ(told[3].token, 3);
+  EXPECT_EQ(log_probabilities(logits, 0, 99).size(), 6u);
+  EXPECT_EQ(log_probabilities(logits, 0, 0).size(), 1u);
+}
+
+TEST(StopText, HoldsBackTheBeginningOfAStopAndNothingElse) {
+  StopText stop({"END", "\n\n", ""});
+  EXPECT_EQ(stop.push("a\n"), "a");
+  EXPECT_EQ(stop.push("b"), "\nb");
+  EXPECT_EQ(stop.push("E"), "");
+  EXPECT_EQ(stop.push("E"), "E");
+  EXPECT_EQ(stop.push("ND never told"), "");
+  EXPECT_TRUE(stop.stopped());
+  EXPECT_EQ(stop.push("more"), "");
+  EXPECT_EQ(stop.finish(), "");
+
+  StopText open({"END"});
+  EXPECT_EQ(open.push("xEN"), "x");
+  EXPECT_EQ(open.finish(), "EN");
+  EXPECT_FALSE(open.stopped());
+}
+
+TEST(StopText, TextInAnyPiecesIsCutAtTheFirstStop) {
+  const std::string text = "aababcabcdab", stops[] = {"abcd", "bcab"};
+  for (size_t step = 1; step <= text.size(); ++step) {
+    StopText stop({stops[0], stops[1]});
+    std::string told;
+    for (size_t i = 0; i < text.size(); i += step) told += stop.push(text.substr(i, step));
+    told += stop.finish();
+    EXPECT_TRUE(stop.stopped());
+    EXPECT_EQ(told, "aaba") << step;
+  }
+}
+
 TEST(Sampler, DamagedLogitsAreAnErrorOrPassedOver) {
   Sampler sampler = *Sampler::create({});
   EXPECT_EQ(sampler.sample(std::vector<float>{NAN, NAN}).status().code(), StatusCode::corrupt);
@@ -88,6 +176,11 @@ TEST(Sampler, UnusableOptionsNameTheirField) {
   EXPECT_EQ(Sampler::create({.temperature = NAN}).status().where(), "temperature");
   EXPECT_EQ(Sampler::create({.top_p = 0}).status().where(), "top_p");
   EXPECT_EQ(Sampler::create({.top_p = 1.5f}).status().where(), "top_p");
+  EXPECT_EQ(Sampler::create({.min_p = 2}).status().where(), "min_p");
+  EXPECT_EQ(Sampler::create({.repetition_penalty = 0}).status().where(), "repetition_penalty");
+  EXPECT_EQ(Sampler::create({.presence_penalty = NAN}).status().where(), "presence_penalty");
+  EXPECT_EQ(Sampler::create({.frequency_penalty = 1000}).status().where(), "frequency_penalty");
+  EXPECT_EQ(Sampler::create({.logit_bias = {{-1, 1.0f}}}).status().where(), "logit_bias");
   EXPECT_EQ(Sampler::create({.top_k = -1}).status().where(), "top_k");
 }
 
