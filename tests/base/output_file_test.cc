@@ -1,0 +1,80 @@
+#include "base/output_file.h"
+
+#include <gtest/gtest.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <filesystem>
+#include <fstream>
+#include <iterator>
+
+namespace wenqu {
+namespace {
+
+namespace fs = std::filesystem;
+
+class OutputFileTest : public testing::Test {
+ protected:
+  void SetUp() override {
+    directory_ = testing::TempDir() + "wenqu_output_" + std::to_string(::getpid());
+    fs::create_directories(directory_);
+    path_ = directory_ + "/file";
+  }
+  void TearDown() override { fs::remove_all(directory_); }
+  std::string content() const {
+    std::ifstream in(path_, std::ios::binary);
+    return {std::istreambuf_iterator<char>(in), {}};
+  }
+  size_t entries() const {
+    return static_cast<size_t>(std::distance(fs::directory_iterator(directory_), fs::directory_iterator()));
+  }
+  std::string directory_, path_;
+};
+
+TEST_F(OutputFileTest, AppearsWholeUnderItsName) {
+  auto file = OutputFile::create(path_);
+  ASSERT_TRUE(file) << file.status().to_string();
+  const std::string large(3 << 20, 'x');   // over the buffer
+  ASSERT_TRUE(file->write("head"));
+  ASSERT_TRUE(file->pad(8));
+  EXPECT_EQ(file->size(), 8u);
+  ASSERT_TRUE(file->write(large));
+  ASSERT_TRUE(file->write("tail"));
+  EXPECT_FALSE(fs::exists(path_));
+  ASSERT_TRUE(file->finish());
+  EXPECT_EQ(content(), std::string("head\0\0\0\0", 8) + large + "tail");
+  EXPECT_EQ(entries(), 1u);
+}
+
+TEST_F(OutputFileTest, LeavesTheFormerFileWhenItIsGivenUp) {
+  std::ofstream(path_) << "former";
+  {
+    auto file = OutputFile::create(path_);
+    ASSERT_TRUE(file);
+    ASSERT_TRUE(file->write("half"));
+  }
+  EXPECT_EQ(content(), "former");
+  EXPECT_EQ(entries(), 1u);
+}
+
+TEST_F(OutputFileTest, ReplacesTheFormerFileInOneStep) {
+  std::ofstream(path_) << "former";
+  auto file = OutputFile::create(path_);
+  ASSERT_TRUE(file);
+  ASSERT_TRUE(file->write("new"));
+  EXPECT_EQ(content(), "former");
+  ASSERT_TRUE(file->finish());
+  EXPECT_EQ(content(), "new");
+}
+
+TEST_F(OutputFileTest, APlaceThatCannotBeWrittenIsAnErrorWithItsPath) {
+  const Status missing = OutputFile::create(directory_ + "/none/file").status();
+  EXPECT_EQ(missing.code(), StatusCode::not_found);
+  EXPECT_NE(missing.where().find("/none/file"), std::string::npos);
+  EXPECT_EQ(OutputFile::create(directory_).status().code(), StatusCode::invalid_argument);
+  // A full disk.
+  EXPECT_EQ(OutputFile::create("/dev/full").status().code(), StatusCode::invalid_argument);
+}
+
+}  // namespace
+}  // namespace wenqu
