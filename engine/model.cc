@@ -15,8 +15,6 @@
 namespace wenqu::engine {
 namespace {
 
-constexpr size_t kLargestBatch = 256;
-
 // Bytes the system can give without swapping; 0 when it does not say.
 uint64_t available_memory() {
   std::FILE* file = std::fopen("/proc/meminfo", "re");
@@ -29,14 +27,15 @@ uint64_t available_memory() {
   return kilobytes << 10;
 }
 
-MemoryEstimate estimate_of(const gguf::File& file, const Config& config, const Weights& weights, uint64_t context_tokens) {
+MemoryEstimate estimate_of(const gguf::File& file, const Config& config, const Weights& weights, uint64_t context_tokens,
+                           KvType kv_type, int threads) {
   MemoryEstimate estimate;
   estimate.weights = weights.derived_bytes();
   for (const gguf::Tensor& tensor : file.tensors()) estimate.weights += tensor.bytes;
   const uint64_t tokens = std::min<uint64_t>(context_tokens, config.context);
-  estimate.kv_cache = kv_shape(config).bytes_per_token() * ((tokens + KvCache::kSegmentTokens - 1) / KvCache::kSegmentTokens) *
+  estimate.kv_cache = kv_shape(config, kv_type).bytes_per_token() * ((tokens + KvCache::kSegmentTokens - 1) / KvCache::kSegmentTokens) *
                       KvCache::kSegmentTokens;
-  estimate.scratch = scratch_bytes(config, kLargestBatch);
+  estimate.scratch = scratch_bytes(config, std::min<uint64_t>(kMaxBatch, tokens), static_cast<size_t>(threads));
   return estimate;
 }
 
@@ -65,7 +64,7 @@ bool behind_trunk(std::string_view name, const Config& config) {
 
 bool is_expert(std::string_view name) { return name.find("_exps.") != name.npos; }
 
-ModelInfo describe(const Runtime& runtime, const std::string& path) {
+ModelInfo describe(const Runtime& runtime, const std::string& path, KvType kv_type) {
   const gguf::File& file = *runtime.file;
   const Config& config = runtime.config;
   ModelInfo info;
@@ -75,7 +74,7 @@ ModelInfo describe(const Runtime& runtime, const std::string& path) {
   info.chat_template = runtime.chat ? std::string(chat_template_name(*runtime.chat)) : "";
   info.pre_tokenizer = runtime.tokenizer->pre_tokenizer();
   info.file_bytes = file.file_bytes();
-  info.kv_bytes_per_token = kv_shape(config).bytes_per_token();
+  info.kv_bytes_per_token = kv_shape(config, kv_type).bytes_per_token();
   info.layers = config.layers;
   info.embedding = config.embedding;
   info.vocabulary = static_cast<uint32_t>(config.vocabulary);
@@ -116,9 +115,11 @@ Status load_into(Runtime& runtime, const std::string& path, const LoadOptions& o
   WENQU_ASSIGN_OR_RETURN(runtime.file, gguf::File::open(path));
   const gguf::File& file = *runtime.file;
   WENQU_ASSIGN_OR_RETURN(runtime.config, read_config(file));
+  if (options.expert_groups > 0)
+    WENQU_RETURN_IF_ERROR(set_expert_groups(options.expert_groups, options.expert_groups_used, runtime.config));
   WENQU_RETURN_IF_ERROR(progress(0.1));
   WENQU_ASSIGN_OR_RETURN(runtime.weights, load_weights(file, runtime.config));
-  WENQU_RETURN_IF_ERROR(fits(estimate_of(file, runtime.config, runtime.weights, options.context_tokens), options));
+  WENQU_RETURN_IF_ERROR(fits(estimate_of(file, runtime.config, runtime.weights, options.context_tokens, options.kv_type, runtime.pool.threads()), options));
   WENQU_RETURN_IF_ERROR(progress(0.3));
   WENQU_ASSIGN_OR_RETURN(runtime.tokenizer, Tokenizer::create(file));
   if (runtime.tokenizer->size() > runtime.config.vocabulary)
@@ -135,7 +136,7 @@ Status load_into(Runtime& runtime, const std::string& path, const LoadOptions& o
   } else {
     runtime.chat_status = chat.status();
   }
-  runtime.info = describe(runtime, path);
+  runtime.info = describe(runtime, path, options.kv_type);
   return progress(1);
 }
 
@@ -153,13 +154,13 @@ Result<std::shared_ptr<const Model>> Model::load(const std::string& path, const 
   }
 }
 
-Result<MemoryEstimate> Model::estimate(const std::string& path, uint64_t context_tokens) {
+Result<MemoryEstimate> Model::estimate(const std::string& path, uint64_t context_tokens, KvType kv_type) {
   WENQU_ASSIGN_OR_RETURN(const std::shared_ptr<const gguf::File> file, gguf::File::open(path));
   Result<Config> config = read_config(*file);
   if (!config) return config.status().at(path);
   const Result<Weights> weights = load_weights(*file, *config);
   if (!weights) return weights.status().at(path);
-  return estimate_of(*file, *config, *weights, context_tokens);
+  return estimate_of(*file, *config, *weights, context_tokens, kv_type, cpu::available_cores());
 }
 
 Model::Model(std::unique_ptr<Runtime> runtime) : runtime_(std::move(runtime)) {}
@@ -167,6 +168,11 @@ Model::~Model() = default;
 
 const ModelInfo& Model::info() const { return runtime_->info; }
 const Tokenizer& Model::tokenizer() const { return *runtime_->tokenizer; }
+
+const Sha256::Digest& Model::fingerprint() const {
+  std::call_once(runtime_->fingerprint_once, [&] { runtime_->fingerprint = engine::fingerprint(*runtime_->file, runtime_->config); });
+  return runtime_->fingerprint;
+}
 
 Result<ChatTemplate> Model::chat_template() const {
   if (!runtime_->chat) return runtime_->chat_status;

@@ -10,7 +10,9 @@
 #include <string>
 
 #include "base/cancel.h"
+#include "base/sha256.h"
 #include "base/status.h"
+#include "engine/cache/kv_type.h"
 #include "engine/chat/chat_template.h"
 #include "engine/tokenizer/tokenizer.h"
 
@@ -19,7 +21,11 @@ namespace wenqu::engine {
 struct LoadOptions {
   int threads = 0;              // compute threads; 0: one per core this process may use
   uint64_t memory_budget = 0;   // bytes for weights, KV cache and scratch; 0: what the system has free
-  uint64_t context_tokens = 4096;  // for the estimate: the KV cache of this many tokens must fit too
+  uint64_t context_tokens = 4096;  // for the estimate: the KV cache of this many tokens must fit too,
+  KvType kv_type = KvType::f16;    // kept as this
+  // Routing by groups: only experts of the `expert_groups_used` best of `expert_groups` may be chosen. 0: as
+  // the file says or, where it is silent, as DeepSeek's models were trained.
+  uint32_t expert_groups = 0, expert_groups_used = 0;
   std::string chat_template;    // a name of chat_template_name(); empty: detect
   // Called with 0 first and 1 last, from the loading thread; returning false stops with `cancelled`.
   std::function<bool(double fraction)> progress;
@@ -43,7 +49,7 @@ struct ModelInfo {
   uint64_t active_parameters = 0;   // used for one token
   uint64_t file_bytes = 0;
   uint64_t active_bytes = 0;        // of weights read for one decoded token
-  uint64_t kv_bytes_per_token = 0;
+  uint64_t kv_bytes_per_token = 0;  // of LoadOptions::kv_type
   uint32_t layers = 0;
   uint32_t embedding = 0;
   uint32_t vocabulary = 0;          // rows of the output matrix
@@ -62,11 +68,13 @@ class Model {
   static Result<std::shared_ptr<const Model>> load(const std::string& path, const LoadOptions& options,
                                                    const CancelToken& cancel = {});
   // What load() would need, without loading.
-  static Result<MemoryEstimate> estimate(const std::string& path, uint64_t context_tokens);
+  static Result<MemoryEstimate> estimate(const std::string& path, uint64_t context_tokens, KvType kv_type = KvType::f16);
   ~Model();
 
   const ModelInfo& info() const;
   const Tokenizer& tokenizer() const;
+  // Tells this model from every other one; made at the first call.
+  const Sha256::Digest& fingerprint() const;
   // Errors: unsupported, when the file's template was not recognised and none was named.
   Result<ChatTemplate> chat_template() const;
 

@@ -12,6 +12,7 @@
 #include "engine/gguf/file.h"
 #include "engine/model.h"
 #include "engine/model/config.h"
+#include "engine/model/fingerprint.h"
 #include "engine/model/weights.h"
 
 namespace wenqu::engine {
@@ -28,6 +29,10 @@ class Runtime {
   Status chat_status;   // why there is none
   ModelInfo info;
   cpu::Isa isa = cpu::best_isa();
+
+  // Made when first asked for.
+  std::once_flag fingerprint_once;
+  Fingerprint fingerprint{};
 
   // Held while the threads compute; a forward pass changes nothing else here.
   mutable std::mutex turn;

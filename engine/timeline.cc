@@ -7,19 +7,13 @@
 
 #include "engine/model/forward.h"
 #include "engine/runtime.h"
+#include "engine/timeline_file.h"
 
 namespace wenqu::engine {
-namespace {
-
-// Tokens read at once: enough that unpacking weights is shared well, small enough that the rows of a
-// batch stay in the cache.
-constexpr size_t kBatch = 256;
-
-}  // namespace
 
 struct Timeline::State {
   std::shared_ptr<const Model> model;
-  uint64_t max_tokens;
+  TimelineOptions options;   // max_tokens is the one that counts
   KvCache cache;
   std::vector<TokenId> tokens;
   std::vector<float> logits;   // after the last token
@@ -35,9 +29,9 @@ Status Timeline::State::append(std::span<const TokenId> more, const CancelToken&
     if (more[i] < 0 || static_cast<uint64_t>(more[i]) >= runtime.config.vocabulary)
       return Status(StatusCode::invalid_argument, fmt::format("{} is not below the vocabulary's size of {}", more[i], runtime.config.vocabulary),
                     fmt::format("token {}", i));
-  if (more.size() > max_tokens - std::min<uint64_t>(max_tokens, tokens.size()))
+  if (more.size() > options.max_tokens - std::min<uint64_t>(options.max_tokens, tokens.size()))
     return Status(StatusCode::limit_exceeded,
-                  fmt::format("{} tokens do not fit behind {} into a context of {}", more.size(), tokens.size(), max_tokens));
+                  fmt::format("{} tokens do not fit behind {} into a context of {}", more.size(), tokens.size(), options.max_tokens));
   const size_t before = tokens.size();
   Status status;
   std::vector<float> last;
@@ -47,8 +41,8 @@ Status Timeline::State::append(std::span<const TokenId> more, const CancelToken&
     for (size_t done = 0; status && done < more.size();) {
       if (progress) progress(done, more.size());
       if (!(status = cancel.status())) break;
-      const size_t count = std::min(kBatch, more.size() - done);
-      Batch batch{more.subspan(done, count), before + done, all != nullptr};
+      const size_t count = std::min(kMaxBatch, more.size() - done);
+      Batch batch{more.subspan(done, count), before + done, all != nullptr, options.deterministic};
       std::vector<float>& out = all ? *all : last;
       if (!all) last.clear();
       {
@@ -75,9 +69,41 @@ Status Timeline::State::append(std::span<const TokenId> more, const CancelToken&
 
 Result<std::unique_ptr<Timeline>> Timeline::create(std::shared_ptr<const Model> model, const TimelineOptions& options) {
   const Config& config = model->runtime().config;
-  const uint64_t max_tokens = options.max_tokens ? std::min(options.max_tokens, config.context) : config.context;
-  auto state = std::make_unique<State>(State{std::move(model), max_tokens, KvCache(kv_shape(config)), {}, {}});
+  TimelineOptions own = options;
+  own.max_tokens = options.max_tokens ? std::min(options.max_tokens, config.context) : config.context;
+  auto state = std::make_unique<State>(State{std::move(model), own, KvCache(kv_shape(config, own.kv_type)), {}, {}});
   return std::unique_ptr<Timeline>(new Timeline(std::move(state)));
+}
+
+Result<std::unique_ptr<Timeline>> Timeline::fork() {
+  WENQU_ASSIGN_OR_RETURN(KvCache cache, state_->cache.fork());
+  try {
+    auto state = std::make_unique<State>(State{state_->model, state_->options, std::move(cache), state_->tokens, state_->logits});
+    return std::unique_ptr<Timeline>(new Timeline(std::move(state)));
+  } catch (const std::bad_alloc&) {
+    return Status(StatusCode::out_of_memory, "not enough memory to fork the timeline");
+  }
+}
+
+Status Timeline::save(const std::string& path) try {
+  return write_timeline(path, {state_->model->fingerprint(), state_->options.deterministic}, state_->cache, state_->tokens, state_->logits);
+} catch (const std::bad_alloc&) {
+  return Status(StatusCode::out_of_memory, "not enough memory to save the timeline", path);
+}
+
+Result<std::unique_ptr<Timeline>> Timeline::restore(std::shared_ptr<const Model> model, const std::string& path,
+                                                    const TimelineOptions& options) try {
+  WENQU_ASSIGN_OR_RETURN(std::unique_ptr<Timeline> timeline, create(std::move(model), options));
+  State& state = *timeline->state_;
+  const Config& config = state.model->runtime().config;
+  TimelineOrigin origin{state.model->fingerprint()};
+  const uint64_t limit = state.options.max_tokens;
+  WENQU_RETURN_IF_ERROR(read_timeline(path, kv_shape(config, KvType::f32), config.vocabulary, limit, origin, state.cache, state.tokens, state.logits));
+  state.options.kv_type = state.cache.shape().type;
+  state.options.deterministic = origin.deterministic;
+  return timeline;
+} catch (const std::bad_alloc&) {
+  return Status(StatusCode::out_of_memory, "not enough memory to restore the timeline", path);
 }
 
 Timeline::Timeline(std::unique_ptr<State> state) : state_(std::move(state)) {}
@@ -107,5 +133,7 @@ Status Timeline::truncate(size_t size) {
 
 std::span<const TokenId> Timeline::tokens() const { return state_->tokens; }
 const Model& Timeline::model() const { return *state_->model; }
+const TimelineOptions& Timeline::options() const { return state_->options; }
+uint64_t Timeline::cache_bytes() const { return state_->cache.bytes(); }
 
 }  // namespace wenqu::engine

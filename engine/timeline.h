@@ -1,25 +1,31 @@
 // One mutable line of tokens that a model has read: its KV cache and the logits after the last one.
 //
-// A timeline holds its cache in segments (engine/cache), so that runs of tokens can later be shared
-// between timelines, saved, and placed at other positions.
-// Thread safety: one thread at a time; different timelines of one model may be used at once (their
-// forward passes take turns on the model's compute threads).
+// A timeline holds its cache in segments (engine/cache), so that runs of tokens are shared between forks and
+// saved, and can later be placed at other positions.
+// Thread safety: one thread at a time; different timelines of one model, forks among them, may be used at
+// once (their forward passes take turns on the model's compute threads).
 #pragma once
 
 #include <cstdint>
 #include <functional>
 #include <memory>
 #include <span>
+#include <string>
 #include <vector>
 
 #include "base/cancel.h"
 #include "base/status.h"
+#include "engine/cache/kv_type.h"
 #include "engine/model.h"
 
 namespace wenqu::engine {
 
 struct TimelineOptions {
   uint64_t max_tokens = 0;   // 0: the model's trained context
+  KvType kv_type = KvType::f16;
+  // What a token gives does not depend on how the tokens were divided into calls and batches, to the last
+  // bit; prefill of MLA models takes longer. (The number of threads never matters.)
+  bool deterministic = false;
 };
 
 // Tokens done of all, after each chunk of a long append (0 first).
@@ -30,6 +36,19 @@ class Timeline {
   static Result<std::unique_ptr<Timeline>> create(std::shared_ptr<const Model> model,
                                                   const TimelineOptions& options = {});
   ~Timeline();
+
+  // Another timeline that has read the same; the two share the cache of what they have in common. Options
+  // are the same. Errors: out_of_memory.
+  Result<std::unique_ptr<Timeline>> fork();
+
+  // Keeps tokens, cache and logits in a file, which appears whole or not at all, and brings them back
+  // without reading the tokens again. A file belongs to the model (its fingerprint) that wrote it, and
+  // brings its KV type and whether it is deterministic; of `options`, max_tokens counts. Errors: of save:
+  // not_found, io_error; of restore: not_found, io_error, corrupt (cut short or damaged anywhere),
+  // version_mismatch (another model's, or another version's), limit_exceeded (max_tokens), out_of_memory.
+  Status save(const std::string& path);
+  static Result<std::unique_ptr<Timeline>> restore(std::shared_ptr<const Model> model, const std::string& path,
+                                                   const TimelineOptions& options = {});
 
   // Reads the tokens in chunks, so that a long prompt can be cancelled within one layer of a chunk.
   // On error the timeline is as it was before the call. Errors: invalid_argument (a token id out of
@@ -47,6 +66,9 @@ class Timeline {
 
   std::span<const TokenId> tokens() const;
   const Model& model() const;
+  const TimelineOptions& options() const;
+  // Bytes of the KV cache, what forks share among them.
+  uint64_t cache_bytes() const;
 
  private:
   struct State;

@@ -2,26 +2,151 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+#include <cmath>
+#include <cstring>
 #include <new>
 
+#include "engine/cpu/blocks.h"
+
 namespace wenqu::engine {
+namespace {
+
+using cpu::BlockQ8_0;
+
+constexpr size_t kBlock = 32;
+constexpr float kLargestHalf = 65504;
+
+uint16_t saturated_half(float value) {
+  // Written so that NaN stays NaN.
+  if (value > kLargestHalf) value = kLargestHalf;
+  if (value < -kLargestHalf) value = -kLargestHalf;
+  return cpu::float_to_half(value);
+}
+
+void store_block(const float* values, size_t n, BlockQ8_0& block) {
+  float largest = 0;
+  for (size_t i = 0; i < n; ++i) {
+    if (std::isnan(values[i])) largest = values[i];
+    if (!(std::fabs(values[i]) <= largest) && !std::isnan(largest)) largest = std::fabs(values[i]);
+  }
+  block.d = saturated_half(largest / 127);
+  const float scale = cpu::half_to_float(block.d);
+  std::memset(block.q, 0, sizeof(block.q));
+  if (!(scale > 0)) return;   // all zeros, or NaN by the scale
+  for (size_t i = 0; i < n; ++i) block.q[i] = static_cast<int8_t>(std::clamp(std::nearbyint(values[i] / scale), -127.0f, 127.0f));
+}
+
+}  // namespace
+
+std::string_view kv_type_name(KvType type) {
+  switch (type) {
+    case KvType::f32: return "f32";
+    case KvType::f16: return "f16";
+    case KvType::q8_0: return "q8_0";
+  }
+  return "unknown";
+}
+
+std::optional<KvType> parse_kv_type(std::string_view name) {
+  for (KvType type : {KvType::f32, KvType::f16, KvType::q8_0})
+    if (name == kv_type_name(type)) return type;
+  return std::nullopt;
+}
+
+void store_row(KvType type, const float* values, size_t n, std::byte* row) {
+  switch (type) {
+    case KvType::f32: std::memcpy(row, values, n * sizeof(float)); break;
+    case KvType::f16:
+      for (size_t i = 0; i < n; ++i) {
+        const uint16_t half = saturated_half(values[i]);
+        std::memcpy(row + i * sizeof(half), &half, sizeof(half));
+      }
+      break;
+    case KvType::q8_0:
+      for (size_t i = 0; i < n; i += kBlock, row += sizeof(BlockQ8_0)) {
+        BlockQ8_0 block;
+        store_block(values + i, std::min(kBlock, n - i), block);
+        std::memcpy(row, &block, sizeof(block));
+      }
+      break;
+  }
+}
+
+void load_row(KvType type, const std::byte* row, size_t n, float* values) {
+  switch (type) {
+    case KvType::f32: std::memcpy(values, row, n * sizeof(float)); break;
+    case KvType::f16:
+      for (size_t i = 0; i < n; ++i) {
+        uint16_t half;
+        std::memcpy(&half, row + i * sizeof(half), sizeof(half));
+        values[i] = cpu::half_to_float(half);
+      }
+      break;
+    case KvType::q8_0:
+      for (size_t i = 0; i < n; i += kBlock, row += sizeof(BlockQ8_0)) {
+        BlockQ8_0 block;
+        std::memcpy(&block, row, sizeof(block));
+        const float scale = cpu::half_to_float(block.d);
+        for (size_t k = 0; k < std::min(kBlock, n - i); ++k) values[i + k] = scale * static_cast<float>(block.q[k]);
+      }
+      break;
+  }
+}
+
+size_t KvShape::row_bytes(size_t numbers) const {
+  switch (type) {
+    case KvType::f32: return numbers * sizeof(float);
+    case KvType::f16: return numbers * sizeof(uint16_t);
+    case KvType::q8_0: return (numbers + kBlock - 1) / kBlock * sizeof(BlockQ8_0);
+  }
+  return 0;
+}
 
 Status KvCache::resize(size_t size) {
   const size_t wanted = (size + kSegmentTokens - 1) / kSegmentTokens;
   const size_t before = segments_.size();
+  const auto fresh = [&] { return std::shared_ptr<std::byte[]>(new std::byte[segment_bytes()]); };
   try {
     segments_.reserve(wanted);
-    while (segments_.size() < wanted)
-      segments_.push_back({std::unique_ptr<float[]>(new float[shape_.layers * kSegmentTokens * stride()])});
+    while (segments_.size() < wanted) segments_.push_back({fresh()});
+    // What is to be added to must not be seen by a fork.
+    const size_t tail = size_ / kSegmentTokens;
+    if (size > size_ && size_ % kSegmentTokens != 0 && !segments_[tail].own) {
+      std::shared_ptr<std::byte[]> copy = fresh();
+      std::memcpy(copy.get(), segments_[tail].data.get(), segment_bytes());
+      segments_[tail] = {std::move(copy)};
+    }
   } catch (const std::bad_alloc&) {
     segments_.resize(before);
     return Status(StatusCode::out_of_memory,
-                  fmt::format("the KV cache of {} tokens needs {} MiB: use a smaller context", size,
+                  fmt::format("the KV cache of {} tokens needs {} MiB: use a smaller context or a smaller KV type", size,
                               shape_.bytes_per_token() * size >> 20));
   }
   segments_.resize(wanted);
   size_ = size;
   return {};
+}
+
+Result<KvCache> KvCache::fork() {
+  try {
+    KvCache other(shape_);
+    other.size_ = size_;
+    other.segments_ = segments_;
+    for (Segment& segment : segments_) segment.own = false;
+    for (Segment& segment : other.segments_) segment.own = false;
+    return other;
+  } catch (const std::bad_alloc&) {
+    return Status(StatusCode::out_of_memory, "not enough memory to fork the KV cache");
+  }
+}
+
+void KvCache::put(size_t layer, size_t head, size_t token, const float* key, const float* value) {
+  std::byte* const at = rows(layer, head, token / kSegmentTokens);
+  const size_t place = token % kSegmentTokens;
+  store_row(shape_.type, key, shape_.key, at + place * shape_.key_bytes());
+  if (shape_.value > 0)
+    store_row(shape_.type, value, shape_.value, at + kSegmentTokens * shape_.key_bytes() + place * shape_.value_bytes());
 }
 
 }  // namespace wenqu::engine

@@ -1,28 +1,42 @@
-// What a timeline remembers of the tokens it has read: for each layer and token a row of keys and a
-// row of values, in segments of a fixed number of tokens.
+// What a timeline remembers of the tokens it has read: for each layer, head and token a key and a value,
+// in segments of a fixed number of tokens.
 //
 // Keys are kept rotated for the position they stand at. A segment that is to stand elsewhere is turned
 // by the difference of positions (rotations add up), which touches the rotary part only: 64 of the 576
-// numbers that MLA keeps for a token. MLA keeps no values: its keys' latent part serves as both.
+// numbers that MLA keeps for a token. MLA has one head and keeps no values: its keys' latent part serves
+// as both.
+//
+// Segments are shared between caches that were forked from each other and are never written while they
+// are: a cache copies the last one before it adds to it.
 //
 // Thread safety: one thread at a time; rows of one cache may be read and written by several threads
-// when they are different rows.
+// when they are different rows. Forks are independent of each other.
 #pragma once
 
 #include <cstddef>
 #include <memory>
+#include <span>
 #include <vector>
 
 #include "base/status.h"
+#include "engine/cache/kv_type.h"
 
 namespace wenqu::engine {
 
 struct KvShape {
   size_t layers = 0;
-  size_t key = 0;     // numbers a token and layer
-  size_t value = 0;   // may be 0
+  size_t heads = 0;   // of keys and values
+  size_t key = 0;     // numbers of a head's key
+  size_t value = 0;   // of its value; may be 0
+  KvType type = KvType::f32;
 
-  size_t bytes_per_token() const { return layers * (key + value) * sizeof(float); }
+  size_t key_bytes() const { return row_bytes(key); }
+  size_t value_bytes() const { return row_bytes(value); }
+  size_t bytes_per_token() const { return layers * heads * (key_bytes() + value_bytes()); }
+  bool operator==(const KvShape&) const = default;
+
+ private:
+  size_t row_bytes(size_t numbers) const;
 };
 
 class KvCache {
@@ -31,30 +45,51 @@ class KvCache {
 
   explicit KvCache(const KvShape& shape) : shape_(shape) {}
 
+  const KvShape& shape() const { return shape_; }
   size_t size() const { return size_; }
-  // Makes room for `size` tokens. On out_of_memory nothing has changed.
+  // Bytes of the segments, those shared with forks among them.
+  size_t bytes() const { return segments_.size() * segment_bytes(); }
+  // Makes room for `size` tokens. On out_of_memory nothing has changed; shrinking does not fail.
   Status resize(size_t size);
+  // A cache of the same content. The two share it until one of them adds to the last segment.
+  Result<KvCache> fork();
 
-  float* key(size_t layer, size_t token) { return row(layer, token, 0); }
-  const float* key(size_t layer, size_t token) const { return const_cast<KvCache*>(this)->row(layer, token, 0); }
-  float* value(size_t layer, size_t token) { return row(layer, token, shape_.key); }
-  const float* value(size_t layer, size_t token) const { return const_cast<KvCache*>(this)->row(layer, token, shape_.key); }
+  // Writes a token's key and value. REQUIRES: the room was made since the last fork.
+  void put(size_t layer, size_t head, size_t token, const float* key, const float* value);
 
-  // Rows of consecutive tokens of one segment lie this far apart.
-  size_t stride() const { return shape_.key + shape_.value; }
+  // The rows of a segment's tokens, key_bytes() or value_bytes() apart.
+  const std::byte* keys(size_t layer, size_t head, size_t segment) const { return rows(layer, head, segment); }
+  const std::byte* values(size_t layer, size_t head, size_t segment) const {
+    return rows(layer, head, segment) + kSegmentTokens * shape_.key_bytes();
+  }
+
+  // The same for reading and writing whole, where sessions are saved and restored.
+  std::span<std::byte> key_rows(size_t layer, size_t head, size_t segment, size_t tokens) {
+    return {rows(layer, head, segment), tokens * shape_.key_bytes()};
+  }
+  std::span<std::byte> value_rows(size_t layer, size_t head, size_t segment, size_t tokens) {
+    return {rows(layer, head, segment) + kSegmentTokens * shape_.key_bytes(), tokens * shape_.value_bytes()};
+  }
 
  private:
   struct Segment {
-    std::unique_ptr<float[]> data;   // [layers][kSegmentTokens][key + value]
+    std::shared_ptr<std::byte[]> data;   // [layers][heads][kSegmentTokens] keys, then values
+    bool own = true;                     // no fork has it too
   };
-  float* row(size_t layer, size_t token, size_t offset) {
-    return segments_[token / kSegmentTokens].data.get() +
-           (layer * kSegmentTokens + token % kSegmentTokens) * stride() + offset;
+  size_t head_bytes() const { return kSegmentTokens * (shape_.key_bytes() + shape_.value_bytes()); }
+  size_t segment_bytes() const { return shape_.layers * shape_.heads * head_bytes(); }
+  std::byte* rows(size_t layer, size_t head, size_t segment) const {
+    return segments_[segment].data.get() + (layer * shape_.heads + head) * head_bytes();
   }
 
   KvShape shape_;
   std::vector<Segment> segments_;
   size_t size_ = 0;
 };
+
+// One row of `n` numbers as `type` keeps them, and back. Q8_0 keeps whole blocks of 32: the last one is
+// filled up with zeros, which load_row() does not give back.
+void store_row(KvType type, const float* values, size_t n, std::byte* row);
+void load_row(KvType type, const std::byte* row, size_t n, float* values);
 
 }  // namespace wenqu::engine

@@ -69,6 +69,22 @@ struct DotRows {
 };
 using DotRowsFunction = void (*)(const DotRows&);
 
+// A sum of rows, each with its weight: out[i] += weights[r] * row r [i] for r in [0, rows), in that order.
+struct WeightedSum {
+  const float* weights = nullptr;        // [rows]
+  size_t rows = 0;
+  float* out = nullptr;                  // [n]
+};
+// Several sums over the same rows.
+struct SumRows {
+  const std::byte* rows = nullptr;       // [the most that a sum takes][row_bytes]
+  size_t row_bytes = 0;
+  size_t n = 0;                          // values of a row that count
+  const WeightedSum* sums = nullptr;     // [count]
+  size_t count = 0;
+};
+using SumRowsFunction = void (*)(const SumRows&);
+
 struct Kernels {
   const char* name;
 
@@ -77,8 +93,7 @@ struct Kernels {
   // n is a multiple of the block. A block that holds a value that is not finite gets the scale NaN.
   void (*round32)(const float* values, size_t n, int8_t* q, float* scale, int16_t* sum);
   void (*round256)(const float* values, size_t n, int8_t* q, float* scale, int16_t* sum);
-  float (*dot)(const float* a, const float* b, size_t n);
-  void (*add_scaled)(float factor, const float* x, float* y, size_t n);   // y += factor * x
+  SumRowsFunction sum_rows_f32, sum_rows_f16;
   // values[i] = exp(values[i] - maximum); gives their sum.
   float (*exp_sum)(float* values, size_t n, float maximum);
   void (*silu_multiply)(const float* gate, const float* up, float* out, size_t n);   // gate / (1 + exp(-gate)) * up

@@ -447,23 +447,49 @@ void round256(const float* values, size_t n, int8_t* q, float* scale, int16_t* s
 
 // ------------------------------------------------------------------ vectors
 
-float dot(const float* a, const float* b, size_t n) {
-  __m256 s[4] = {_mm256_setzero_ps(), _mm256_setzero_ps(), _mm256_setzero_ps(), _mm256_setzero_ps()};
+// K sums of rows [begin, end), 16 numbers of each in registers while the rows pass by.
+template <typename Load, size_t K>
+void sum_some_rows(const SumRows& args, const WeightedSum* sums, size_t begin, size_t end) {
   size_t i = 0;
-  for (; i + 32 <= n; i += 32)
-    for (size_t k = 0; k < 4; ++k)
-      s[k] = _mm256_fmadd_ps(_mm256_loadu_ps(a + i + k * 8), _mm256_loadu_ps(b + i + k * 8), s[k]);
-  float sum = fold(s[0], s[1], s[2], s[3]);
-  for (; i < n; ++i) sum += a[i] * b[i];
-  return sum;
+  for (; i + 16 <= args.n; i += 16) {
+    __m256 low[K], high[K];
+    for (size_t k = 0; k < K; ++k) {
+      low[k] = _mm256_loadu_ps(sums[k].out + i);
+      high[k] = _mm256_loadu_ps(sums[k].out + i + 8);
+    }
+    const std::byte* row = args.rows + begin * args.row_bytes + i * Load::kBytes;
+    for (size_t r = begin; r < end; ++r, row += args.row_bytes) {
+      const __m256 a = Load::eight(row), b = Load::eight(row + 8 * Load::kBytes);
+      for (size_t k = 0; k < K; ++k) {
+        const __m256 weight = _mm256_broadcast_ss(sums[k].weights + r);
+        low[k] = _mm256_fmadd_ps(weight, a, low[k]);
+        high[k] = _mm256_fmadd_ps(weight, b, high[k]);
+      }
+    }
+    for (size_t k = 0; k < K; ++k) {
+      _mm256_storeu_ps(sums[k].out + i, low[k]);
+      _mm256_storeu_ps(sums[k].out + i + 8, high[k]);
+    }
+  }
+  for (; i < args.n; ++i)
+    for (size_t k = 0; k < K; ++k)
+      for (size_t r = begin; r < end; ++r)
+        sums[k].out[i] = std::fma(sums[k].weights[r], Load::one(args.rows + r * args.row_bytes + i * Load::kBytes), sums[k].out[i]);
 }
 
-void add_scaled(float factor, const float* x, float* y, size_t n) {
-  const __m256 f = _mm256_set1_ps(factor);
-  size_t i = 0;
-  for (; i + 8 <= n; i += 8)
-    _mm256_storeu_ps(y + i, _mm256_fmadd_ps(f, _mm256_loadu_ps(x + i), _mm256_loadu_ps(y + i)));
-  for (; i < n; ++i) y[i] = std::fma(factor, x[i], y[i]);
+template <typename Load>
+void sum_rows(const SumRows& args) {
+  constexpr size_t kSums = 6;   // what the registers hold
+  size_t s = 0;
+  for (; s + kSums <= args.count; s += kSums) {
+    const WeightedSum* sums = args.sums + s;
+    size_t common = sums[0].rows;
+    for (size_t k = 1; k < kSums; ++k) common = sums[k].rows < common ? sums[k].rows : common;
+    sum_some_rows<Load, kSums>(args, sums, 0, common);
+    for (size_t k = 0; k < kSums; ++k)
+      if (sums[k].rows > common) sum_some_rows<Load, 1>(args, sums + k, common, sums[k].rows);
+  }
+  for (; s < args.count; ++s) sum_some_rows<Load, 1>(args, args.sums + s, 0, args.sums[s].rows);
 }
 
 // e^x = 2^k * e^r with |r| <= ln(2)/2, and e^r = 1 + r + r^2 * q(r) by its Taylor series. ln(2) is taken in
@@ -532,8 +558,8 @@ const Kernels& avx2_kernels() {
       .iq4_xs = dot_rows<RowIQ4XS>,
       .round32 = round32,
       .round256 = round256,
-      .dot = dot,
-      .add_scaled = add_scaled,
+      .sum_rows_f32 = sum_rows<LoadF32>,
+      .sum_rows_f16 = sum_rows<LoadF16>,
       .exp_sum = exp_sum,
       .silu_multiply = silu_multiply,
   };

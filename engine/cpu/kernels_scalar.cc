@@ -109,14 +109,17 @@ void round256(const float* values, size_t n, int8_t* q, float* scale, int16_t* s
   }
 }
 
-float dot(const float* a, const float* b, size_t n) {
-  float sum = 0;
-  for (size_t i = 0; i < n; ++i) sum += a[i] * b[i];
-  return sum;
-}
-
-void add_scaled(float factor, const float* x, float* y, size_t n) {
-  for (size_t i = 0; i < n; ++i) y[i] += factor * x[i];
+template <typename T, float (*kValue)(T)>
+void sum_rows(const SumRows& args) {
+  for (size_t s = 0; s < args.count; ++s) {
+    const WeightedSum& sum = args.sums[s];
+    for (size_t r = 0; r < sum.rows; ++r)
+      for (size_t i = 0; i < args.n; ++i) {
+        T bits;
+        std::memcpy(&bits, args.rows + r * args.row_bytes + i * sizeof(T), sizeof(T));
+        sum.out[i] += sum.weights[r] * kValue(bits);
+      }
+  }
 }
 
 float exp_sum(float* values, size_t n, float maximum) {
@@ -151,8 +154,8 @@ const Kernels& scalar_kernels() {
       .iq4_xs = dot_rows<dot256<BlockIQ4XS>>,
       .round32 = round32,
       .round256 = round256,
-      .dot = dot,
-      .add_scaled = add_scaled,
+      .sum_rows_f32 = sum_rows<float, same>,
+      .sum_rows_f16 = sum_rows<uint16_t, half_to_float>,
       .exp_sum = exp_sum,
       .silu_multiply = silu_multiply,
   };

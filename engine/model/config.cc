@@ -248,4 +248,16 @@ Result<Config> read_config(const gguf::File& file) {
   return config;
 }
 
+Status set_expert_groups(uint32_t groups, uint32_t used, Config& config) {
+  ops::RouterConfig& router = config.moe.router;
+  const auto wrong = [&](std::string what) { return Status(StatusCode::invalid_argument, std::move(what), "expert_groups"); };
+  if (router.experts == 0) return wrong("the model has no experts to divide into groups");
+  if (groups == 0 || router.experts % groups) return wrong(fmt::format("{} groups do not divide {} experts", groups, router.experts));
+  if (used == 0 || used > groups) return wrong(fmt::format("of {} groups, {} cannot be used", groups, used));
+  if (router.used > router.experts / groups * used)
+    return wrong(fmt::format("{} groups of {} experts do not hold the {} that a token uses", used, router.experts / groups, router.used));
+  router.groups = groups, router.groups_used = used;
+  return {};
+}
+
 }  // namespace wenqu::engine

@@ -68,4 +68,7 @@ struct Config {
 // Errors: unsupported (the architecture, the router's function ...), corrupt (the key).
 Result<Config> read_config(const gguf::File& file);
 
+// Routes by groups other than the file's. Errors: invalid_argument, when the experts cannot be divided so.
+Status set_expert_groups(uint32_t groups, uint32_t used, Config& config);
+
 }  // namespace wenqu::engine

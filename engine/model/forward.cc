@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "engine/ops/attention.h"
+#include "engine/ops/latent_attention.h"
 #include "engine/ops/rms_norm.h"
 #include "engine/ops/rope.h"
 #include "engine/ops/router.h"
@@ -80,7 +81,7 @@ class Pass {
 
   // Grouped-query attention: several query heads share a head of keys and values.
   Status gqa(const Layer& layer, size_t l) {
-    const size_t head = config_.head, heads = config_.heads, kv_heads = config_.kv_heads, group = heads / kv_heads;
+    const size_t head = config_.head, heads = config_.heads, kv_heads = config_.kv_heads;
     const Inputs x(compute_, normed_.data(), tokens_, d_, d_, {&layer.q, &layer.k, &layer.v});
     WENQU_RETURN_IF_ERROR(project(layer.q, x, queries_));
     WENQU_RETURN_IF_ERROR(project(layer.k, x, keys_));
@@ -91,30 +92,37 @@ class Pass {
     for (size_t t = 0; t < tokens_; ++t) {
       for (size_t h = 0; h < heads; ++h) place(layer.q_norm, t, queries_.data() + (t * heads + h) * head);
       for (size_t h = 0; h < kv_heads; ++h) place(layer.k_norm, t, keys_.data() + (t * kv_heads + h) * head);
-      std::copy_n(keys_.data() + t * kv_heads * head, kv_heads * head, cache_.key(l, batch_.position + t));
-      std::copy_n(values_.data() + t * kv_heads * head, kv_heads * head, cache_.value(l, batch_.position + t));
+      for (size_t h = 0; h < kv_heads; ++h) {
+        const size_t at = (t * kv_heads + h) * head;
+        cache_.put(l, h, batch_.position + t, keys_.data() + at, values_.data() + at);
+      }
     }
     attended_.resize(tokens_ * heads * head);
-    compute_.parallel(tokens_ * heads, 1, [&](size_t begin, size_t end) {
-      for (size_t i = begin; i < end; ++i) {
-        const size_t t = i / heads, h = i % heads;
-        ops::attend(compute_.kernels, {.cache = &cache_,
-                                       .layer = l,
-                                       .keys = batch_.position + t + 1,
-                                       .query = queries_.data() + i * head,
-                                       .key_offset = h / group * head,
-                                       .key_length = head,
-                                       .value_offset = h / group * head,
-                                       .value_length = head,
-                                       .scale = config_.attention_scale,
-                                       .out = attended_.data() + i * head});
-      }
-    });
+    attend(l, heads, {.key = head, .value = head, .scale = config_.attention_scale}, false, queries_, attended_);
     return attention_output(layer, heads * head);
   }
 
-  // Multi-head latent attention in its absorbed form: the query is carried into the latent space, so
-  // that the cache's rows serve as keys and values of every head.
+  // Every query's attention to the cache. queries: [tokens][heads][key], out: [tokens][heads][value]; heads that
+  // follow each other share a head of keys and values.
+  void attend(size_t l, size_t heads, const ops::AttentionShape& shape, bool values_are_keys, const std::vector<float>& queries,
+              std::vector<float>& out) {
+    constexpr size_t kTogether = 32;
+    const size_t kv_heads = cache_.shape().heads, group = heads / kv_heads, each = tokens_ * group, threads = static_cast<size_t>(compute_.pool.threads());
+    const size_t together = std::clamp<size_t>((each * kv_heads + threads - 1) / threads, 1, kTogether), pieces = (each + together - 1) / together;
+    compute_.parallel(kv_heads * pieces, 1, [&](size_t begin, size_t end) {
+      for (size_t piece = begin; piece < end; ++piece) {
+        const size_t kv_head = piece / pieces, first = piece % pieces * together;
+        std::vector<ops::AttentionQuery> mine;
+        for (size_t i = first; i < std::min(first + together, each); ++i) {
+          const size_t t = i / group, place = t * heads + kv_head * group + i % group;
+          mine.push_back({queries.data() + place * shape.key, batch_.position + t + 1, out.data() + place * shape.value});
+        }
+        ops::attend(compute_.kernels, cache_, l, kv_head, values_are_keys, shape, mine);
+      }
+    });
+  }
+
+  // Multi-head latent attention.
   Status mla(const Layer& layer, size_t l) {
     const MlaConfig& m = config_.mla;
     const size_t heads = config_.heads, head = m.nope + m.rope, row = m.kv_lora + m.rope;
@@ -136,47 +144,57 @@ class Pass {
       float* key = keys_.data() + t * row;
       ops::rms_norm(key, layer.kv_a_norm.data(), config_.rms_epsilon, m.kv_lora, key);
       rope_.rotate(config_.rope.pairing, t, key + m.kv_lora);
-      std::copy_n(key, row, cache_.key(l, batch_.position + t));
+      cache_.put(l, 0, batch_.position + t, key, nullptr);
       for (size_t h = 0; h < heads; ++h)
         rope_.rotate(config_.rope.pairing, t, queries_.data() + (t * heads + h) * head + m.nope);
     }
+    attended_.resize(tokens_ * heads * m.value);
+    const ops::LatentShape shape{.latent = m.kv_lora, .nope = m.nope, .rope = m.rope, .value = m.value, .scale = config_.attention_scale};
+    const bool expand = !batch_.deterministic && ops::expansion_pays(shape, batch_.position, tokens_);
+    WENQU_RETURN_IF_ERROR(expand ? expanded(layer, l, shape) : absorbed(layer, l, shape));
+    return attention_output(layer, heads * m.value);
+  }
+
+  Status expanded(const Layer& layer, size_t l, const ops::LatentShape& shape) {
+    const size_t heads = config_.heads, head = shape.nope + shape.rope;
+    compute_.parallel(heads, 1, [&](size_t begin, size_t end) {
+      for (size_t h = begin; h < end; ++h) {
+        std::vector<ops::AttentionQuery> mine;
+        for (size_t t = 0; t < tokens_; ++t)
+          mine.push_back({queries_.data() + (t * heads + h) * head, batch_.position + t + 1, attended_.data() + (t * heads + h) * shape.value});
+        ops::attend_expanded(compute_.kernels, cache_, l, h, layer.k_b, layer.v_b, shape, mine);
+      }
+    });
+    return compute_.cancel.status();
+  }
+
+  Status absorbed(const Layer& layer, size_t l, const ops::LatentShape& shape) {
+    const size_t heads = config_.heads, head = shape.nope + shape.rope, row = shape.latent + shape.rope;
     // Each head's query: k_b carries its unrotated part into the latent space.
     absorbed_.resize(tokens_ * heads * row);
     compute_.parallel(heads, 1, [&](size_t begin, size_t end) {
       for (size_t h = begin; h < end; ++h) {
         const ops::Compute alone{compute_.kernels, one_thread(), compute_.cancel};
-        const Inputs q(alone, queries_.data() + h * head, tokens_, m.nope, heads * head, {&layer.k_b});
+        const Inputs q(alone, queries_.data() + h * head, tokens_, shape.nope, heads * head, {&layer.k_b});
         const std::vector<float*> out = row_pointers(absorbed_.data() + h * row, tokens_, heads * row);
-        ops::matmul_rows(alone, layer.k_b, h, 0, m.kv_lora, q.rows(), out, 0);
+        ops::matmul_rows(alone, layer.k_b, h, 0, shape.latent, q.rows(), out, 0);
         for (size_t t = 0; t < tokens_; ++t)
-          std::copy_n(queries_.data() + (t * heads + h) * head + m.nope, m.rope, out[t] + m.kv_lora);
+          std::copy_n(queries_.data() + (t * heads + h) * head + shape.nope, shape.rope, out[t] + shape.latent);
       }
     });
     WENQU_RETURN_IF_ERROR(compute_.cancel.status());
-    latent_.resize(tokens_ * heads * m.kv_lora);
-    compute_.parallel(tokens_ * heads, 1, [&](size_t begin, size_t end) {
-      for (size_t i = begin; i < end; ++i)
-        ops::attend(compute_.kernels, {.cache = &cache_,
-                                       .layer = l,
-                                       .keys = batch_.position + i / heads + 1,
-                                       .query = absorbed_.data() + i * row,
-                                       .key_length = row,
-                                       .values_are_keys = true,
-                                       .value_length = m.kv_lora,
-                                       .scale = config_.attention_scale,
-                                       .out = latent_.data() + i * m.kv_lora});
-    });
+    latent_.resize(tokens_ * heads * shape.latent);
+    attend(l, heads, {.key = row, .value = shape.latent, .scale = shape.scale}, true, absorbed_, latent_);
     WENQU_RETURN_IF_ERROR(compute_.cancel.status());
-    attended_.resize(tokens_ * heads * m.value);
     compute_.parallel(heads, 1, [&](size_t begin, size_t end) {
       for (size_t h = begin; h < end; ++h) {
         const ops::Compute alone{compute_.kernels, one_thread(), compute_.cancel};
-        const Inputs o(alone, latent_.data() + h * m.kv_lora, tokens_, m.kv_lora, heads * m.kv_lora, {&layer.v_b});
-        ops::matmul_rows(alone, layer.v_b, h, 0, m.value, o.rows(),
-                         row_pointers(attended_.data() + h * m.value, tokens_, heads * m.value), 0);
+        const Inputs o(alone, latent_.data() + h * shape.latent, tokens_, shape.latent, heads * shape.latent, {&layer.v_b});
+        ops::matmul_rows(alone, layer.v_b, h, 0, shape.value, o.rows(),
+                         row_pointers(attended_.data() + h * shape.value, tokens_, heads * shape.value), 0);
       }
     });
-    return attention_output(layer, heads * m.value);
+    return compute_.cancel.status();
   }
 
   Status attention_output(const Layer& layer, size_t width) {
@@ -316,23 +334,25 @@ class Pass {
 
 }  // namespace
 
-KvShape kv_shape(const Config& config) {
-  if (config.has_mla()) return {config.layers, config.mla.kv_lora + config.mla.rope, 0};
-  const size_t width = size_t{config.kv_heads} * config.head;
-  return {config.layers, width, width};
+KvShape kv_shape(const Config& config, KvType type) {
+  if (config.has_mla()) return {config.layers, 1, config.mla.kv_lora + config.mla.rope, 0, type};
+  return {config.layers, config.kv_heads, config.head, config.head, type};
 }
 
-size_t scratch_bytes(const Config& config, size_t tokens) {
+size_t scratch_bytes(const Config& config, size_t tokens, size_t threads) {
   const MlaConfig& mla = config.mla;
   const MoeConfig& moe = config.moe;
-  size_t numbers = size_t{3} * config.embedding;
-  if (config.has_mla())
-    numbers += config.heads * (size_t{mla.nope} + 3 * mla.rope + 2 * mla.kv_lora + mla.value) + mla.q_lora + mla.kv_lora;
-  else
+  size_t numbers = size_t{3} * config.embedding, alone = 0;
+  if (config.has_mla()) {
+    const size_t row = mla.kv_lora + mla.rope, head = mla.nope + mla.rope;
+    numbers += config.heads * (head + row + mla.kv_lora + mla.value) + mla.q_lora + row;
+    alone = size_t{mla.kv_lora} * (mla.nope + mla.value) + KvCache::kSegmentTokens * (row + head + mla.value);
+  } else {
     numbers += size_t{config.head} * (2 * config.heads + 2 * config.kv_heads);
+  }
   numbers += 2 * std::max<size_t>({config.feed_forward, size_t{moe.router.used} * moe.width, size_t{moe.shared} * moe.width});
   // The 8-bit forms of inputs come to less than half of the rows themselves.
-  return (numbers + numbers / 2) * sizeof(float) * tokens + config.vocabulary * sizeof(float);
+  return (numbers + numbers / 2) * sizeof(float) * tokens + alone * sizeof(float) * threads + config.vocabulary * sizeof(float);
 }
 
 Status forward(const ops::Compute& compute, const Config& config, const Weights& weights, const Batch& batch,

@@ -4,8 +4,9 @@
 //   for each layer: h += attention(norm(h)); h += feed_forward(norm(h))
 //   logits = output * norm(h)
 //
-// The residual stream h is F32, as are the router and all accumulators. What a token gives does not
-// depend on the tokens it shares a batch with, nor on the number of threads.
+// The residual stream h is F32, as are the router and all accumulators. What a token gives does not depend
+// on the number of threads, and in a deterministic batch not on the tokens it shares the batch with either;
+// else MLA takes the form that costs the batch less, and the forms differ in their rounding.
 #pragma once
 
 #include <span>
@@ -20,15 +21,20 @@
 
 namespace wenqu::engine {
 
-KvShape kv_shape(const Config& config);
+// Tokens of a long prompt that are read at once: enough that unpacking weights is shared well, few enough
+// that a batch's rows stay small.
+inline constexpr size_t kMaxBatch = 512;
 
-// Bytes that a batch of `tokens` needs while it runs.
-size_t scratch_bytes(const Config& config, size_t tokens);
+KvShape kv_shape(const Config& config, KvType type);
+
+// Bytes that a batch of `tokens` needs while it runs on so many threads.
+size_t scratch_bytes(const Config& config, size_t tokens, size_t threads);
 
 struct Batch {
   std::span<const TokenId> tokens;   // ids below the vocabulary
   size_t position = 0;               // of the first; the cache has room for position + tokens
   bool all_logits = false;           // of every token, else of the last
+  bool deterministic = false;        // what a token gives does not depend on the others of the batch
 };
 
 // Appends the logits to `logits`. Errors: cancelled, deadline_exceeded; the cache rows of the batch are

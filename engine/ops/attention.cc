@@ -1,42 +1,135 @@
 #include "engine/ops/attention.h"
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <limits>
 
 namespace wenqu::engine::ops {
+namespace {
 
-void attend(const cpu::Kernels& kernels, const AttendArgs& args) {
-  float scores[KvCache::kSegmentTokens];
-  float maximum = -std::numeric_limits<float>::infinity();
-  float sum = 0;
-  std::fill_n(args.out, args.value_length, 0.0f);
-  const size_t stride = args.cache->stride();
-  for (size_t begin = 0; begin < args.keys; begin += KvCache::kSegmentTokens) {
-    const size_t count = std::min(KvCache::kSegmentTokens, args.keys - begin);
-    const float* keys = args.cache->key(args.layer, begin);
-    const float* values = args.values_are_keys ? keys : args.cache->value(args.layer, begin) + args.value_offset;
+constexpr size_t kTogether = 32;   // queries whose scores are kept at once
+constexpr size_t kTile = 32;       // rows that stay in the cache while the queries pass by
+
+size_t row_bytes(KvType type, size_t n) { return type == KvType::f16 ? n * 2 : n * sizeof(float); }
+
+}  // namespace
+
+Attention::Attention(const cpu::Kernels& kernels, const AttentionShape& shape, std::span<const AttentionQuery> queries)
+    : kernels_(kernels),
+      shape_(shape),
+      queries_(queries),
+      maxima_(queries.size(), -std::numeric_limits<float>::infinity()),
+      sums_(queries.size()),
+      scores_(std::min(queries.size(), kTogether) * kRun) {
+  for (const AttentionQuery& query : queries) std::fill_n(query.out, shape.value, 0.0f);
+}
+
+void Attention::add(const KeyValueRun& run) {
+  for (size_t first = 0; first < queries_.size(); first += kTogether)
+    add(run, first, std::min(kTogether, queries_.size() - first));
+}
+
+void Attention::add(const KeyValueRun& run, size_t first, size_t count) {
+  std::array<size_t, kTogether> seen{};
+  for (size_t q = 0; q < count; ++q)
+    seen[q] = std::min(run.count, queries_[first + q].keys - std::min(queries_[first + q].keys, run.begin));
+  score(run, first, std::span(seen).first(count));
+  for (size_t q = 0; q < count; ++q) {
+    if (seen[q] == 0) continue;
+    float* scores = scores_.data() + q * kRun;
+    float& maximum = maxima_[first + q];
+    float& sum = sums_[first + q];
     float top = maximum;
-    for (size_t i = 0; i < count; ++i) {
-      scores[i] = args.scale * kernels.dot(args.query, keys + i * stride + args.key_offset, args.key_length);
-      top = std::max(top, scores[i]);
-    }
+    for (size_t i = 0; i < seen[q]; ++i) top = std::max(top, scores[i] *= shape_.scale);
     // What was added up under a smaller maximum is brought down to the new one.
     if (top > maximum && sum > 0) {
       const float factor = std::exp(maximum - top);
       sum *= factor;
-      for (size_t i = 0; i < args.value_length; ++i) args.out[i] *= factor;
+      float* out = queries_[first + q].out;
+      for (size_t i = 0; i < shape_.value; ++i) out[i] *= factor;
     }
     maximum = top;
-    sum += kernels.exp_sum(scores, count, maximum);
-    // With all keys in one segment the weights can be normalised before they are used.
-    const float normalise = args.keys <= KvCache::kSegmentTokens ? 1 / sum : 1;
-    for (size_t i = 0; i < count; ++i)
-      kernels.add_scaled(scores[i] * normalise, values + i * stride, args.out, args.value_length);
+    sum += kernels_.exp_sum(scores, seen[q], maximum);
+    // With all keys in one run the weights can be normalised before they are used.
+    if (queries_[first + q].keys <= kRun)
+      for (size_t i = 0; i < seen[q]; ++i) scores[i] *= 1 / sum;
   }
-  if (args.keys <= KvCache::kSegmentTokens) return;
-  const float inverse = 1 / sum;
-  for (size_t i = 0; i < args.value_length; ++i) args.out[i] *= inverse;
+  sum_values(run, first, std::span(seen).first(count));
+}
+
+// scores_ = query * key for the keys that the queries see, and maybe more.
+void Attention::score(const KeyValueRun& run, size_t first, std::span<const size_t> seen) {
+  std::array<cpu::InputRow, kTogether> inputs;
+  std::array<float*, kTogether> outputs;
+  for (size_t q = 0; q < seen.size(); ++q) {
+    inputs[q].values = queries_[first + q].query;
+    outputs[q] = scores_.data() + q * kRun;
+  }
+  const size_t most = *std::max_element(seen.begin(), seen.end());
+  for (size_t row = 0; row < most; row += kTile) {
+    const size_t rows = std::min(kTile, most - row);
+    cpu::DotRows args{.weights = run.keys + row * run.key_bytes, .first = row, .row_bytes = run.key_bytes, .rows = rows, .n = shape_.key,
+                      .inputs = inputs.data(), .outputs = outputs.data(), .tokens = seen.size()};
+    if (run.type == KvType::q8_0) {
+      rows_.resize(kTile * std::max(shape_.key, shape_.value));
+      for (size_t r = 0; r < rows; ++r)
+        load_row(run.type, run.keys + (row + r) * run.key_bytes, shape_.key, rows_.data() + r * shape_.key);
+      args.weights = reinterpret_cast<const std::byte*>(rows_.data());
+      args.row_bytes = row_bytes(KvType::f32, shape_.key);
+    }
+    kernels_.dot_rows(run.type == KvType::f16 ? gguf::Type::f16 : gguf::Type::f32)(args);
+  }
+}
+
+// out += weight * value for the keys that each query sees.
+void Attention::sum_values(const KeyValueRun& run, size_t first, std::span<const size_t> seen) {
+  const size_t most = *std::max_element(seen.begin(), seen.end());
+  const auto function = run.type == KvType::f16 ? kernels_.sum_rows_f16 : kernels_.sum_rows_f32;
+  for (size_t row = 0; row < most; row += kTile) {
+    const size_t rows = std::min(kTile, most - row);
+    cpu::SumRows args{.rows = run.values + row * run.value_bytes, .row_bytes = run.value_bytes, .n = shape_.value};
+    if (run.type == KvType::q8_0) {
+      rows_.resize(kTile * std::max(shape_.key, shape_.value));
+      for (size_t r = 0; r < rows; ++r)
+        load_row(run.type, run.values + (row + r) * run.value_bytes, shape_.value, rows_.data() + r * shape_.value);
+      args.rows = reinterpret_cast<const std::byte*>(rows_.data());
+      args.row_bytes = row_bytes(KvType::f32, shape_.value);
+    }
+    std::array<cpu::WeightedSum, kTogether> sums;
+    size_t count = 0;
+    for (size_t q = 0; q < seen.size(); ++q) {
+      const size_t mine = std::min(rows, seen[q] - std::min(seen[q], row));
+      if (mine > 0) sums[count++] = {scores_.data() + q * kRun + row, mine, queries_[first + q].out};
+    }
+    args.sums = sums.data();
+    args.count = count;
+    function(args);
+  }
+}
+
+void Attention::finish() {
+  for (size_t q = 0; q < queries_.size(); ++q) {
+    if (queries_[q].keys <= kRun) continue;
+    const float inverse = 1 / sums_[q];
+    for (size_t i = 0; i < shape_.value; ++i) queries_[q].out[i] *= inverse;
+  }
+}
+
+void attend(const cpu::Kernels& kernels, const KvCache& cache, size_t layer, size_t head, bool values_are_keys,
+            const AttentionShape& shape, std::span<const AttentionQuery> queries) {
+  Attention attention(kernels, shape, queries);
+  size_t keys = 0;
+  for (const AttentionQuery& query : queries) keys = std::max(keys, query.keys);
+  for (size_t begin = 0; begin < keys; begin += Attention::kRun) {
+    const size_t segment = begin / KvCache::kSegmentTokens;
+    KeyValueRun run{.begin = begin, .count = std::min(Attention::kRun, keys - begin), .type = cache.shape().type,
+                    .keys = cache.keys(layer, head, segment), .key_bytes = cache.shape().key_bytes()};
+    run.values = values_are_keys ? run.keys : cache.values(layer, head, segment);
+    run.value_bytes = values_are_keys ? run.key_bytes : cache.shape().value_bytes();
+    attention.add(run);
+  }
+  attention.finish();
 }
 
 }  // namespace wenqu::engine::ops

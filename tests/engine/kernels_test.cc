@@ -204,12 +204,6 @@ TEST_P(KernelsTest, VectorFunctionsMeetTheirDefinitionsAtEverySize) {
     std::vector<float> a(n), b(n), out(n);
     for (float& v : a) v = normal(random);
     for (float& v : b) v = normal(random);
-    double dot = 0;
-    for (size_t i = 0; i < n; ++i) dot += static_cast<double>(a[i]) * b[i];
-    EXPECT_NEAR(k().dot(a.data(), b.data(), n), dot, 1e-3);
-    std::vector<float> y = b;
-    k().add_scaled(0.5f, a.data(), y.data(), n);
-    for (size_t i = 0; i < n; ++i) EXPECT_NEAR(y[i], b[i] + 0.5f * a[i], 1e-5);
     k().silu_multiply(a.data(), b.data(), out.data(), n);
     for (size_t i = 0; i < n; ++i) EXPECT_NEAR(out[i], a[i] / (1 + std::exp(-a[i])) * b[i], 1e-4 * (1 + std::fabs(out[i])));
     if (n == 0) continue;
@@ -223,6 +217,46 @@ TEST_P(KernelsTest, VectorFunctionsMeetTheirDefinitionsAtEverySize) {
     }
     EXPECT_NEAR(sum, want, 1e-4);
   }
+}
+
+TEST_P(KernelsTest, SumsOfRowsAreThoseOfTheirDefinitionAtEverySizeAndNumber) {
+  std::mt19937 random(6);
+  std::normal_distribution<float> normal;
+  for (const bool half : {false, true})
+    for (size_t n : {0, 1, 7, 8, 15, 16, 17, 40, 67}) {
+      constexpr size_t kRows = 9, kSums = 14;
+      const size_t stride = (n + 3) * (half ? 2 : 4);
+      std::vector<std::byte> rows(kRows * stride);
+      std::vector<float> values(kRows * n), weights(kSums * kRows);
+      for (float& w : weights) w = normal(random);
+      for (size_t r = 0; r < kRows; ++r)
+        for (size_t i = 0; i < n; ++i) {
+          const float value = normal(random);
+          const uint16_t bits = float_to_half(value);
+          values[r * n + i] = half ? half_to_float(bits) : value;
+          std::memcpy(rows.data() + r * stride + i * (half ? 2 : 4), half ? static_cast<const void*>(&bits) : &value, half ? 2 : 4);
+        }
+      // Each takes another number of rows.
+      std::vector<std::vector<float>> outs(kSums, std::vector<float>(n + 1, 0.5f));
+      std::vector<WeightedSum> sums;
+      for (size_t s = 0; s < kSums; ++s) sums.push_back({weights.data() + s * kRows, s * 7 % (kRows + 1), outs[s].data()});
+      const SumRows args{.rows = rows.data(), .row_bytes = stride, .n = n, .sums = sums.data(), .count = kSums};
+      (half ? k().sum_rows_f16 : k().sum_rows_f32)(args);
+      for (size_t s = 0; s < kSums; ++s) {
+        for (size_t i = 0; i < n; ++i) {
+          double want = 0.5;
+          for (size_t r = 0; r < sums[s].rows; ++r) want += static_cast<double>(weights[s * kRows + r]) * values[r * n + i];
+          EXPECT_NEAR(outs[s][i], want, 1e-5) << n << " " << s << " " << i;
+        }
+        EXPECT_EQ(outs[s][n], 0.5f);
+        // Alone it gives the same, to the last bit.
+        std::vector<float> alone(n + 1, 0.5f);
+        WeightedSum one = sums[s];
+        one.out = alone.data();
+        (half ? k().sum_rows_f16 : k().sum_rows_f32)({.rows = rows.data(), .row_bytes = stride, .n = n, .sums = &one, .count = 1});
+        EXPECT_EQ(alone, outs[s]);
+      }
+    }
 }
 
 TEST_P(KernelsTest, ExponentialsOfFarAndMissingValues) {

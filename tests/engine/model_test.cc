@@ -8,58 +8,16 @@
 #include "base/utf8.h"
 #include "engine/generate.h"
 #include "engine/timeline.h"
-#include "tests/engine/reference_model.h"
-#include "tests/support/mini_vocabulary.h"
+#include "tests/engine/model_fixture.h"
 
 namespace wenqu::engine {
 namespace {
 
 using test::GgufWriter;
+using test::kTokens;
+using test::ModelTest;
 using test::ReferenceModel;
 using test::ReferenceOptions;
-
-const std::vector<TokenId> kTokens = {260, 5, 77, 200, 13, 13, 99, 256, 41, 7, 150, 2};
-
-class ModelTest : public testing::Test {
- protected:
-  void SetUp() override {
-    path_ = testing::TempDir() + "wenqu_model_" + std::to_string(::getpid()) + "_" +
-            testing::UnitTest::GetInstance()->current_test_info()->name();
-  }
-  void TearDown() override { std::filesystem::remove(path_); }
-
-  std::shared_ptr<const Model> load(const ReferenceOptions& options, int threads = 2) {
-    ReferenceModel(options).writer().write(path_);
-    LoadOptions load;
-    load.threads = threads;
-    auto model = Model::load(path_, load);
-    EXPECT_TRUE(model) << model.status().to_string();
-    return *model;
-  }
-
-  static std::vector<float> all_logits(const std::shared_ptr<const Model>& model, const std::vector<TokenId>& tokens) {
-    auto timeline = *Timeline::create(model);
-    return *timeline->append_with_logits(tokens, {});
-  }
-
-  void expect_reference(const ReferenceOptions& options) {
-    const auto model = load(options);
-    const auto want = ReferenceModel(options).logits(kTokens);
-    const std::vector<float> got = all_logits(model, kTokens);
-    const size_t vocabulary = model->info().vocabulary;
-    ASSERT_EQ(got.size(), kTokens.size() * vocabulary);
-    for (size_t t = 0; t < kTokens.size(); ++t) {
-      double error = 0, size = 0;
-      for (size_t i = 0; i < vocabulary; ++i) {
-        error += std::pow(got[t * vocabulary + i] - want[t][i], 2);
-        size += want[t][i] * want[t][i];
-      }
-      EXPECT_LT(std::sqrt(error / size), 1e-4) << "token " << t;
-    }
-  }
-
-  std::string path_;
-};
 
 TEST_F(ModelTest, Qwen2GivesTheReferencesLogits) {
   for (uint32_t seed : {1, 2}) {
@@ -113,74 +71,12 @@ TEST_F(ModelTest, ActivationsBeyondTheRangeOfHalfFloatsAreNoTrouble) {
   expect_reference(options);
 }
 
-TEST_F(ModelTest, OneByOneInChunksOrAtOnceIsTheSameToTheLastBit) {
-  for (bool deepseek : {false, true}) {
-    const auto model = load({.deepseek = deepseek, .seed = 5});
-    std::vector<TokenId> tokens;
-    for (int i = 0; i < 300; ++i) tokens.push_back(i % 260);   // over a segment of the cache and a batch
-    auto at_once = *Timeline::create(model);
-    ASSERT_TRUE(at_once->append(tokens, {}));
-    auto one_by_one = *Timeline::create(model);
-    for (TokenId token : tokens) ASSERT_TRUE(one_by_one->append({&token, 1}, {}));
-    auto chunks = *Timeline::create(model);
-    for (size_t i = 0; i < tokens.size(); i += 70)
-      ASSERT_TRUE(chunks->append(std::span(tokens).subspan(i, std::min<size_t>(70, tokens.size() - i)), {}));
-    const auto same = [](std::span<const float> a, std::span<const float> b) {
-      return a.size() == b.size() && std::memcmp(a.data(), b.data(), a.size_bytes()) == 0;
-    };
-    EXPECT_TRUE(same(at_once->logits(), one_by_one->logits()));
-    EXPECT_TRUE(same(at_once->logits(), chunks->logits()));
-  }
-}
-
 TEST_F(ModelTest, TheNumberOfThreadsChangesNothing) {
   for (bool deepseek : {false, true}) {
     const ReferenceOptions options{.deepseek = deepseek, .seed = 6};
     const std::vector<float> one = all_logits(load(options, 1), kTokens);
     for (int threads : {2, 3, 9}) EXPECT_EQ(all_logits(load(options, threads), kTokens), one);
   }
-}
-
-TEST_F(ModelTest, ATruncatedTimelineGoesOnAsIfTheRestHadNeverBeen) {
-  const auto model = load({.deepseek = true});
-  auto timeline = *Timeline::create(model);
-  ASSERT_TRUE(timeline->append(kTokens, {}));
-  const std::vector<float> want(timeline->logits().begin(), timeline->logits().end());
-  ASSERT_TRUE(timeline->truncate(4));
-  EXPECT_TRUE(timeline->logits().empty());
-  ASSERT_TRUE(timeline->append(std::vector<TokenId>{1, 1, 1}, {}));
-  ASSERT_TRUE(timeline->truncate(4));
-  ASSERT_TRUE(timeline->append(std::span(kTokens).subspan(4), {}));
-  EXPECT_TRUE(std::equal(want.begin(), want.end(), timeline->logits().begin()));
-  EXPECT_EQ(timeline->truncate(99).code(), StatusCode::invalid_argument);
-}
-
-TEST_F(ModelTest, ACancelledAppendLeavesTheTimelineAsItWas) {
-  const auto model = load({});
-  auto timeline = *Timeline::create(model);
-  ASSERT_TRUE(timeline->append(kTokens, {}));
-  const std::vector<float> before(timeline->logits().begin(), timeline->logits().end());
-  CancelSource source;
-  const std::vector<TokenId> more(900, 3);
-  const Status status = timeline->append(more, source.token(), [&](size_t done, size_t) {
-    if (done > 0) source.cancel();
-  });
-  EXPECT_EQ(status.code(), StatusCode::cancelled);
-  EXPECT_EQ(timeline->tokens().size(), kTokens.size());
-  EXPECT_TRUE(std::equal(before.begin(), before.end(), timeline->logits().begin()));
-}
-
-TEST_F(ModelTest, TokensThatAreNoneAndContextsThatAreFullAreErrors) {
-  const auto model = load({});
-  auto timeline = *Timeline::create(model, {.max_tokens = 5});
-  EXPECT_EQ(timeline->append(std::vector<TokenId>{1, -1}, {}).code(), StatusCode::invalid_argument);
-  EXPECT_EQ(timeline->append(std::vector<TokenId>{1, 1 << 20}, {}).where(), "token 1");
-  EXPECT_TRUE(timeline->tokens().empty());
-  EXPECT_EQ(timeline->append(std::vector<TokenId>(6, 1), {}).code(), StatusCode::limit_exceeded);
-  EXPECT_TRUE(timeline->append(std::vector<TokenId>(5, 1), {}));
-  Sampler sampler = *Sampler::create({.seed = 1});
-  const auto full = generate(*timeline, sampler, {.max_tokens = 3}, [](const GeneratedToken&) { return true; }, {});
-  EXPECT_EQ(full->reason, StopReason::context_full);
 }
 
 TEST_F(ModelTest, GenerationStopsForEachOfItsReasons) {
@@ -347,7 +243,8 @@ TEST_F(ModelTest, AModelThatDoesNotFitIsRefusedWithFigures) {
   const auto estimate = Model::estimate(path_, 1024);
   ASSERT_TRUE(estimate);
   EXPECT_GT(estimate->weights, 100000u);
-  EXPECT_EQ(estimate->kv_cache, 1024u * 3 * 2 * 48 * 4);
+  EXPECT_EQ(estimate->kv_cache, 1024u * 3 * 2 * 48 * 2);
+  EXPECT_EQ(Model::estimate(path_, 1024, KvType::f32)->kv_cache, 2 * estimate->kv_cache);
 }
 
 TEST_F(ModelTest, LoadingTellsItsProgressAndCanBeStopped) {

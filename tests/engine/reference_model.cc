@@ -51,7 +51,7 @@ ReferenceModel::ReferenceModel(const ReferenceOptions& options) : options_(optio
     if (!options.deepseek) {
       matrix(b + "attn_q.weight", kWidth, kHeads * kHead, 1.5);
       matrix(b + "attn_k.weight", kWidth, kKvHeads * kHead, 1.5);
-      matrix(b + "attn_v.weight", kWidth, kKvHeads * kHead);
+      matrix(b + "attn_v.weight", kWidth, kKvHeads * kHead, options.value_scale);
       if (options.dense == "qwen2") {
         add(b + "attn_q.bias", {kHeads * kHead}, 0.5);
         add(b + "attn_k.bias", {kKvHeads * kHead}, 0.5);

@@ -23,6 +23,7 @@ struct ReferenceOptions {
   bool sigmoid = true;        // deepseek2: sigmoid with bias and groups, else softmax
   bool yarn = true;           // deepseek2
   float weight_scale = 1;     // of the feed-forward, to make large activations
+  float value_scale = 1;      // of the values, not deepseek2
   std::string dense = "qwen2";            // or llama, qwen3, qwen3moe
   bool joined_qkv = false;                // one matrix attn_qkv
   MlaForm mla_form = MlaForm::split;      // deepseek2
