@@ -49,22 +49,22 @@ Result<std::vector<BenchRow>> run_bench(std::shared_ptr<const Model> model, cons
   const std::vector<TokenId> prompt = some_tokens(options.prompt_tokens, info.vocabulary);
   const std::vector<TokenId> decoded = some_tokens(options.decode_tokens, info.vocabulary);
   std::vector<BenchRow> rows;
-  const auto fresh = [&] { return Timeline::create(model); };
-  {
-    // The first touch of the weights reads them from disk: not what is measured.
-    WENQU_ASSIGN_OR_RETURN(const std::unique_ptr<Timeline> warm, fresh());
-    WENQU_RETURN_IF_ERROR(warm->append(some_tokens(4, info.vocabulary), cancel));
-  }
+  const std::string at_depth = options.depth > 0 ? fmt::format("@d{}", options.depth) : "";
+  WENQU_ASSIGN_OR_RETURN(const std::unique_ptr<Timeline> timeline, Timeline::create(model, options.timeline));
+  // The first touch of the weights reads them from disk: not what is measured.
+  WENQU_RETURN_IF_ERROR(timeline->append(some_tokens(4, info.vocabulary), cancel));
+  WENQU_RETURN_IF_ERROR(timeline->truncate(0));
+  WENQU_RETURN_IF_ERROR(timeline->append(some_tokens(options.depth, info.vocabulary), cancel));
   if (!prompt.empty()) {
-    WENQU_ASSIGN_OR_RETURN(BenchRow row, measure(fmt::format("pp{}", prompt.size()), prompt.size(), options.repetitions, [&]() -> Status {
-                             WENQU_ASSIGN_OR_RETURN(const std::unique_ptr<Timeline> timeline, fresh());
+    WENQU_ASSIGN_OR_RETURN(BenchRow row, measure(fmt::format("pp{}{}", prompt.size(), at_depth), prompt.size(), options.repetitions, [&]() -> Status {
+                             WENQU_RETURN_IF_ERROR(timeline->truncate(options.depth));
                              return timeline->append(prompt, cancel);
                            }));
     rows.push_back(std::move(row));
   }
   if (!decoded.empty()) {
-    WENQU_ASSIGN_OR_RETURN(BenchRow row, measure(fmt::format("tg{}", decoded.size()), decoded.size(), options.repetitions, [&]() -> Status {
-                             WENQU_ASSIGN_OR_RETURN(const std::unique_ptr<Timeline> timeline, fresh());
+    WENQU_ASSIGN_OR_RETURN(BenchRow row, measure(fmt::format("tg{}{}", decoded.size(), at_depth), decoded.size(), options.repetitions, [&]() -> Status {
+                             WENQU_RETURN_IF_ERROR(timeline->truncate(options.depth));
                              for (const TokenId& token : decoded)
                                WENQU_RETURN_IF_ERROR(timeline->append({&token, 1}, cancel));
                              return {};

@@ -7,18 +7,20 @@
 
 #include "base/cancel.h"
 #include "base/status.h"
-#include "engine/model.h"
+#include "engine/timeline.h"
 
 namespace wenqu::engine {
 
 struct BenchOptions {
   size_t prompt_tokens = 512;   // 0: no prefill row
   size_t decode_tokens = 128;   // 0: no decode row
+  size_t depth = 0;             // tokens that were read before either
   size_t repetitions = 3;
+  TimelineOptions timeline;
 };
 
 struct BenchRow {
-  std::string test;                  // "pp512", "tg128"
+  std::string test;                  // "pp512", "tg128"; "pp512@d1024" behind 1024 tokens
   double tokens_per_second = 0;      // median over the repetitions
   double standard_deviation = 0;
   double bytes_per_second = 0;       // weights read, decode only

@@ -72,12 +72,24 @@ ModelInfo describe(const Runtime& runtime, const std::string& path, KvType kv_ty
   info.name = file.get_string("general.name").value_or("");
   info.architecture = config.name;
   info.chat_template = runtime.chat ? std::string(chat_template_name(*runtime.chat)) : "";
+  info.chat_problem = runtime.chat_status.message();
+  info.thinks = runtime.chat && chat_template_thinks(*runtime.chat);
   info.pre_tokenizer = runtime.tokenizer->pre_tokenizer();
   info.file_bytes = file.file_bytes();
   info.kv_bytes_per_token = kv_shape(config, kv_type).bytes_per_token();
   info.layers = config.layers;
+  info.next_token_layers = config.next_token_layers;
+  info.heads = config.heads;
+  info.kv_heads = config.has_mla() ? 1 : config.kv_heads;
+  info.latent = config.mla.kv_lora;
+  info.rotated = config.mla.rope;
+  const ops::RouterConfig& router = config.moe.router;
+  info.experts = router.experts, info.experts_used = router.used, info.experts_shared = config.moe.shared;
+  info.expert_groups = router.groups, info.expert_groups_used = router.groups_used;
+  info.sigmoid_router = router.gating == ops::RouterConfig::Gating::sigmoid;
   info.embedding = config.embedding;
   info.vocabulary = static_cast<uint32_t>(config.vocabulary);
+  info.tokens = static_cast<uint32_t>(runtime.tokenizer->size());
   info.context = config.context;
   info.threads = runtime.pool.threads();
   info.isa = cpu::kernels(runtime.isa).name;
@@ -106,7 +118,9 @@ ModelInfo describe(const Runtime& runtime, const std::string& path, KvType kv_ty
   return info;
 }
 
-Status load_into(Runtime& runtime, const std::string& path, const LoadOptions& options, const CancelToken& cancel) {
+// Maps the file and takes it apart. `weighed` is asked when all that needs memory is known.
+Status load_into(Runtime& runtime, const std::string& path, const LoadOptions& options, const CancelToken& cancel,
+                 const std::function<Status(const MemoryEstimate&)>& weighed) {
   const auto progress = [&](double fraction) -> Status {
     if (options.progress && !options.progress(fraction)) return Status(StatusCode::cancelled, "loading was stopped");
     return cancel.status();
@@ -119,7 +133,8 @@ Status load_into(Runtime& runtime, const std::string& path, const LoadOptions& o
     WENQU_RETURN_IF_ERROR(set_expert_groups(options.expert_groups, options.expert_groups_used, runtime.config));
   WENQU_RETURN_IF_ERROR(progress(0.1));
   WENQU_ASSIGN_OR_RETURN(runtime.weights, load_weights(file, runtime.config));
-  WENQU_RETURN_IF_ERROR(fits(estimate_of(file, runtime.config, runtime.weights, options.context_tokens, options.kv_type, runtime.pool.threads()), options));
+  WENQU_RETURN_IF_ERROR(
+      weighed(estimate_of(file, runtime.config, runtime.weights, options.context_tokens, options.kv_type, runtime.pool.threads())));
   WENQU_RETURN_IF_ERROR(progress(0.3));
   WENQU_ASSIGN_OR_RETURN(runtime.tokenizer, Tokenizer::create(file));
   if (runtime.tokenizer->size() > runtime.config.vocabulary)
@@ -140,18 +155,34 @@ Status load_into(Runtime& runtime, const std::string& path, const LoadOptions& o
   return progress(1);
 }
 
-}  // namespace
-
-Result<std::shared_ptr<const Model>> Model::load(const std::string& path, const LoadOptions& options, const CancelToken& cancel) {
+Result<std::unique_ptr<Runtime>> make_runtime(const std::string& path, const LoadOptions& options, const CancelToken& cancel,
+                                              const std::function<Status(const MemoryEstimate&)>& weighed) {
   if (options.threads < 0) return Status(StatusCode::invalid_argument, "must not be negative", "threads");
   try {
     auto runtime = std::make_unique<Runtime>(options.threads);
-    if (const Status status = load_into(*runtime, path, options, cancel); !status)
+    if (const Status status = load_into(*runtime, path, options, cancel, weighed); !status)
       return status.where().find(path) == std::string::npos ? status.at(path) : status;
-    return std::shared_ptr<const Model>(new Model(std::move(runtime)));
+    return runtime;
   } catch (const std::bad_alloc&) {
     return Status(StatusCode::out_of_memory, "not enough memory to load the model", path);
   }
+}
+
+}  // namespace
+
+Result<std::shared_ptr<const Model>> Model::load(const std::string& path, const LoadOptions& options, const CancelToken& cancel) {
+  WENQU_ASSIGN_OR_RETURN(std::unique_ptr<Runtime> runtime,
+                         make_runtime(path, options, cancel, [&](const MemoryEstimate& estimate) { return fits(estimate, options); }));
+  return std::shared_ptr<const Model>(new Model(std::move(runtime)));
+}
+
+Result<std::pair<ModelInfo, MemoryEstimate>> Model::inspect(const std::string& path, const LoadOptions& options) {
+  MemoryEstimate memory;
+  WENQU_ASSIGN_OR_RETURN(const std::unique_ptr<Runtime> runtime, make_runtime(path, options, {}, [&](const MemoryEstimate& estimate) {
+                           memory = estimate;
+                           return Status();
+                         }));
+  return std::pair(runtime->info, memory);
 }
 
 Result<MemoryEstimate> Model::estimate(const std::string& path, uint64_t context_tokens, KvType kv_type) {

@@ -8,6 +8,7 @@
 #include <functional>
 #include <memory>
 #include <string>
+#include <utility>
 
 #include "base/cancel.h"
 #include "base/sha256.h"
@@ -44,6 +45,8 @@ struct ModelInfo {
   std::string architecture;    // general.architecture: "deepseek2", "qwen2" ...
   std::string types;           // tensor types with their share of the bytes, largest first
   std::string chat_template;   // name, or empty when none was recognised
+  std::string chat_problem;    // why there is none
+  bool thinks = false;         // between <think> and </think>
   std::string pre_tokenizer;
   uint64_t parameters = 0;
   uint64_t active_parameters = 0;   // used for one token
@@ -51,8 +54,17 @@ struct ModelInfo {
   uint64_t active_bytes = 0;        // of weights read for one decoded token
   uint64_t kv_bytes_per_token = 0;  // of LoadOptions::kv_type
   uint32_t layers = 0;
+  uint32_t next_token_layers = 0;   // multi-token prediction, behind the layers
   uint32_t embedding = 0;
+  uint32_t heads = 0;
+  uint32_t kv_heads = 0;
+  uint32_t latent = 0;              // of MLA's keys and values; 0: grouped-query attention
+  uint32_t rotated = 0;             // rotated numbers beside the latent
+  uint32_t experts = 0;             // routed; 0: none
+  uint32_t experts_used = 0, experts_shared = 0, expert_groups = 0, expert_groups_used = 0;
+  bool sigmoid_router = false;
   uint32_t vocabulary = 0;          // rows of the output matrix
+  uint32_t tokens = 0;              // that have a text: the rest of the rows is padding
   uint64_t context = 0;             // trained context length
   int threads = 0;
   std::string isa;                  // instruction set chosen: "avx2" or "scalar"
@@ -67,7 +79,9 @@ class Model {
   // out_of_memory with the estimate when it does not fit the budget.
   static Result<std::shared_ptr<const Model>> load(const std::string& path, const LoadOptions& options,
                                                    const CancelToken& cancel = {});
-  // What load() would need, without loading.
+  // What load() would give and need, without the memory for it.
+  static Result<std::pair<ModelInfo, MemoryEstimate>> inspect(const std::string& path, const LoadOptions& options = {});
+  // What load() would need alone.
   static Result<MemoryEstimate> estimate(const std::string& path, uint64_t context_tokens, KvType kv_type = KvType::f16);
   ~Model();
 

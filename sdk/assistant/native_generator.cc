@@ -142,15 +142,17 @@ class NativeGeneration : public Generation {
 
 }  // namespace
 
-NativeGenerator::NativeGenerator(std::shared_ptr<const engine::Model> model, engine::ChatTemplate chat)
-    : model_(std::move(model)), chat_(chat) {
+NativeGenerator::NativeGenerator(std::shared_ptr<const engine::Model> model, engine::ChatTemplate chat,
+                                 const engine::TimelineOptions& timeline)
+    : model_(std::move(model)), chat_(chat), timeline_(timeline) {
   const engine::ModelInfo& info = model_->info();
   name_ = info.name.empty() ? std::filesystem::path(info.path).filename().string() : info.name;
 }
 
-Result<std::shared_ptr<NativeGenerator>> NativeGenerator::create(std::shared_ptr<const engine::Model> model) {
+Result<std::shared_ptr<NativeGenerator>> NativeGenerator::create(std::shared_ptr<const engine::Model> model,
+                                                                 const engine::TimelineOptions& timeline) {
   WENQU_ASSIGN_OR_RETURN(const engine::ChatTemplate chat, model->chat_template());
-  return std::shared_ptr<NativeGenerator>(new NativeGenerator(std::move(model), chat));
+  return std::shared_ptr<NativeGenerator>(new NativeGenerator(std::move(model), chat, timeline));
 }
 
 Result<std::unique_ptr<Generation>> NativeGenerator::start(const GenerationTask& task) {
@@ -169,7 +171,7 @@ Result<std::unique_ptr<Generation>> NativeGenerator::start(const GenerationTask&
     rendered.pieces.push_back(Piece::control(std::string(kCloseThinking)));
     rendered.starts_in_thinking = false;
   }
-  WENQU_ASSIGN_OR_RETURN(std::unique_ptr<engine::Timeline> timeline, engine::Timeline::create(model_));
+  WENQU_ASSIGN_OR_RETURN(std::unique_ptr<engine::Timeline> timeline, engine::Timeline::create(model_, timeline_));
   engine::SamplingOptions sampling;
   sampling.temperature = request.temperature;
   sampling.top_p = request.top_p;

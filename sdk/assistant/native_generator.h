@@ -6,7 +6,7 @@
 #include <memory>
 #include <string>
 
-#include "engine/model.h"
+#include "engine/timeline.h"
 #include "sdk/assistant/generator.h"
 
 namespace wenqu::assistant {
@@ -14,7 +14,8 @@ namespace wenqu::assistant {
 class NativeGenerator : public Generator {
  public:
   // Errors: unsupported, when the model has no chat template we know.
-  static Result<std::shared_ptr<NativeGenerator>> create(std::shared_ptr<const engine::Model> model);
+  static Result<std::shared_ptr<NativeGenerator>> create(std::shared_ptr<const engine::Model> model,
+                                                         const engine::TimelineOptions& timeline = {});
 
   const std::string& name() const override { return name_; }
   bool is_extractive() const override { return false; }
@@ -22,10 +23,11 @@ class NativeGenerator : public Generator {
   Result<std::unique_ptr<Generation>> start(const GenerationTask& task) override;
 
  private:
-  NativeGenerator(std::shared_ptr<const engine::Model> model, engine::ChatTemplate chat);
+  NativeGenerator(std::shared_ptr<const engine::Model> model, engine::ChatTemplate chat, const engine::TimelineOptions& timeline);
 
   std::shared_ptr<const engine::Model> model_;
   engine::ChatTemplate chat_;
+  engine::TimelineOptions timeline_;
   std::string name_;
 };
 

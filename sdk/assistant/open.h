@@ -6,7 +6,7 @@
 #include <string>
 
 #include "base/status.h"
-#include "engine/model.h"
+#include "engine/timeline.h"
 #include "retrieval/index.h"
 #include "sdk/assistant/assistant.h"
 
@@ -16,6 +16,7 @@ struct OpenOptions {
   std::string index_directory;
   std::string model_path;            // empty: answers are extracted from the sources
   engine::LoadOptions model;
+  engine::TimelineOptions timeline;
 };
 
 struct OpenedAssistant {

@@ -16,7 +16,9 @@ int run_bench(const BenchOptions& options) {
   engine::BenchOptions bench;
   bench.prompt_tokens = options.prompt;
   bench.decode_tokens = options.decode;
+  bench.depth = options.depth;
   bench.repetitions = options.repetitions;
+  bench.timeline = timeline_options(options.model);
   Result<std::vector<engine::BenchRow>> rows = engine::run_bench(*model, bench, interrupt.token());
   if (!rows) return report(rows.status());
   const engine::ModelInfo& info = (*model)->info();
@@ -38,6 +40,7 @@ int run_bench(const BenchOptions& options) {
     json.Key("t_s_stddev"), json.Double(row.standard_deviation);
     json.Key("repetitions"), json.Uint64(options.repetitions);
     json.Key("threads"), json.Int(info.threads);
+    json.Key("kv"), json.String(std::string(engine::kv_type_name(options.model.kv)).c_str());
     json.Key("isa"), json.String(info.isa.c_str());
     json.Key("model"), json.String(info.name.c_str());
     json.Key("types"), json.String(info.types.c_str());

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "base/status.h"
+#include "engine/cache/kv_type.h"
 
 namespace wenqu::cli {
 
@@ -43,6 +44,9 @@ struct ModelOptions {
   std::string chat_template;
   int threads = 0;
   uint64_t memory_mib = 0;
+  engine::KvType kv = engine::KvType::f16;
+  bool deterministic = false;
+  std::string expert_groups;   // "8/4"; empty: as the file says
 };
 
 struct AskOptions {
@@ -73,6 +77,9 @@ int run_serve(const ServeOptions& options);
 
 struct InspectOptions {
   std::string model;
+  uint64_t context = 4096;
+  engine::KvType kv = engine::KvType::f16;
+  bool metadata = false;
   bool tensors = false;
 };
 int run_inspect(const InspectOptions& options);
@@ -84,7 +91,7 @@ struct TokenizeOptions {
 int run_tokenize(const TokenizeOptions& options);
 
 struct LogitsOptions {
-  ModelOptions model;
+  ModelOptions model{.kv = engine::KvType::f32};   // its figures are held against others'
   std::string tokens;
   std::string out;
 };
@@ -94,6 +101,7 @@ struct BenchOptions {
   ModelOptions model;
   size_t prompt = 512;
   size_t decode = 128;
+  size_t depth = 0;
   size_t repetitions = 3;
   bool json = false;
 };

@@ -2,15 +2,26 @@
 
 #include <unistd.h>
 
+#include <charconv>
 #include <cstdio>
 
 namespace wenqu::cli {
 
-engine::LoadOptions load_options(const ModelOptions& options) {
+Result<engine::LoadOptions> load_options(const ModelOptions& options) {
   engine::LoadOptions load;
   load.threads = options.threads;
   load.memory_budget = options.memory_mib << 20;
   load.chat_template = options.chat_template;
+  load.kv_type = options.kv;
+  if (!options.expert_groups.empty()) {
+    const std::string& text = options.expert_groups;
+    const char* const end = text.data() + text.size();
+    const auto [slash, error] = std::from_chars(text.data(), end, load.expert_groups);
+    const bool usable = error == std::errc() && slash != end && *slash == '/';
+    const auto [rest, second] = usable ? std::from_chars(slash + 1, end, load.expert_groups_used) : std::from_chars_result{end, std::errc::invalid_argument};
+    if (second != std::errc() || rest != end || load.expert_groups == 0)
+      return Status(StatusCode::invalid_argument, "is not of the form GROUPS/USED, such as 8/4", "--expert-groups");
+  }
   if (::isatty(STDERR_FILENO) == 1)
     load.progress = [](double fraction) {
       std::fprintf(stderr, fraction < 1 ? "\rloading the model: %3.0f%%" : "\r\033[K", fraction * 100);
@@ -19,16 +30,22 @@ engine::LoadOptions load_options(const ModelOptions& options) {
   return load;
 }
 
+engine::TimelineOptions timeline_options(const ModelOptions& options) {
+  return {.kv_type = options.kv, .deterministic = options.deterministic};
+}
+
 Result<assistant::OpenedAssistant> load_assistant(const std::string& index, const ModelOptions& model) {
   assistant::OpenOptions open;
   open.index_directory = index;
   open.model_path = model.path;
-  open.model = load_options(model);
+  WENQU_ASSIGN_OR_RETURN(open.model, load_options(model));
+  open.timeline = timeline_options(model);
   return assistant::open_assistant(open);
 }
 
 Result<std::shared_ptr<const engine::Model>> load_model(const ModelOptions& model) {
-  return engine::Model::load(model.path, load_options(model));
+  WENQU_ASSIGN_OR_RETURN(const engine::LoadOptions load, load_options(model));
+  return engine::Model::load(model.path, load);
 }
 
 }  // namespace wenqu::cli

@@ -7,7 +7,8 @@
 namespace wenqu::cli {
 
 // Shows the loading of a model on standard error, where that is a terminal.
-engine::LoadOptions load_options(const ModelOptions& options);
+Result<engine::LoadOptions> load_options(const ModelOptions& options);
+engine::TimelineOptions timeline_options(const ModelOptions& options);
 
 Result<assistant::OpenedAssistant> load_assistant(const std::string& index, const ModelOptions& model);
 Result<std::shared_ptr<const engine::Model>> load_model(const ModelOptions& model);

@@ -35,7 +35,7 @@ int run_logits(const LogitsOptions& options) {
   Interrupt interrupt;
   Result<std::shared_ptr<const engine::Model>> model = load_model(options.model);
   if (!model) return report(model.status());
-  Result<std::unique_ptr<engine::Timeline>> timeline = engine::Timeline::create(*model);
+  Result<std::unique_ptr<engine::Timeline>> timeline = engine::Timeline::create(*model, timeline_options(options.model));
   if (!timeline) return report(timeline.status());
   Result<std::vector<float>> logits = (*timeline)->append_with_logits(*tokens, interrupt.token());
   if (!logits) return report(logits.status());

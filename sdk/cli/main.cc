@@ -15,10 +15,20 @@ CLI::App* add_command(CLI::App& app, const char* name, const char* text, const s
   return command;
 }
 
+void add_kv_option(CLI::App& command, wenqu::engine::KvType& kv) {
+  command.add_option_function<std::string>(
+      "--kv", [&kv](const std::string& name) { kv = *wenqu::engine::parse_kv_type(name); },
+      "how the KV cache keeps numbers: f32, f16 or q8_0 (default " + std::string(wenqu::engine::kv_type_name(kv)) + ")")
+      ->check(CLI::IsMember({"f32", "f16", "q8_0"}));
+}
+
 void add_model_options(CLI::App& command, ModelOptions& model) {
   command.add_option("-t,--threads", model.threads, "compute threads (0: one per core)")->check(CLI::Range(0, 1024));
   command.add_option("--chat-template", model.chat_template, "name of the chat template, where the file's is not known");
   command.add_option("--memory", model.memory_mib, "memory the model may use, in MiB (0: what is free)");
+  add_kv_option(command, model.kv);
+  command.add_flag("--deterministic", model.deterministic, "the same figures to the last bit however the prompt is divided");
+  command.add_option("--expert-groups", model.expert_groups, "route by GROUPS/USED, such as 8/4, whatever the file says");
 }
 
 }  // namespace
@@ -84,7 +94,10 @@ int main(int argc, char** argv) {
   add_model_options(*command, serve.model);
 
   InspectOptions inspect;
-  command = add_command(app, "inspect", "Show what a GGUF file holds", [&] { return run_inspect(inspect); }, code);
+  command = add_command(app, "inspect", "Show what a model is and what it needs", [&] { return run_inspect(inspect); }, code);
+  command->add_option("--context", inspect.context, "tokens to reckon the memory for")->check(CLI::Range(uint64_t{1}, uint64_t{1} << 40));
+  add_kv_option(*command, inspect.kv);
+  command->add_flag("--metadata", inspect.metadata, "list the file's metadata");
   command->add_flag("--tensors", inspect.tensors, "list every tensor");
   command->add_option("MODEL", inspect.model, "GGUF file")->required();
 
@@ -107,6 +120,7 @@ int main(int argc, char** argv) {
   command->add_option("--model", bench.model.path, "GGUF file")->required();
   command->add_option("-p", bench.prompt, "prompt tokens to prefill (0: skip)")->check(CLI::Range(0, 1 << 20));
   command->add_option("-n", bench.decode, "tokens to decode (0: skip)")->check(CLI::Range(0, 1 << 20));
+  command->add_option("-d", bench.depth, "tokens in the context before (default 0)")->check(CLI::Range(0, 1 << 20));
   command->add_option("-r", bench.repetitions, "repetitions")->check(CLI::Range(1, 1000));
   command->add_flag("--json", bench.json, "print a JSON array");
   add_model_options(*command, bench.model);

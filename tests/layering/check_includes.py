@@ -32,7 +32,7 @@ MAY = {
     "sdk/protocol": ["base", "retrieval", "sdk/assistant"],
     "sdk/capi": ["base", "retrieval", "retrieval/documents", "engine", "sdk/assistant", "sdk/protocol", "wenqu"],
     "sdk/net": ["base", "sdk/assistant", "sdk/protocol"],
-    "sdk/cli": ["base", "retrieval", "retrieval/documents", "engine", "engine/gguf", "engine/tokenizer",
+    "sdk/cli": ["base", "retrieval", "retrieval/documents", "engine", "engine/gguf", "engine/cache", "engine/tokenizer",
                 "sdk/assistant", "sdk/protocol", "sdk/net"],
     "sdk/include": ["wenqu"],
     "plugins": ["wenqu"],
@@ -46,6 +46,7 @@ FOREIGN = {
     "CLI": ["sdk/cli"],
     "gumbo.h": ["retrieval/documents"],
     "cmark.h": ["retrieval/documents"],
+    "openssl": ["base", "retrieval/documents"],
 }
 OURS = ("base/", "engine/", "retrieval/", "sdk/", "plugins/", "examples/", "wenqu/")
 INCLUDE = re.compile(r'^\s*#\s*include\s*[<"]([^>"]+)[>"]', re.M)
