@@ -13,8 +13,9 @@
 namespace wenqu::engine::cpu {
 namespace {
 
-// Tokens that share one unpacking of a weight block.
-constexpr size_t kTokens = 4;
+// Tokens that share one unpacking of a weight block; three of those that need four sums each, which is what
+// the registers hold.
+constexpr size_t kTokens = 4, kFloatTokens = 3;
 
 inline float horizontal_sum(__m256 v) {
   __m128 s = _mm_add_ps(_mm256_castps256_ps128(v), _mm256_extractf128_ps(v, 1));
@@ -30,21 +31,21 @@ inline float half(const void* p) {
   return _cvtsh_ss(bits);
 }
 
-// Runs kRow<T> over all rows for groups of up to four tokens; a group's inputs stay in the cache while
-// the rows pass by.
-template <template <size_t> class Row>
-void dot_rows(const DotRows& args) {
-  size_t t = 0;
-  for (; t + kTokens <= args.tokens; t += kTokens)
+// Runs Row<T> over all rows for groups of T tokens, then for smaller ones; a group's inputs stay in the cache
+// while the rows pass by.
+template <template <size_t> class Row, size_t T = kTokens>
+void dot_rows(const DotRows& args, size_t t = 0) {
+  for (; t + T <= args.tokens; t += T)
     for (size_t r = 0; r < args.rows; ++r) {
-      float out[kTokens];
-      Row<kTokens>::dot(args.weights + r * args.row_bytes, args.n, args.inputs + t, out);
-      for (size_t k = 0; k < kTokens; ++k) args.outputs[t + k][args.first + r] = out[k];
+      float out[T];
+      Row<T>::dot(args.weights + r * args.row_bytes, args.n, args.inputs + t, out);
+      for (size_t k = 0; k < T; ++k) args.outputs[t + k][args.first + r] = out[k];
     }
-  for (; t < args.tokens; ++t)
-    for (size_t r = 0; r < args.rows; ++r)
-      Row<1>::dot(args.weights + r * args.row_bytes, args.n, args.inputs + t, args.outputs[t] + args.first + r);
+  if constexpr (T > 1)
+    if (t < args.tokens) dot_rows<Row, (T + 1) / 2>(args, t);
 }
+template <template <size_t> class Row, size_t T = kTokens>
+void dot_all_rows(const DotRows& args) { dot_rows<Row, T>(args); }
 
 // ------------------------------------------------------------------ floats
 
@@ -98,7 +99,7 @@ void dot_floats(const std::byte* row, size_t n, const InputRow* inputs, float* o
     }
   for (size_t t = 0; t < T; ++t) {
     out[t] = fold(sum[t][0], sum[t][1], sum[t][2], sum[t][3]);
-    for (size_t k = i; k < n; ++k) out[t] += Load::one(row + k * Load::kBytes) * inputs[t].values[k];
+    for (size_t k = i; k < n; ++k) out[t] = std::fma(Load::one(row + k * Load::kBytes), inputs[t].values[k], out[t]);
   }
 }
 
@@ -541,21 +542,21 @@ void silu_multiply(const float* gate, const float* up, float* out, size_t n) {
 const Kernels& avx2_kernels() {
   static const Kernels table = {
       .name = "avx2",
-      .f32 = dot_rows<RowF32>,
-      .f16 = dot_rows<RowF16>,
-      .bf16 = dot_rows<RowBF16>,
-      .q8_0 = dot_rows<RowQ8_0>,
-      .q4_0 = dot_rows<RowQ4_0>,
-      .q4_1 = dot_rows<RowQ4_1>,
-      .q5_0 = dot_rows<RowQ5_0>,
-      .q5_1 = dot_rows<RowQ5_1>,
-      .iq4_nl = dot_rows<RowIQ4NL>,
-      .q2_k = dot_rows<RowQ2K>,
-      .q3_k = dot_rows<RowQ3K>,
-      .q4_k = dot_rows<RowQ4K>,
-      .q5_k = dot_rows<RowQ5K>,
-      .q6_k = dot_rows<RowQ6K>,
-      .iq4_xs = dot_rows<RowIQ4XS>,
+      .f32 = dot_all_rows<RowF32, kFloatTokens>,
+      .f16 = dot_all_rows<RowF16, kFloatTokens>,
+      .bf16 = dot_all_rows<RowBF16, kFloatTokens>,
+      .q8_0 = dot_all_rows<RowQ8_0>,
+      .q4_0 = dot_all_rows<RowQ4_0>,
+      .q4_1 = dot_all_rows<RowQ4_1>,
+      .q5_0 = dot_all_rows<RowQ5_0>,
+      .q5_1 = dot_all_rows<RowQ5_1>,
+      .iq4_nl = dot_all_rows<RowIQ4NL>,
+      .q2_k = dot_all_rows<RowQ2K>,
+      .q3_k = dot_all_rows<RowQ3K>,
+      .q4_k = dot_all_rows<RowQ4K>,
+      .q5_k = dot_all_rows<RowQ5K>,
+      .q6_k = dot_all_rows<RowQ6K>,
+      .iq4_xs = dot_all_rows<RowIQ4XS>,
       .round32 = round32,
       .round256 = round256,
       .sum_rows_f32 = sum_rows<LoadF32>,
