@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <cstddef>
+
 #include "sdk/capi/guard.h"
 #include "sdk/capi/options.h"
 #include "sdk/protocol/event_json.h"
@@ -11,7 +13,7 @@ using namespace wenqu::capi;
 
 namespace {
 
-constexpr size_t kRequiredOptions = sizeof(wq_assistant_options);
+constexpr size_t kRequiredOptions = offsetof(wq_assistant_options, kv_type);
 
 }  // namespace
 
@@ -35,6 +37,13 @@ wq_status wq_assistant_open(const wq_assistant_options* given, wq_assistant** ou
     open.model.threads = options.threads;
     open.model.memory_budget = options.memory_budget;
     if (options.chat_template) open.model.chat_template = options.chat_template;
+    if (options.kv_type) {
+      const auto type = engine::parse_kv_type(options.kv_type);
+      if (!type) return Status(StatusCode::invalid_argument, "must be f32, f16 or q8_0", "options.kv_type");
+      open.model.kv_type = open.timeline.kv_type = *type;
+    }
+    if (options.deterministic > 1) return Status(StatusCode::invalid_argument, "must be 0 or 1", "options.deterministic");
+    open.timeline.deterministic = options.deterministic == 1;
     if (options.on_progress)
       open.model.progress = [&](double fraction) { return options.on_progress(fraction, options.user) == 0; };
     WENQU_ASSIGN_OR_RETURN(auto opened, assistant::open_assistant(open));

@@ -2,6 +2,7 @@
  * the number of the line that failed, after telling it. */
 #include <stdio.h>
 #include <stdlib.h>
+#include <stddef.h>
 #include <string.h>
 #include <poll.h>
 #include <wenqu/wenqu.h>
@@ -67,6 +68,12 @@ static void nothing_takes_null(void) {
   CHECK(wq_assistant_options_init(&options, 3) == WQ_E_STRUCT_SIZE);
   CHECK(wq_assistant_options_init(&options, (uint32_t)sizeof options) == WQ_OK);
   CHECK(options.struct_size == sizeof options);
+  options.index_directory = "/nonexistent";
+  options.kv_type = "f64";
+  CHECK(wq_assistant_open(&options, &assistant) == WQ_E_INVALID_ARGUMENT && contains(wq_last_error(), "kv_type"));
+  /* A host built against the first release knows nothing of kv_type. */
+  options.struct_size = (uint32_t)offsetof(wq_assistant_options, kv_type);
+  CHECK(wq_assistant_open(&options, &assistant) == WQ_E_NOT_FOUND);
   CHECK(wq_assistant_refresh(NULL) == WQ_E_INVALID_ARGUMENT);
   CHECK(wq_search(NULL, "x", 1, 0, &string) == WQ_E_INVALID_ARGUMENT && string == NULL);
   wq_assistant_close(NULL);
