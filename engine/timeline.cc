@@ -42,13 +42,15 @@ Status Timeline::State::append(std::span<const TokenId> more, const CancelToken&
       if (progress) progress(done, more.size());
       if (!(status = cancel.status())) break;
       const size_t count = std::min(kMaxBatch, more.size() - done);
-      Batch batch{more.subspan(done, count), before + done, all != nullptr, options.deterministic};
+      const bool ends = done + count == more.size();
       std::vector<float>& out = all ? *all : last;
-      if (!all) last.clear();
+      const Sequence sequence{.tokens = more.subspan(done, count), .position = before + done, .cache = &cache,
+                              .wanted = all ? Sequence::Logits::all : ends ? Sequence::Logits::last : Sequence::Logits::none,
+                              .deterministic = options.deterministic, .logits = &out};
       {
         const std::lock_guard turn(runtime.turn);
         const ops::Compute compute{cpu::kernels(runtime.isa), runtime.pool, cancel};
-        status = forward(compute, runtime.config, runtime.weights, batch, cache, out);
+        status = forward(compute, runtime.config, runtime.weights, {&sequence, 1});
       }
       done += count;
     }

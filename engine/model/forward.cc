@@ -19,23 +19,24 @@ using ops::row_pointers;
 // One batch on its way through the model.
 class Pass {
  public:
-  Pass(const ops::Compute& compute, const Config& config, const Weights& weights, const Batch& batch, KvCache& cache)
+  Pass(const ops::Compute& compute, const Config& config, const Weights& weights, std::span<const Sequence> batch)
       : compute_(compute),
         config_(config),
         weights_(weights),
-        batch_(batch),
-        cache_(cache),
-        tokens_(batch.tokens.size()),
+        parts_(parts_of(config, batch)),
+        positions_(positions_of(parts_)),
+        tokens_(positions_.size()),
         d_(config.embedding),
-        rope_(config.rope.frequencies, config.rope.magnitude, batch.position, tokens_),
+        rope_(config.rope.frequencies, config.rope.magnitude, positions_),
         hidden_(tokens_ * d_),
         normed_(tokens_ * d_),
         delta_(tokens_ * d_) {}
 
-  Status run(std::vector<float>& logits) {
-    for (size_t t = 0; t < tokens_; ++t)
-      cpu::dequantize_row(weights_.embedding.type, weights_.embedding.row(0, static_cast<size_t>(batch_.tokens[t])), d_,
-                          hidden_.data() + t * d_);
+  Status run() {
+    for (const Part& part : parts_)
+      for (size_t i = 0; i < part.count; ++i)
+        cpu::dequantize_row(weights_.embedding.type, weights_.embedding.row(0, static_cast<size_t>(part.sequence->tokens[i])), d_,
+                            hidden_.data() + (part.first + i) * d_);
     for (size_t l = 0; l < weights_.layers.size(); ++l) {
       const Layer& layer = weights_.layers[l];
       norm(layer.attention_norm);
@@ -45,10 +46,42 @@ class Pass {
       WENQU_RETURN_IF_ERROR(layer.is_moe ? mixture(layer) : dense(layer));
       add_delta();
     }
-    return output(logits);
+    return output();
   }
 
  private:
+  // A sequence's place among the batch's tokens.
+  struct Part {
+    const Sequence* sequence;
+    size_t first, count;
+    bool expand;   // its latents, in MLA
+    KvCache& cache() const { return *sequence->cache; }
+    size_t position() const { return sequence->position; }
+  };
+
+  // Those whose latents are expanded stand last.
+  static std::vector<Part> parts_of(const Config& config, std::span<const Sequence> batch) {
+    std::vector<Part> parts;
+    const ops::LatentShape shape = latent_shape(config);
+    for (const Sequence& sequence : batch)
+      parts.push_back({&sequence, 0, sequence.tokens.size(),
+                       config.has_mla() && !sequence.deterministic && ops::expansion_pays(shape, sequence.position, sequence.tokens.size())});
+    std::stable_partition(parts.begin(), parts.end(), [](const Part& part) { return !part.expand; });
+    size_t first = 0;
+    for (Part& part : parts) part.first = first, first += part.count;
+    return parts;
+  }
+  static std::vector<size_t> positions_of(const std::vector<Part>& parts) {
+    std::vector<size_t> positions;
+    for (const Part& part : parts)
+      for (size_t i = 0; i < part.count; ++i) positions.push_back(part.position() + i);
+    return positions;
+  }
+  static ops::LatentShape latent_shape(const Config& config) {
+    const MlaConfig& m = config.mla;
+    return {.latent = m.kv_lora, .nope = m.nope, .rope = m.rope, .value = m.value, .scale = config.attention_scale};
+  }
+
   float* normed(size_t t) { return normed_.data() + t * d_; }
 
   void norm(const std::vector<float>& weight) {
@@ -89,35 +122,46 @@ class Pass {
     add_bias(layer.q_bias, queries_);
     add_bias(layer.k_bias, keys_);
     add_bias(layer.v_bias, values_);
-    for (size_t t = 0; t < tokens_; ++t) {
-      for (size_t h = 0; h < heads; ++h) place(layer.q_norm, t, queries_.data() + (t * heads + h) * head);
-      for (size_t h = 0; h < kv_heads; ++h) place(layer.k_norm, t, keys_.data() + (t * kv_heads + h) * head);
-      for (size_t h = 0; h < kv_heads; ++h) {
-        const size_t at = (t * kv_heads + h) * head;
-        cache_.put(l, h, batch_.position + t, keys_.data() + at, values_.data() + at);
+    for (const Part& part : parts_)
+      for (size_t t = part.first; t < part.first + part.count; ++t) {
+        for (size_t h = 0; h < heads; ++h) place(layer.q_norm, t, queries_.data() + (t * heads + h) * head);
+        for (size_t h = 0; h < kv_heads; ++h) {
+          const size_t at = (t * kv_heads + h) * head;
+          place(layer.k_norm, t, keys_.data() + at);
+          part.cache().put(l, h, positions_[t], keys_.data() + at, values_.data() + at);
+        }
       }
-    }
     attended_.resize(tokens_ * heads * head);
-    attend(l, heads, {.key = head, .value = head, .scale = config_.attention_scale}, false, queries_, attended_);
+    attend(l, parts_, heads, {.key = head, .value = head, .scale = config_.attention_scale}, false, queries_, attended_);
     return attention_output(layer, heads * head);
   }
 
-  // Every query's attention to the cache. queries: [tokens][heads][key], out: [tokens][heads][value]; heads that
-  // follow each other share a head of keys and values.
-  void attend(size_t l, size_t heads, const ops::AttentionShape& shape, bool values_are_keys, const std::vector<float>& queries,
-              std::vector<float>& out) {
+  // Attention of each part's queries to its cache. queries: [tokens][heads][key], out: [tokens][heads][value]; heads
+  // that follow each other share a head of keys and values.
+  void attend(size_t l, std::span<const Part> parts, size_t heads, const ops::AttentionShape& shape, bool values_are_keys,
+              const std::vector<float>& queries, std::vector<float>& out) {
     constexpr size_t kTogether = 32;
-    const size_t kv_heads = cache_.shape().heads, group = heads / kv_heads, each = tokens_ * group, threads = static_cast<size_t>(compute_.pool.threads());
-    const size_t together = std::clamp<size_t>((each * kv_heads + threads - 1) / threads, 1, kTogether), pieces = (each + together - 1) / together;
-    compute_.parallel(kv_heads * pieces, 1, [&](size_t begin, size_t end) {
-      for (size_t piece = begin; piece < end; ++piece) {
-        const size_t kv_head = piece / pieces, first = piece % pieces * together;
+    if (parts.empty()) return;
+    const size_t kv_heads = parts[0].cache().shape().heads, group = heads / kv_heads;
+    const size_t tokens = parts.back().first + parts.back().count, threads = static_cast<size_t>(compute_.pool.threads());
+    const size_t together = std::clamp<size_t>((tokens * heads + threads - 1) / threads, 1, kTogether);
+    struct Piece {
+      const Part* part;
+      size_t kv_head, first, end;   // queries of the head
+    };
+    std::vector<Piece> pieces;
+    for (const Part& part : parts)
+      for (size_t kv_head = 0; kv_head < kv_heads; ++kv_head)
+        for (size_t first = 0; first < part.count * group; first += together)
+          pieces.push_back({&part, kv_head, first, std::min(first + together, part.count * group)});
+    compute_.parallel(pieces.size(), 1, [&](size_t begin, size_t end) {
+      for (const Piece& piece : std::span(pieces).subspan(begin, end - begin)) {
         std::vector<ops::AttentionQuery> mine;
-        for (size_t i = first; i < std::min(first + together, each); ++i) {
-          const size_t t = i / group, place = t * heads + kv_head * group + i % group;
-          mine.push_back({queries.data() + place * shape.key, batch_.position + t + 1, out.data() + place * shape.value});
+        for (size_t i = piece.first; i < piece.end; ++i) {
+          const size_t t = piece.part->first + i / group, place = t * heads + piece.kv_head * group + i % group;
+          mine.push_back({queries.data() + place * shape.key, positions_[t] + 1, out.data() + place * shape.value});
         }
-        ops::attend(compute_.kernels, cache_, l, kv_head, values_are_keys, shape, mine);
+        ops::attend(compute_.kernels, piece.part->cache(), l, piece.kv_head, values_are_keys, shape, mine);
       }
     });
   }
@@ -140,58 +184,66 @@ class Pass {
       WENQU_RETURN_IF_ERROR(project(layer.q, x, queries_));
     }
     WENQU_RETURN_IF_ERROR(project(layer.kv_a, x, keys_));
-    for (size_t t = 0; t < tokens_; ++t) {
-      float* key = keys_.data() + t * row;
-      ops::rms_norm(key, layer.kv_a_norm.data(), config_.rms_epsilon, m.kv_lora, key);
-      rope_.rotate(config_.rope.pairing, t, key + m.kv_lora);
-      cache_.put(l, 0, batch_.position + t, key, nullptr);
-      for (size_t h = 0; h < heads; ++h)
-        rope_.rotate(config_.rope.pairing, t, queries_.data() + (t * heads + h) * head + m.nope);
-    }
+    for (const Part& part : parts_)
+      for (size_t t = part.first; t < part.first + part.count; ++t) {
+        float* key = keys_.data() + t * row;
+        ops::rms_norm(key, layer.kv_a_norm.data(), config_.rms_epsilon, m.kv_lora, key);
+        rope_.rotate(config_.rope.pairing, t, key + m.kv_lora);
+        part.cache().put(l, 0, positions_[t], key, nullptr);
+        for (size_t h = 0; h < heads; ++h)
+          rope_.rotate(config_.rope.pairing, t, queries_.data() + (t * heads + h) * head + m.nope);
+      }
     attended_.resize(tokens_ * heads * m.value);
-    const ops::LatentShape shape{.latent = m.kv_lora, .nope = m.nope, .rope = m.rope, .value = m.value, .scale = config_.attention_scale};
-    const bool expand = !batch_.deterministic && ops::expansion_pays(shape, batch_.position, tokens_);
-    WENQU_RETURN_IF_ERROR(expand ? expanded(layer, l, shape) : absorbed(layer, l, shape));
+    const auto expanded = std::find_if(parts_.begin(), parts_.end(), [](const Part& part) { return part.expand; });
+    WENQU_RETURN_IF_ERROR(attend_absorbed(layer, l, {parts_.begin(), expanded}));
+    WENQU_RETURN_IF_ERROR(attend_expanded(layer, l, {expanded, parts_.end()}));
     return attention_output(layer, heads * m.value);
   }
 
-  Status expanded(const Layer& layer, size_t l, const ops::LatentShape& shape) {
+  Status attend_expanded(const Layer& layer, size_t l, std::span<const Part> parts) {
+    const ops::LatentShape shape = latent_shape(config_);
     const size_t heads = config_.heads, head = shape.nope + shape.rope;
-    compute_.parallel(heads, 1, [&](size_t begin, size_t end) {
-      for (size_t h = begin; h < end; ++h) {
+    compute_.parallel(parts.size() * heads, 1, [&](size_t begin, size_t end) {
+      for (size_t i = begin; i < end; ++i) {
+        const Part& part = parts[i / heads];
+        const size_t h = i % heads;
         std::vector<ops::AttentionQuery> mine;
-        for (size_t t = 0; t < tokens_; ++t)
-          mine.push_back({queries_.data() + (t * heads + h) * head, batch_.position + t + 1, attended_.data() + (t * heads + h) * shape.value});
-        ops::attend_expanded(compute_.kernels, cache_, l, h, layer.k_b, layer.v_b, shape, mine);
+        for (size_t t = part.first; t < part.first + part.count; ++t)
+          mine.push_back({queries_.data() + (t * heads + h) * head, positions_[t] + 1, attended_.data() + (t * heads + h) * shape.value});
+        ops::attend_expanded(compute_.kernels, part.cache(), l, h, layer.k_b, layer.v_b, shape, mine);
       }
     });
     return compute_.cancel.status();
   }
 
-  Status absorbed(const Layer& layer, size_t l, const ops::LatentShape& shape) {
+  // `parts` are the batch's first.
+  Status attend_absorbed(const Layer& layer, size_t l, std::span<const Part> parts) {
+    if (parts.empty()) return {};
+    const ops::LatentShape shape = latent_shape(config_);
     const size_t heads = config_.heads, head = shape.nope + shape.rope, row = shape.latent + shape.rope;
+    const size_t tokens = parts.back().first + parts.back().count;
     // Each head's query: k_b carries its unrotated part into the latent space.
-    absorbed_.resize(tokens_ * heads * row);
+    absorbed_.resize(tokens * heads * row);
     compute_.parallel(heads, 1, [&](size_t begin, size_t end) {
       for (size_t h = begin; h < end; ++h) {
         const ops::Compute alone{compute_.kernels, one_thread(), compute_.cancel};
-        const Inputs q(alone, queries_.data() + h * head, tokens_, shape.nope, heads * head, {&layer.k_b});
-        const std::vector<float*> out = row_pointers(absorbed_.data() + h * row, tokens_, heads * row);
+        const Inputs q(alone, queries_.data() + h * head, tokens, shape.nope, heads * head, {&layer.k_b});
+        const std::vector<float*> out = row_pointers(absorbed_.data() + h * row, tokens, heads * row);
         ops::matmul_rows(alone, layer.k_b, h, 0, shape.latent, q.rows(), out, 0);
-        for (size_t t = 0; t < tokens_; ++t)
+        for (size_t t = 0; t < tokens; ++t)
           std::copy_n(queries_.data() + (t * heads + h) * head + shape.nope, shape.rope, out[t] + shape.latent);
       }
     });
     WENQU_RETURN_IF_ERROR(compute_.cancel.status());
-    latent_.resize(tokens_ * heads * shape.latent);
-    attend(l, heads, {.key = row, .value = shape.latent, .scale = shape.scale}, true, absorbed_, latent_);
+    latent_.resize(tokens * heads * shape.latent);
+    attend(l, parts, heads, {.key = row, .value = shape.latent, .scale = shape.scale}, true, absorbed_, latent_);
     WENQU_RETURN_IF_ERROR(compute_.cancel.status());
     compute_.parallel(heads, 1, [&](size_t begin, size_t end) {
       for (size_t h = begin; h < end; ++h) {
         const ops::Compute alone{compute_.kernels, one_thread(), compute_.cancel};
-        const Inputs o(alone, latent_.data() + h * shape.latent, tokens_, shape.latent, heads * shape.latent, {&layer.v_b});
+        const Inputs o(alone, latent_.data() + h * shape.latent, tokens, shape.latent, heads * shape.latent, {&layer.v_b});
         ops::matmul_rows(alone, layer.v_b, h, 0, shape.value, o.rows(),
-                         row_pointers(attended_.data() + h * shape.value, tokens_, heads * shape.value), 0);
+                         row_pointers(attended_.data() + h * shape.value, tokens, heads * shape.value), 0);
       }
     });
     return compute_.cancel.status();
@@ -303,13 +355,27 @@ class Pass {
     return compute_.cancel.status();
   }
 
-  Status output(std::vector<float>& logits) {
-    const size_t first = batch_.all_logits ? 0 : tokens_ - 1, count = tokens_ - first;
-    norm(weights_.output_norm);
-    const Inputs x(compute_, normed(first), count, d_, d_, {&weights_.output});
-    const size_t begin = logits.size(), vocabulary = weights_.output.outputs;
-    logits.resize(begin + count * vocabulary);
-    matmul(compute_, weights_.output, 0, x.rows(), row_pointers(logits.data() + begin, count, vocabulary));
+  Status output() {
+    std::vector<float> rows;   // of the tokens whose logits are wanted
+    std::vector<float*> outputs;
+    const size_t vocabulary = weights_.output.outputs;
+    for (const Part& part : parts_) {
+      if (part.sequence->wanted == Sequence::Logits::none) continue;
+      const size_t count = part.sequence->wanted == Sequence::Logits::all ? part.count : 1, first = part.first + part.count - count;
+      std::vector<float>& logits = *part.sequence->logits;
+      const size_t before = logits.size();
+      logits.resize(before + count * vocabulary);
+      for (size_t i = 0; i < count; ++i) {
+        rows.insert(rows.end(), hidden_.begin() + static_cast<std::ptrdiff_t>((first + i) * d_),
+                    hidden_.begin() + static_cast<std::ptrdiff_t>((first + i + 1) * d_));
+        outputs.push_back(logits.data() + before + i * vocabulary);
+      }
+    }
+    if (outputs.empty()) return {};
+    for (size_t i = 0; i < outputs.size(); ++i)
+      ops::rms_norm(rows.data() + i * d_, weights_.output_norm.data(), config_.rms_epsilon, d_, rows.data() + i * d_);
+    const Inputs x(compute_, rows.data(), outputs.size(), d_, d_, {&weights_.output});
+    matmul(compute_, weights_.output, 0, x.rows(), outputs);
     return compute_.cancel.status();
   }
 
@@ -324,8 +390,8 @@ class Pass {
   const ops::Compute& compute_;
   const Config& config_;
   const Weights& weights_;
-  const Batch& batch_;
-  KvCache& cache_;
+  const std::vector<Part> parts_;
+  const std::vector<size_t> positions_;   // [tokens]
   const size_t tokens_, d_;
   const ops::RopeTable rope_;
   std::vector<float> hidden_, normed_, delta_;   // [tokens][embedding]
@@ -355,9 +421,8 @@ size_t scratch_bytes(const Config& config, size_t tokens, size_t threads) {
   return (numbers + numbers / 2) * sizeof(float) * tokens + alone * sizeof(float) * threads + config.vocabulary * sizeof(float);
 }
 
-Status forward(const ops::Compute& compute, const Config& config, const Weights& weights, const Batch& batch,
-               KvCache& cache, std::vector<float>& logits) {
-  return Pass(compute, config, weights, batch, cache).run(logits);
+Status forward(const ops::Compute& compute, const Config& config, const Weights& weights, std::span<const Sequence> batch) {
+  return Pass(compute, config, weights, batch).run();
 }
 
 }  // namespace wenqu::engine

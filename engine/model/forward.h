@@ -5,8 +5,9 @@
 //   logits = output * norm(h)
 //
 // The residual stream h is F32, as are the router and all accumulators. What a token gives does not depend
-// on the number of threads, and in a deterministic batch not on the tokens it shares the batch with either;
-// else MLA takes the form that costs the batch less, and the forms differ in their rounding.
+// on the number of threads nor on the other sequences of its batch, and in a deterministic sequence not on the
+// tokens beside it either; else MLA takes the form that costs the sequence less, and the forms differ in their
+// rounding.
 #pragma once
 
 #include <span>
@@ -30,16 +31,20 @@ KvShape kv_shape(const Config& config, KvType type);
 // Bytes that a batch of `tokens` needs while it runs on so many threads.
 size_t scratch_bytes(const Config& config, size_t tokens, size_t threads);
 
-struct Batch {
+// The next tokens of one line of tokens.
+struct Sequence {
   std::span<const TokenId> tokens;   // ids below the vocabulary
   size_t position = 0;               // of the first; the cache has room for position + tokens
-  bool all_logits = false;           // of every token, else of the last
-  bool deterministic = false;        // what a token gives does not depend on the others of the batch
+  KvCache* cache = nullptr;
+  enum class Logits { none, last, all };
+  Logits wanted = Logits::last;      // of which tokens
+  bool deterministic = false;        // what a token gives does not depend on the tokens beside it
+  std::vector<float>* logits = nullptr;   // the logits are appended here
 };
 
-// Appends the logits to `logits`. Errors: cancelled, deadline_exceeded; the cache rows of the batch are
-// undefined then.
-Status forward(const ops::Compute& compute, const Config& config, const Weights& weights, const Batch& batch,
-               KvCache& cache, std::vector<float>& logits);
+// Takes sequences with different caches of the same shape, kMaxBatch tokens or fewer in all, through the model
+// together, so that the weights are read once for all of them. Errors: cancelled, deadline_exceeded; the
+// cache rows of the batch are undefined then.
+Status forward(const ops::Compute& compute, const Config& config, const Weights& weights, std::span<const Sequence> batch);
 
 }  // namespace wenqu::engine

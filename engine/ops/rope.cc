@@ -4,11 +4,11 @@
 
 namespace wenqu::engine::ops {
 
-RopeTable::RopeTable(std::span<const double> frequencies, float magnitude, size_t first_position, size_t positions)
-    : pairs_(frequencies.size()), cos_(positions * pairs_), sin_(positions * pairs_) {
-  for (size_t p = 0; p < positions; ++p)
+RopeTable::RopeTable(std::span<const double> frequencies, float magnitude, std::span<const size_t> positions)
+    : pairs_(frequencies.size()), cos_(positions.size() * pairs_), sin_(positions.size() * pairs_) {
+  for (size_t p = 0; p < positions.size(); ++p)
     for (size_t i = 0; i < pairs_; ++i) {
-      const double angle = static_cast<double>(first_position + p) * frequencies[i];
+      const double angle = static_cast<double>(positions[p]) * frequencies[i];
       cos_[p * pairs_ + i] = static_cast<float>(std::cos(angle)) * magnitude;
       sin_[p * pairs_ + i] = static_cast<float>(std::sin(angle)) * magnitude;
     }

@@ -12,12 +12,12 @@ enum class RopePairing {
   halves,     // (0,n/2), (1,n/2+1) ...
 };
 
-// Cosines and sines of a run of positions, made once for all layers and heads.
+// Cosines and sines of a batch's positions, made once for all layers and heads.
 class RopeTable {
  public:
-  RopeTable(std::span<const double> frequencies, float magnitude, size_t first_position, size_t positions);
+  RopeTable(std::span<const double> frequencies, float magnitude, std::span<const size_t> positions);
 
-  // Turns the first 2 * frequencies numbers of x for the position first_position + index.
+  // Turns the first 2 * frequencies numbers of x for positions[index].
   void rotate(RopePairing pairing, size_t index, float* x) const;
 
  private:
