@@ -1,11 +1,12 @@
 // What stands behind a Model: the mapped file, the weights as the forward pass uses them, and the
-// compute threads. Forward passes of different timelines take turns on the threads.
+// compute threads. The tokens of different timelines go through the model in common batches.
 #pragma once
 
 #include <memory>
 #include <mutex>
 #include <optional>
 
+#include "engine/batch_queue.h"
 #include "engine/chat/chat_template.h"
 #include "engine/cpu/isa.h"
 #include "engine/cpu/thread_pool.h"
@@ -19,7 +20,10 @@ namespace wenqu::engine {
 
 class Runtime {
  public:
-  Runtime(int threads) : pool(threads) {}
+  Runtime(int threads)
+      : pool(threads), queue([this](std::span<const Sequence> batch, const CancelToken& cancel) {
+          return forward({cpu::kernels(isa), pool, cancel}, config, weights, batch);
+        }) {}
 
   std::shared_ptr<const gguf::File> file;
   Config config;
@@ -34,9 +38,9 @@ class Runtime {
   std::once_flag fingerprint_once;
   Fingerprint fingerprint{};
 
-  // Held while the threads compute; a forward pass changes nothing else here.
-  mutable std::mutex turn;
+  // A forward pass changes nothing else here.
   mutable cpu::ThreadPool pool;
+  mutable BatchQueue queue;
 };
 
 }  // namespace wenqu::engine

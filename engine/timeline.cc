@@ -5,7 +5,6 @@
 #include <algorithm>
 #include <new>
 
-#include "engine/model/forward.h"
 #include "engine/runtime.h"
 #include "engine/timeline_file.h"
 
@@ -18,6 +17,9 @@ struct Timeline::State {
   std::vector<TokenId> tokens;
   std::vector<float> logits;   // after the last token
 
+  ~State() {
+    if (model) model->runtime().queue.leave(this);
+  }
   Status append(std::span<const TokenId> more, const CancelToken& cancel, const PrefillProgress& progress,
                 std::vector<float>* all);
 };
@@ -38,21 +40,15 @@ Status Timeline::State::append(std::span<const TokenId> more, const CancelToken&
   try {
     tokens.reserve(before + more.size());
     status = cache.resize(before + more.size());
-    for (size_t done = 0; status && done < more.size();) {
-      if (progress) progress(done, more.size());
-      if (!(status = cancel.status())) break;
-      const size_t count = std::min(kMaxBatch, more.size() - done);
-      const bool ends = done + count == more.size();
-      std::vector<float>& out = all ? *all : last;
-      const Sequence sequence{.tokens = more.subspan(done, count), .position = before + done, .cache = &cache,
-                              .wanted = all ? Sequence::Logits::all : ends ? Sequence::Logits::last : Sequence::Logits::none,
-                              .deterministic = options.deterministic, .logits = &out};
-      {
-        const std::lock_guard turn(runtime.turn);
-        const ops::Compute compute{cpu::kernels(runtime.isa), runtime.pool, cancel};
-        status = forward(compute, runtime.config, runtime.weights, {&sequence, 1});
-      }
-      done += count;
+    if (status && !more.empty()) {
+      if (progress) progress(0, more.size());
+      const ReadJob job{.session = this,
+                        .sequence = {.tokens = more, .position = before, .cache = &cache,
+                                     .wanted = all ? Sequence::Logits::all : Sequence::Logits::last,
+                                     .deterministic = options.deterministic, .logits = all ? all : &last}};
+      status = runtime.queue.read(job, cancel, [&](size_t done) {
+        if (progress) progress(done, more.size());
+      });
     }
   } catch (const std::bad_alloc&) {
     status = Status(StatusCode::out_of_memory, "not enough memory for the next tokens: use a smaller context");

@@ -3,7 +3,7 @@
 // A timeline holds its cache in segments (engine/cache), so that runs of tokens are shared between forks and
 // saved, and can later be placed at other positions.
 // Thread safety: one thread at a time; different timelines of one model, forks among them, may be used at
-// once (their forward passes take turns on the model's compute threads).
+// once: what they read at the same time goes through the model in common batches.
 #pragma once
 
 #include <cstdint>
