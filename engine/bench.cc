@@ -50,7 +50,9 @@ Result<std::vector<BenchRow>> run_bench(std::shared_ptr<const Model> model, cons
   const std::vector<TokenId> decoded = some_tokens(options.decode_tokens, info.vocabulary);
   std::vector<BenchRow> rows;
   const std::string at_depth = options.depth > 0 ? fmt::format("@d{}", options.depth) : "";
-  WENQU_ASSIGN_OR_RETURN(const std::unique_ptr<Timeline> timeline, Timeline::create(model, options.timeline));
+  TimelineOptions alone = options.timeline;
+  alone.share_prefixes = false;   // each repetition reads its tokens anew
+  WENQU_ASSIGN_OR_RETURN(const std::unique_ptr<Timeline> timeline, Timeline::create(model, alone));
   // The first touch of the weights reads them from disk: not what is measured.
   WENQU_RETURN_IF_ERROR(timeline->append(some_tokens(4, info.vocabulary), cancel));
   WENQU_RETURN_IF_ERROR(timeline->truncate(0));

@@ -159,7 +159,7 @@ Result<std::unique_ptr<Runtime>> make_runtime(const std::string& path, const Loa
                                               const std::function<Status(const MemoryEstimate&)>& weighed) {
   if (options.threads < 0) return Status(StatusCode::invalid_argument, "must not be negative", "threads");
   try {
-    auto runtime = std::make_unique<Runtime>(options.threads);
+    auto runtime = std::make_unique<Runtime>(options.threads, options.prefix_cache_bytes);
     if (const Status status = load_into(*runtime, path, options, cancel, weighed); !status)
       return status.where().find(path) == std::string::npos ? status.at(path) : status;
     return runtime;

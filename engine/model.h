@@ -24,6 +24,7 @@ struct LoadOptions {
   uint64_t memory_budget = 0;   // bytes for weights, KV cache and scratch; 0: what the system has free
   uint64_t context_tokens = 4096;  // for the estimate: the KV cache of this many tokens must fit too,
   KvType kv_type = KvType::f16;    // kept as this
+  uint64_t prefix_cache_bytes = 256 << 20;   // for beginnings that timelines share, besides their own caches
   // Routing by groups: only experts of the `expert_groups_used` best of `expert_groups` may be chosen. 0: as
   // the file says or, where it is silent, as DeepSeek's models were trained.
   uint32_t expert_groups = 0, expert_groups_used = 0;

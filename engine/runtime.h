@@ -15,13 +15,14 @@
 #include "engine/model/config.h"
 #include "engine/model/fingerprint.h"
 #include "engine/model/weights.h"
+#include "engine/prefix_cache.h"
 
 namespace wenqu::engine {
 
 class Runtime {
  public:
-  Runtime(int threads)
-      : pool(threads), queue([this](std::span<const Sequence> batch, const CancelToken& cancel) {
+  Runtime(int threads, uint64_t prefix_bytes)
+      : prefixes(prefix_bytes), pool(threads), queue([this](std::span<const Sequence> batch, const CancelToken& cancel) {
           return forward({cpu::kernels(isa), pool, cancel}, config, weights, batch);
         }) {}
 
@@ -37,6 +38,8 @@ class Runtime {
   // Made when first asked for.
   std::once_flag fingerprint_once;
   Fingerprint fingerprint{};
+
+  mutable PrefixCache prefixes;
 
   // A forward pass changes nothing else here.
   mutable cpu::ThreadPool pool;

@@ -17,12 +17,34 @@ struct Timeline::State {
   std::vector<TokenId> tokens;
   std::vector<float> logits;   // after the last token
 
+  size_t reused = 0;           // of the first tokens
+
   ~State() {
-    if (model) model->runtime().queue.leave(this);
+    if (!model) return;   // moved from
+    model->runtime().queue.leave(this);
+    leave_to_others(tokens.size());
   }
   Status append(std::span<const TokenId> more, const CancelToken& cancel, const PrefillProgress& progress,
                 std::vector<float>* all);
+
+ private:
+  static constexpr size_t kFewTokens = 16;   // not worth keeping
+
+  PrefixKind kind() const { return {options.kv_type, options.deterministic}; }
+  // Takes over what is known of the beginning of `prompt`, but for its last token, whose logits are wanted.
+  void take_over(std::span<const TokenId> prompt);
+  void leave_to_others(size_t read) {
+    if (options.share_prefixes && read >= kFewTokens) model->runtime().prefixes.insert(kind(), cache, tokens);
+  }
 };
+
+void Timeline::State::take_over(std::span<const TokenId> prompt) {
+  reused = 0;
+  if (!options.share_prefixes || prompt.size() < kFewTokens) return;
+  KvCache known = model->runtime().prefixes.find(kind(), cache.shape(), prompt.first(prompt.size() - 1));
+  reused = known.size();
+  if (reused > 0) cache = std::move(known);
+}
 
 Status Timeline::State::append(std::span<const TokenId> more, const CancelToken& cancel, const PrefillProgress& progress,
                                std::vector<float>* all) {
@@ -37,17 +59,19 @@ Status Timeline::State::append(std::span<const TokenId> more, const CancelToken&
   const size_t before = tokens.size();
   Status status;
   std::vector<float> last;
+  size_t known = 0;   // of `more`
   try {
     tokens.reserve(before + more.size());
+    if (before == 0 && !all) take_over(more), known = reused;
     status = cache.resize(before + more.size());
     if (status && !more.empty()) {
-      if (progress) progress(0, more.size());
+      if (progress) progress(known, more.size());
       const ReadJob job{.session = this,
-                        .sequence = {.tokens = more, .position = before, .cache = &cache,
+                        .sequence = {.tokens = more.subspan(known), .position = before + known, .cache = &cache,
                                      .wanted = all ? Sequence::Logits::all : Sequence::Logits::last,
                                      .deterministic = options.deterministic, .logits = all ? all : &last}};
       status = runtime.queue.read(job, cancel, [&](size_t done) {
-        if (progress) progress(done, more.size());
+        if (progress) progress(known + done, more.size());
       });
     }
   } catch (const std::bad_alloc&) {
@@ -62,6 +86,7 @@ Status Timeline::State::append(std::span<const TokenId> more, const CancelToken&
   tokens.insert(tokens.end(), more.begin(), more.end());
   if (all) last.assign(all->end() - static_cast<std::ptrdiff_t>(runtime.config.vocabulary), all->end());
   logits = std::move(last);
+  leave_to_others(more.size() - known);
   return {};
 }
 
@@ -76,7 +101,7 @@ Result<std::unique_ptr<Timeline>> Timeline::create(std::shared_ptr<const Model> 
 Result<std::unique_ptr<Timeline>> Timeline::fork() {
   WENQU_ASSIGN_OR_RETURN(KvCache cache, state_->cache.fork());
   try {
-    auto state = std::make_unique<State>(State{state_->model, state_->options, std::move(cache), state_->tokens, state_->logits});
+    auto state = std::make_unique<State>(State{state_->model, state_->options, std::move(cache), state_->tokens, state_->logits, state_->reused});
     return std::unique_ptr<Timeline>(new Timeline(std::move(state)));
   } catch (const std::bad_alloc&) {
     return Status(StatusCode::out_of_memory, "not enough memory to fork the timeline");
@@ -131,6 +156,7 @@ Status Timeline::truncate(size_t size) {
 
 std::span<const TokenId> Timeline::tokens() const { return state_->tokens; }
 const Model& Timeline::model() const { return *state_->model; }
+size_t Timeline::reused_tokens() const { return state_->reused; }
 const TimelineOptions& Timeline::options() const { return state_->options; }
 uint64_t Timeline::cache_bytes() const { return state_->cache.bytes(); }
 

@@ -26,6 +26,9 @@ struct TimelineOptions {
   // What a token gives does not depend on how the tokens were divided into calls and batches, to the last
   // bit; prefill of MLA models takes longer. (The number of threads never matters.)
   bool deterministic = false;
+  // Takes over what another timeline has read that begins alike, and leaves what it has read to others
+  // (engine/prefix_cache).
+  bool share_prefixes = true;
 };
 
 // Tokens done of all, after each chunk of a long append (0 first).
@@ -67,6 +70,8 @@ class Timeline {
   std::span<const TokenId> tokens() const;
   const Model& model() const;
   const TimelineOptions& options() const;
+  // Of the tokens, those that were taken over from other timelines at the last append to an empty timeline.
+  size_t reused_tokens() const;
   // Bytes of the KV cache, what forks share among them.
   uint64_t cache_bytes() const;
 

@@ -128,6 +128,18 @@ Status KvCache::resize(size_t size) {
   return {};
 }
 
+std::shared_ptr<std::byte[]> KvCache::share(size_t segment) {
+  segments_[segment].own = false;
+  return segments_[segment].data;
+}
+
+KvCache KvCache::adopt(const KvShape& shape, std::span<const std::shared_ptr<std::byte[]>> segments, size_t size) {
+  KvCache cache(shape);
+  for (const std::shared_ptr<std::byte[]>& data : segments) cache.segments_.push_back({data, false});
+  cache.size_ = size;
+  return cache;
+}
+
 Result<KvCache> KvCache::fork() {
   try {
     KvCache other(shape_);

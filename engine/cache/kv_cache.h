@@ -51,6 +51,11 @@ class KvCache {
   size_t bytes() const { return segments_.size() * segment_bytes(); }
   // Makes room for `size` tokens. On out_of_memory nothing has changed; shrinking does not fail.
   Status resize(size_t size);
+  // A segment's bytes, which nobody writes from now on.
+  std::shared_ptr<std::byte[]> share(size_t segment);
+  // A cache of `size` tokens that others have shared.
+  static KvCache adopt(const KvShape& shape, std::span<const std::shared_ptr<std::byte[]>> segments, size_t size);
+  uint64_t segment_bytes() const { return shape_.layers * shape_.heads * head_bytes(); }
   // A cache of the same content. The two share it until one of them adds to the last segment.
   Result<KvCache> fork();
 
@@ -77,7 +82,6 @@ class KvCache {
     bool own = true;                     // no fork has it too
   };
   size_t head_bytes() const { return kSegmentTokens * (shape_.key_bytes() + shape_.value_bytes()); }
-  size_t segment_bytes() const { return shape_.layers * shape_.heads * head_bytes(); }
   std::byte* rows(size_t layer, size_t head, size_t segment) const {
     return segments_[segment].data.get() + (layer * shape_.heads + head) * head_bytes();
   }

@@ -32,6 +32,7 @@ class ModelTest : public testing::Test {
     ReferenceModel(options).writer().write(path_);
     LoadOptions load;
     load.threads = threads;
+    load.prefix_cache_bytes = 0;   // what is compared is computed
     auto model = Model::load(path_, load);
     EXPECT_TRUE(model) << model.status().to_string();
     return *model;
