@@ -207,6 +207,8 @@ std::optional<std::vector<std::string_view>> File::get_strings(std::string_view 
 std::optional<std::vector<int64_t>> File::get_ints(std::string_view key) const { return state_->metadata.get_ints(key); }
 std::optional<std::vector<float>> File::get_floats(std::string_view key) const { return state_->metadata.get_floats(key); }
 std::vector<std::pair<std::string, std::string>> File::describe() const { return state_->metadata.describe(); }
+std::span<const std::string_view> File::keys() const { return state_->metadata.keys(); }
+std::span<const std::byte> File::raw_value(std::string_view key) const { return state_->metadata.raw(key); }
 
 const Tensor* File::tensor(std::string_view name) const {
   const auto found = state_->by_name.find(name);

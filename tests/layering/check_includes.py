@@ -16,6 +16,7 @@ MAY = {
     "engine/chat": ["base", "engine/gguf", "engine/tokenizer"],
     "engine/sampler": ["base"],
     "engine/cpu": ["base", "engine/gguf"],
+    "engine/quant": ["base", "engine/gguf", "engine/cpu"],
     "engine/cache": ["base", "engine/gguf", "engine/cpu"],
     "engine/ops": ["base", "engine/gguf", "engine/cpu", "engine/cache"],
     "engine/model": ["base", "engine/gguf", "engine/tokenizer", "engine/chat", "engine/cpu", "engine/ops", "engine/cache"],
