@@ -190,6 +190,12 @@ File::File(std::unique_ptr<State> state) : state_(std::move(state)) {}
 File::~File() = default;
 
 const std::string& File::path() const { return state_->path; }
+std::vector<std::string> File::paths() const {
+  std::vector<std::string> paths;
+  const PartName name = part_name(state_->path);
+  for (size_t i = 0; i < state_->parts.size(); ++i) paths.push_back(name.of(i));
+  return paths;
+}
 uint64_t File::file_bytes() const {
   uint64_t bytes = 0;
   for (const MappedFile& part : state_->parts) bytes += part.size();

@@ -45,6 +45,7 @@ class File {
   ~File();
 
   const std::string& path() const;
+  std::vector<std::string> paths() const;   // of all parts
   uint64_t file_bytes() const;   // of all parts
 
   // Metadata by key: nullopt when absent or of another kind. Integers of any width and sign convert

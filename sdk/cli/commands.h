@@ -90,6 +90,14 @@ struct LogitsOptions {
 };
 int run_logits(const LogitsOptions& options);
 
+struct QuantizeOptions {
+  std::string input;
+  std::string output;
+  std::string type;
+  int threads = 0;
+};
+int run_quantize(const QuantizeOptions& options);
+
 struct BenchOptions {
   ModelOptions model;
   size_t prompt = 512;

@@ -118,6 +118,29 @@ def damaged_models_are_one_clear_line(d):
     expect(run("logits", "--model", d + "/text.gguf", "--tokens", "1,,2", "--out", d + "/o"), 2, "--tokens")
 
 
+def tiny_model(path, values=(0.5,) * 64, alignment=32):
+    """A file of one matrix of 32 columns: no model to run, but one to quantize."""
+    def text(t):
+        return struct.pack("<Q", len(t)) + t.encode()
+    head = b"GGUF" + struct.pack("<IQQ", 3, 1, 1) + text("general.architecture") + struct.pack("<I", 8) + text("llama")
+    head += text("blk.0.ffn_up.weight") + struct.pack("<IQQIQ", 2, 32, len(values) // 32, 0, 0)
+    return write(path, head + b"\0" * (-len(head) % alignment) + struct.pack(f"<{len(values)}f", *values), "wb")
+
+
+def models_are_quantized_and_never_over_themselves(d):
+    path = tiny_model(d + "/a.gguf")
+    expect(run("quantize", path, d + "/b.gguf", "--type", "Q8_0"), 0, "8.50 bits")
+    assert "Q8_0" in run("inspect", "--tensors", d + "/b.gguf").stdout
+    expect(run("quantize", d + "/b.gguf", d + "/c.gguf", "--type", "q4_0"), 0, "quantized already")
+    expect(run("quantize", path, path, "--type", "Q8_0"), 2, "is the input")
+    expect(run("quantize", path, d + "/e.gguf", "--type", "Q9"), 2, "Q4_K_M")
+    expect(run("quantize", path, d + "/absent/e.gguf", "--type", "Q8_0"), 1, "absent")
+    expect(run("quantize", d + "/absent.gguf", d + "/e.gguf", "--type", "Q8_0"), 1, "absent.gguf")
+    broken = tiny_model(d + "/nan.gguf", (1.0,) * 40 + (float("nan"),) * 24)
+    expect(run("quantize", broken, d + "/e.gguf", "--type", "Q8_0"), 2, "tensor 'blk.0.ffn_up.weight', row 1, column 8")
+    assert sorted(os.listdir(d)) == ["a.gguf", "b.gguf", "c.gguf", "nan.gguf"], os.listdir(d)
+
+
 def a_second_writer_is_told_at_once(d):
     run("index", "--index", d + "/i", write(d + "/a.txt", "text"))
     with open(d + "/i/lock", "r+b") as lock:

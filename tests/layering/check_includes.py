@@ -33,7 +33,7 @@ MAY = {
     "sdk/protocol": ["base", "retrieval", "sdk/assistant"],
     "sdk/capi": ["base", "retrieval", "retrieval/documents", "engine", "sdk/assistant", "sdk/protocol", "wenqu"],
     "sdk/net": ["base", "sdk/assistant", "sdk/protocol"],
-    "sdk/cli": ["base", "retrieval", "retrieval/documents", "engine", "engine/gguf", "engine/tokenizer",
+    "sdk/cli": ["base", "retrieval", "retrieval/documents", "engine", "engine/gguf", "engine/quant", "engine/tokenizer",
                 "sdk/assistant", "sdk/protocol", "sdk/net"],
     "sdk/include": ["wenqu"],
     "plugins": ["wenqu"],
