@@ -112,6 +112,15 @@ int main(int argc, char** argv) {
   command->add_option("--type", quantize.type, kTypes)->required();
   command->add_option("-t,--threads", quantize.threads, "compute threads (0: one per core)")->check(CLI::Range(0, 1024));
 
+  ConvertOptions convert;
+  command = add_command(app, "convert", "Make a model file of a folder of safetensors, as models are published",
+                        [&] { return run_convert(convert); }, code);
+  command->add_option("FOLDER", convert.folder, "folder with config.json, tokenizer.json and *.safetensors")->required();
+  command->add_option("OUTPUT", convert.output, "GGUF file to write")->required();
+  command->add_option("--type", convert.type, kTypes)->required();
+  command->add_option("--pre-tokenizer", convert.pre_tokenizer, "name of the pre-tokenizer, where the folder's is not recognised");
+  command->add_option("-t,--threads", convert.threads, "compute threads (0: one per core)")->check(CLI::Range(0, 1024));
+
   BenchOptions bench;
   command = add_command(app, "bench", "Measure prefill and decode speed", [&] { return run_bench(bench); }, code);
   command->add_option("--model", bench.model.path, "GGUF file")->required();
