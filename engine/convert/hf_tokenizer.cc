@@ -18,6 +18,11 @@ constexpr std::string_view kGpt4Rest = "| ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*|\\s*[\\r
 constexpr std::string_view kV3Rest =
     "[!\"#$%&'()*+,\\-./:;<=>?@\\[\\\\\\]^_`{|}~][A-Za-z]+|[^\\r\\n\\p{L}\\p{P}\\p{S}]?[\\p{L}\\p{M}]+| ?[\\p{P}\\p{S}]+[\\r\\n]*|"
     "\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+";
+// Kimi's words: with a capital at most at the beginning, Han characters apart.
+constexpr std::string_view kKimi =
+    "[\\p{Han}]+|[^\\r\\n\\p{L}\\p{N}]?[\\p{Lu}\\p{Lt}\\p{Lm}\\p{Lo}\\p{M}&&[^\\p{Han}]]*[\\p{Ll}\\p{Lm}\\p{Lo}\\p{M}&&[^\\p{Han}]]+"
+    "(?i:'s|'t|'re|'ve|'m|'ll|'d)?|[^\\r\\n\\p{L}\\p{N}]?[\\p{Lu}\\p{Lt}\\p{Lm}\\p{Lo}\\p{M}&&[^\\p{Han}]]+[\\p{Ll}\\p{Lm}\\p{Lo}\\p{M}&&"
+    "[^\\p{Han}]]*(?i:'s|'t|'re|'ve|'m|'ll|'d)?|\\p{N}{1,3}";
 // DeepSeek LLM's letters are a list of some hundred ranges: its beginning tells it apart.
 constexpr std::string_view kLlmLetters = "\\s?[A-Za-zµÀ-ÖØ-öø-ƺƼ-ƿǄ-ʓʕ-ʯͰ-ͳ";
 
@@ -150,6 +155,7 @@ std::string_view recognise_pre_tokenizer(const std::vector<std::string>& pattern
   if (patterns == qwen2) return "qwen2";
   if (patterns == llama) return "llama-bpe";
   if (patterns == v3) return "deepseek-v3";
+  if (patterns == std::vector<std::string>{std::string(kKimi) + rest}) return "kimi-k2";
   if (patterns == coder) return "deepseek-coder";
   const bool llm = patterns.size() == 6 && patterns[0] == "[\\r\\n]" && patterns[1].starts_with(kLlmLetters) &&
                    patterns[2] == "\\s?[!-/:-~！-／：-～‘-‟　-。]+" && patterns[3] == "\\s+$" && patterns[4] == "[一-龥ࠀ-一가-퟿]+" &&

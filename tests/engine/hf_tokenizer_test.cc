@@ -23,6 +23,13 @@ TEST(HfTokenizer, PreTokenizersAreRecognisedByTheirPatterns) {
   EXPECT_EQ(recognise_pre_tokenizer(test::kLlamaPatterns), "llama-bpe");
   EXPECT_EQ(recognise_pre_tokenizer(test::kV3Patterns), "deepseek-v3");
   EXPECT_EQ(recognise_pre_tokenizer({"[\\r\\n]", "\\s?\\p{L}+", "\\s?\\p{P}+", "[一-龥ࠀ-一가-퟿]+", "\\p{N}"}), "deepseek-coder");
+  EXPECT_EQ(recognise_pre_tokenizer({R"([\p{Han}]+|[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}&&[^\p{Han}]]*[\p{Ll}\p{Lm}\p{Lo}\p{M}&&[^\p{Han}]]+)"
+                                     R"((?i:'s|'t|'re|'ve|'m|'ll|'d)?|[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}&&[^\p{Han}]]+[\p{Ll}\p{Lm})"
+                                     R"(\p{Lo}\p{M}&&[^\p{Han}]]*(?i:'s|'t|'re|'ve|'m|'ll|'d)?|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+)"}),
+            "kimi-k2");
+  EXPECT_EQ(recognise_pre_tokenizer({"[\\r\\n]", "\\s?[A-Za-zµÀ-ÖØ-öø-ƺƼ-ƿǄ-ʓʕ-ʯͰ-ͳͶͷͻ-ͽ]+", "\\s?[!-/:-~！-／：-～‘-‟　-。]+", "\\s+$",
+                                     "[一-龥ࠀ-一가-퟿]+", "\\p{N}"}),
+            "deepseek-llm");
   EXPECT_EQ(recognise_pre_tokenizer({}), "");
   EXPECT_EQ(recognise_pre_tokenizer({test::kV3Patterns[0]}), "");
 }
