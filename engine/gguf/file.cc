@@ -190,6 +190,12 @@ File::File(std::unique_ptr<State> state) : state_(std::move(state)) {}
 File::~File() = default;
 
 const std::string& File::path() const { return state_->path; }
+std::vector<std::string> File::paths() const {
+  std::vector<std::string> paths;
+  const PartName name = part_name(state_->path);
+  for (size_t i = 0; i < state_->parts.size(); ++i) paths.push_back(name.of(i));
+  return paths;
+}
 uint64_t File::file_bytes() const {
   uint64_t bytes = 0;
   for (const MappedFile& part : state_->parts) bytes += part.size();
@@ -207,6 +213,8 @@ std::optional<std::vector<std::string_view>> File::get_strings(std::string_view 
 std::optional<std::vector<int64_t>> File::get_ints(std::string_view key) const { return state_->metadata.get_ints(key); }
 std::optional<std::vector<float>> File::get_floats(std::string_view key) const { return state_->metadata.get_floats(key); }
 std::vector<std::pair<std::string, std::string>> File::describe() const { return state_->metadata.describe(); }
+std::span<const std::string_view> File::keys() const { return state_->metadata.keys(); }
+std::span<const std::byte> File::raw_value(std::string_view key) const { return state_->metadata.raw(key); }
 
 const Tensor* File::tensor(std::string_view name) const {
   const auto found = state_->by_name.find(name);

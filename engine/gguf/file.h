@@ -45,6 +45,7 @@ class File {
   ~File();
 
   const std::string& path() const;
+  std::vector<std::string> paths() const;   // of all parts
   uint64_t file_bytes() const;   // of all parts
 
   // Metadata by key: nullopt when absent or of another kind. Integers of any width and sign convert
@@ -61,6 +62,11 @@ class File {
 
   // All keys in file order with a printable value (long arrays and texts cut short), for `inspect`.
   std::vector<std::pair<std::string, std::string>> describe() const;
+
+  // All keys in file order, and a value as it lies in the file (its type, then its content; empty when
+  // absent), for whoever writes the metadata into another file.
+  std::span<const std::string_view> keys() const;
+  std::span<const std::byte> raw_value(std::string_view key) const;
 
   // nullptr when absent.
   const Tensor* tensor(std::string_view name) const;

@@ -84,7 +84,9 @@ Status Metadata::read(Cursor& cursor, uint64_t count) {
     if (key.empty() || key.size() > kMaxKeyBytes || !utf8_is_valid(key) || key.find('\0') != key.npos)
       return Status(StatusCode::corrupt, "is empty, too long or not text", fmt::format("metadata key number {}", i));
     Value value;
+    const std::byte* const begin = cursor.here();
     WENQU_RETURN_IF_ERROR(read_value(cursor, key, value));
+    value.raw = {begin, cursor.here()};
     if (!entries_.emplace(key, value).second) return broken(key, "appears twice");
     order_.push_back(key);
   }
@@ -94,6 +96,11 @@ Status Metadata::read(Cursor& cursor, uint64_t count) {
 const Metadata::Value* Metadata::find(std::string_view key) const {
   const auto found = entries_.find(key);
   return found == entries_.end() ? nullptr : &found->second;
+}
+
+std::span<const std::byte> Metadata::raw(std::string_view key) const {
+  const Value* value = find(key);
+  return value ? value->raw : std::span<const std::byte>();
 }
 
 std::optional<int64_t> Metadata::integer(Kind kind, const std::byte* data) {

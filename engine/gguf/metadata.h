@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <unordered_map>
@@ -30,6 +31,10 @@ class Metadata {
   std::optional<std::vector<float>> get_floats(std::string_view key) const;
   std::vector<std::pair<std::string, std::string>> describe() const;
 
+  // All keys in file order, and a value as it lies in the file: its type, then its content. Empty when absent.
+  std::span<const std::string_view> keys() const { return order_; }
+  std::span<const std::byte> raw(std::string_view key) const;
+
  private:
   enum class Kind : uint32_t { u8, i8, u16, i16, u32, i32, f32, boolean, string, array, u64, i64, f64 };
   struct Value {
@@ -38,6 +43,7 @@ class Metadata {
     uint64_t count = 0;                // of an array
     const std::byte* data = nullptr;   // the scalar, or the array's first element
     std::string_view text;             // of a string
+    std::span<const std::byte> raw;    // type and content
   };
 
   static size_t kind_bytes(Kind kind);   // 0 for strings and arrays

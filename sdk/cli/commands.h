@@ -97,6 +97,23 @@ struct LogitsOptions {
 };
 int run_logits(const LogitsOptions& options);
 
+struct QuantizeOptions {
+  std::string input;
+  std::string output;
+  std::string type;
+  int threads = 0;
+};
+int run_quantize(const QuantizeOptions& options);
+
+struct ConvertOptions {
+  std::string folder;
+  std::string output;
+  std::string type;
+  std::string pre_tokenizer;
+  int threads = 0;
+};
+int run_convert(const ConvertOptions& options);
+
 struct BenchOptions {
   ModelOptions model;
   size_t prompt = 512;

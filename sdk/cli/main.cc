@@ -9,6 +9,9 @@ using namespace wenqu::cli;
 
 const std::string kSources = "official_account, video, web, chat or file";
 
+const std::string kTypes = "F32, F16, BF16, Q8_0, Q6_K, Q5_K, Q5_0, Q5_1, Q4_K_M (Q4_K with Q6_K where it matters), Q4_K, Q4_0, "
+                           "Q4_1, IQ4_NL, IQ4_XS, Q3_K or Q2_K";
+
 CLI::App* add_command(CLI::App& app, const char* name, const char* text, const std::function<int()>& run, int& code) {
   CLI::App* command = app.add_subcommand(name, text);
   command->callback([&code, run] { code = run(); });
@@ -114,6 +117,22 @@ int main(int argc, char** argv) {
   command->add_option("--tokens", logits.tokens, "token ids, divided by commas")->required();
   command->add_option("--out", logits.out, "file to write")->required();
   add_model_options(*command, logits.model);
+
+  QuantizeOptions quantize;
+  command = add_command(app, "quantize", "Write a model file again with other types", [&] { return run_quantize(quantize); }, code);
+  command->add_option("INPUT", quantize.input, "GGUF file (of a model in parts, any)")->required();
+  command->add_option("OUTPUT", quantize.output, "file to write")->required();
+  command->add_option("--type", quantize.type, kTypes)->required();
+  command->add_option("-t,--threads", quantize.threads, "compute threads (0: one per core)")->check(CLI::Range(0, 1024));
+
+  ConvertOptions convert;
+  command = add_command(app, "convert", "Make a model file of a folder of safetensors, as models are published",
+                        [&] { return run_convert(convert); }, code);
+  command->add_option("FOLDER", convert.folder, "folder with config.json, tokenizer.json and *.safetensors")->required();
+  command->add_option("OUTPUT", convert.output, "GGUF file to write")->required();
+  command->add_option("--type", convert.type, kTypes)->required();
+  command->add_option("--pre-tokenizer", convert.pre_tokenizer, "name of the pre-tokenizer, where the folder's is not recognised");
+  command->add_option("-t,--threads", convert.threads, "compute threads (0: one per core)")->check(CLI::Range(0, 1024));
 
   BenchOptions bench;
   command = add_command(app, "bench", "Measure prefill and decode speed", [&] { return run_bench(bench); }, code);

@@ -118,6 +118,74 @@ def damaged_models_are_one_clear_line(d):
     expect(run("logits", "--model", d + "/text.gguf", "--tokens", "1,,2", "--out", d + "/o"), 2, "--tokens")
 
 
+def tiny_model(path, values=(0.5,) * 64, alignment=32):
+    """A file of one matrix of 32 columns: no model to run, but one to quantize."""
+    def text(t):
+        return struct.pack("<Q", len(t)) + t.encode()
+    head = b"GGUF" + struct.pack("<IQQ", 3, 1, 1) + text("general.architecture") + struct.pack("<I", 8) + text("llama")
+    head += text("blk.0.ffn_up.weight") + struct.pack("<IQQIQ", 2, 32, len(values) // 32, 0, 0)
+    return write(path, head + b"\0" * (-len(head) % alignment) + struct.pack(f"<{len(values)}f", *values), "wb")
+
+
+def models_are_quantized_and_never_over_themselves(d):
+    path = tiny_model(d + "/a.gguf")
+    expect(run("quantize", path, d + "/b.gguf", "--type", "Q8_0"), 0, "8.50 bits")
+    assert "Q8_0" in run("inspect", "--tensors", d + "/b.gguf").stdout
+    expect(run("quantize", d + "/b.gguf", d + "/c.gguf", "--type", "q4_0"), 0, "quantized already")
+    expect(run("quantize", path, path, "--type", "Q8_0"), 2, "is the input")
+    expect(run("quantize", path, d + "/e.gguf", "--type", "Q9"), 2, "Q4_K_M")
+    expect(run("quantize", path, d + "/absent/e.gguf", "--type", "Q8_0"), 1, "absent")
+    expect(run("quantize", d + "/absent.gguf", d + "/e.gguf", "--type", "Q8_0"), 1, "absent.gguf")
+    broken = tiny_model(d + "/nan.gguf", (1.0,) * 40 + (float("nan"),) * 24)
+    expect(run("quantize", broken, d + "/e.gguf", "--type", "Q8_0"), 2, "tensor 'blk.0.ffn_up.weight', row 1, column 8")
+    assert sorted(os.listdir(d)) == ["a.gguf", "b.gguf", "c.gguf", "nan.gguf"], os.listdir(d)
+
+
+def published_models_are_converted(d):
+    """The smallest qwen2 there is: one layer, one head, a byte for each token."""
+    hf = d + "/hf"
+    os.mkdir(hf)
+    config = {"model_type": "qwen2", "hidden_size": 32, "num_hidden_layers": 1, "num_attention_heads": 1, "num_key_value_heads": 1,
+              "intermediate_size": 64, "max_position_embeddings": 64, "vocab_size": 256, "rms_norm_eps": 1e-6, "rope_theta": 1e4,
+              "tie_word_embeddings": True, "eos_token_id": 255}
+    layer = "model.layers.0."
+    shapes = {"model.embed_tokens.weight": [256, 32], "model.norm.weight": [32], layer + "input_layernorm.weight": [32],
+              layer + "post_attention_layernorm.weight": [32], layer + "mlp.gate_proj.weight": [64, 32],
+              layer + "mlp.up_proj.weight": [64, 32], layer + "mlp.down_proj.weight": [32, 64], layer + "extra.weight": [1]}
+    for name in "qkvo":
+        shapes[f"{layer}self_attn.{name}_proj.weight"] = [32, 32]
+    for name in "qkv":
+        shapes[f"{layer}self_attn.{name}_proj.bias"] = [32]
+    header, data = {}, b""
+    for name, shape in shapes.items():
+        count = shape[0] * (shape[1] if len(shape) > 1 else 1)
+        values = struct.pack(f"<{count}f", *(((i * 37 + len(name)) % 101 - 50) / 100 for i in range(count)))
+        header[name] = {"dtype": "F32", "shape": shape, "data_offsets": [len(data), len(data) + len(values)]}
+        data += values
+    text = json.dumps(header).encode()
+    write(hf + "/model.safetensors", struct.pack("<Q", len(text)) + text + data, "wb")
+    write(hf + "/config.json", json.dumps(config))
+    own = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]   # bytes that stand for themselves
+    others = [byte for byte in range(256) if byte not in own]
+    characters = {byte: chr(byte if byte in own else 0x100 + others.index(byte)) for byte in range(256)}
+    pattern = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
+    tokenizer = {"model": {"type": "BPE", "vocab": {c: byte for byte, c in characters.items()}, "merges": []}, "added_tokens": [],
+                 "pre_tokenizer": {"type": "Sequence", "pretokenizers": [{"type": "Split", "pattern": {"Regex": pattern}},
+                                                                         {"type": "ByteLevel", "add_prefix_space": False, "use_regex": False}]}}
+    write(hf + "/tokenizer.json", json.dumps(tokenizer))
+    expect(run("convert", hf, d + "/m.gguf", "--type", "F32"), 0, "qwen2, 14 tensors", "extra.weight")
+    assert run("tokenize", "--model", d + "/m.gguf", input="Hi, 问").stdout.split() == [str(b) for b in "Hi, 问".encode()]
+    expect(run("logits", "--model", d + "/m.gguf", "--tokens", "72,105", "--out", d + "/o"), 0, "2 tokens x 256")
+    expect(run("quantize", d + "/m.gguf", d + "/q.gguf", "--type", "Q8_0"), 0)
+    expect(run("logits", "--model", d + "/q.gguf", "--tokens", "72,105", "--out", d + "/o"), 0)
+    expect(run("convert", hf, d + "/e.gguf", "--type", "Q9"), 2, "Q4_K_M")
+    expect(run("convert", hf, d + "/e.gguf", "--type", "F16", "--pre-tokenizer", "words"), 2, "deepseek-v3")
+    expect(run("convert", d + "/absent", d + "/e.gguf", "--type", "F16"), 1, "absent/config.json")
+    write(hf + "/config.json", json.dumps({**config, "hidden_size": 48}))
+    expect(run("convert", hf, d + "/e.gguf", "--type", "F16"), 1, "model.embed_tokens.weight", "[256, 48]")
+    assert not os.path.exists(d + "/e.gguf")
+
+
 def a_second_writer_is_told_at_once(d):
     run("index", "--index", d + "/i", write(d + "/a.txt", "text"))
     with open(d + "/i/lock", "r+b") as lock:

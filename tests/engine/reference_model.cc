@@ -43,6 +43,7 @@ ReferenceModel::ReferenceModel(const ReferenceOptions& options) : options_(optio
     add("rope_freqs.weight", {kHead / 2}, 0);
     std::vector<float>& factors = tensors_["rope_freqs.weight"].values;
     for (size_t i = 0; i < factors.size(); ++i) factors[i] = 1 + 0.5f * static_cast<float>(i);
+    if (!options.rope_factors.empty()) factors = options.rope_factors;
   }
   for (uint32_t l = 0; l < options.layers; ++l) {
     const std::string b = "blk." + std::to_string(l) + ".";

@@ -28,12 +28,18 @@ struct ReferenceOptions {
   bool joined_qkv = false;                // one matrix attn_qkv
   MlaForm mla_form = MlaForm::split;      // deepseek2
   bool next_token = false;                // with a layer of multi-token prediction behind the trunk
+  std::vector<float> rope_factors;        // llama: of each pair; empty: some
 };
 
 class ReferenceModel {
  public:
+  struct Tensor {
+    std::vector<uint64_t> ne;
+    std::vector<float> values;
+  };
   explicit ReferenceModel(const ReferenceOptions& options);
 
+  const std::map<std::string, Tensor>& tensors() const { return tensors_; }
   GgufWriter writer() const;
   size_t vocabulary() const { return vocabulary_; }
   // The logits after each token.
@@ -41,10 +47,6 @@ class ReferenceModel {
 
  private:
   using Vector = std::vector<double>;
-  struct Tensor {
-    std::vector<uint64_t> ne;
-    std::vector<float> values;
-  };
   void add(const std::string& name, std::vector<uint64_t> ne, double deviation, double mean = 0);
   Vector multiply(const std::string& name, const Vector& x, size_t matrix = 0) const;
   Vector norm(const std::string& name, const Vector& x) const;

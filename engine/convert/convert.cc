@@ -1,0 +1,71 @@
+#include "engine/convert/convert.h"
+
+#include <fmt/format.h>
+
+#include <filesystem>
+
+#include "engine/convert/checkpoint.h"
+#include "engine/convert/hf_config.h"
+#include "engine/convert/hf_tokenizer.h"
+#include "engine/convert/json.h"
+#include "engine/convert/layout.h"
+#include "engine/cpu/thread_pool.h"
+#include "engine/quant/mix.h"
+#include "engine/quant/stream.h"
+
+namespace wenqu::engine::convert {
+namespace {
+
+constexpr uint32_t kQuantizationVersion = 2;
+
+// "models/DeepSeek-V2-Lite/" is called "DeepSeek-V2-Lite".
+std::string name_of(const std::string& folder) {
+  std::error_code error;
+  const std::filesystem::path path = std::filesystem::weakly_canonical(folder, error);
+  const std::string name = path.filename().string();
+  return error || name.empty() ? "model" : name;
+}
+
+}  // namespace
+
+Result<ConvertReport> convert(const ConvertOptions& options, const CancelToken& cancel) try {
+  WENQU_ASSIGN_OR_RETURN(const quant::Mix mix, quant::find_mix(options.mix));
+  const std::string config_path = options.folder + "/config.json";
+  WENQU_ASSIGN_OR_RETURN(const auto json, read_json_object(config_path));
+  const Object config_json(*json, config_path);
+  WENQU_ASSIGN_OR_RETURN(HfConfig config, read_hf_config(config_json));
+  WENQU_ASSIGN_OR_RETURN(const auto checkpoint, Checkpoint::open(options.folder));
+  Result<Layout> layout = plan_layout(*checkpoint, config);
+  if (!layout) return layout.status().at(options.folder);
+
+  gguf::Writer writer;
+  write_metadata(config, writer);
+  writer.set_string("general.name", name_of(options.folder));
+  writer.set_uint("general.file_type", mix.file_type);
+  writer.set_uint("general.quantization_version", kQuantizationVersion);
+  WENQU_RETURN_IF_ERROR(write_tokenizer(options.folder, config_json, config.vocabulary, options.pre_tokenizer, writer));
+
+  ConvertReport report{config.architecture, layout->tensors.size(), 0, 0, std::move(layout->left_over)};
+  const quant::ModelShape shape{config.layers + config.next_token_layers, config.tied};
+  std::vector<gguf::Type> types;
+  for (const PlannedTensor& tensor : layout->tensors) {
+    types.push_back(quant::choose_type(mix, shape, tensor.name, tensor.ne).value_or(gguf::Type::f32));
+    WENQU_RETURN_IF_ERROR(writer.add_tensor(tensor.name, types.back(), tensor.ne));
+    report.values += tensor.elements();
+    report.bytes += gguf::type_row_bytes(types.back(), tensor.elements());
+  }
+  WENQU_RETURN_IF_ERROR(writer.open(options.output));
+  cpu::ThreadPool threads(options.threads);
+  quant::Progress progress{options.progress, cancel, report.values};
+  for (size_t i = 0; i < types.size(); ++i) {
+    const PlannedTensor& tensor = layout->tensors[i];
+    WENQU_RETURN_IF_ERROR(
+        quant::write_tensor(writer, tensor.name, types[i], tensor.ne[0], tensor.elements(), tensor.values, threads, progress));
+  }
+  WENQU_RETURN_IF_ERROR(writer.finish());
+  return report;
+} catch (const std::bad_alloc&) {
+  return Status(StatusCode::out_of_memory, "not enough memory to convert", options.folder);
+}
+
+}  // namespace wenqu::engine::convert
