@@ -7,6 +7,7 @@
 
 #include "base/utf8.h"
 #include "engine/generate.h"
+#include "engine/gguf/file.h"
 #include "engine/timeline.h"
 #include "tests/engine/reference_model.h"
 #include "tests/support/mini_vocabulary.h"
@@ -168,6 +169,25 @@ TEST_F(ModelTest, ACancelledAppendLeavesTheTimelineAsItWas) {
   EXPECT_EQ(status.code(), StatusCode::cancelled);
   EXPECT_EQ(timeline->tokens().size(), kTokens.size());
   EXPECT_TRUE(std::equal(before.begin(), before.end(), timeline->logits().begin()));
+}
+
+TEST_F(ModelTest, LoadsFromAFileInMemoryToo) {
+  const std::string bytes = ReferenceModel({.seed = 3}).writer().bytes();
+  LoadOptions options;
+  options.threads = 1;
+  const auto model = Model::load(*gguf::File::parse(std::as_bytes(std::span(bytes))), options);
+  ASSERT_TRUE(model) << model.status().to_string();
+  EXPECT_EQ(all_logits(*model, kTokens), all_logits(load({.seed = 3}), kTokens));
+  EXPECT_EQ((*model)->info().path, "");
+}
+
+TEST_F(ModelTest, ExpertsThatTheHyperParametersDoNotKnowAreCountedAsTheyLie) {
+  GgufWriter writer = ReferenceModel({}).writer();
+  writer.add_tensor("blk.0.ffn_up_exps.weight", gguf::Type::f32, {4, 2, 3}, std::string(96, '\0'));
+  writer.write(path_);
+  const auto model = Model::load(path_, {});
+  ASSERT_TRUE(model) << model.status().to_string();
+  EXPECT_EQ((*model)->info().parameters, load({})->info().parameters + 24);
 }
 
 TEST_F(ModelTest, TokensThatAreNoneAndContextsThatAreFullAreErrors) {
