@@ -44,7 +44,7 @@ Status bad(std::string_view key, std::string what) {
   return Status(StatusCode::corrupt, std::move(what), fmt::format("metadata key '{}'", key));
 }
 
-bool is_mark(std::string_view text) { return text.size() > 2 && text.front() == '<' && text.back() == '>'; }
+bool looks_like_mark(std::string_view text) { return text.size() > 2 && text.front() == '<' && text.back() == '>'; }
 
 // An optional token id. Errors: corrupt when it is not in the vocabulary.
 Result<std::optional<TokenId>> read_id(const gguf::File& file, std::string_view key, size_t size) {
@@ -116,7 +116,7 @@ Result<Vocabulary> Vocabulary::read(const gguf::File& file) {
     const Kind kind = vocabulary.kinds_[i];
     if (kind != Kind::control && kind != Kind::user_defined) continue;
     vocabulary.marks_.add(text, id);
-    if (kind == Kind::user_defined && !is_mark(text)) vocabulary.words_.add(text, id);
+    if (kind == Kind::user_defined && !looks_like_mark(text)) vocabulary.words_.add(text, id);
   }
   vocabulary.words_.finish();
   vocabulary.marks_.finish();
@@ -136,6 +136,10 @@ Result<Vocabulary> Vocabulary::read(const gguf::File& file) {
 std::optional<TokenId> Vocabulary::find(std::string_view text) const {
   const auto found = ids_.find(text);
   return found == ids_.end() ? std::nullopt : std::optional<TokenId>(found->second);
+}
+
+bool Vocabulary::is_mark(TokenId id) const {
+  return kind(id) == Kind::control || kind(id) == Kind::unknown || (kind(id) == Kind::user_defined && looks_like_mark(text(id)));
 }
 
 std::vector<Vocabulary::Part> Vocabulary::cut_at_tokens(std::string_view text, bool control) const {

@@ -40,14 +40,15 @@ class Vocabulary {
   const std::string& text(TokenId id) const { return texts_[static_cast<size_t>(id)]; }
   Kind kind(TokenId id) const { return kinds_[static_cast<size_t>(id)]; }
   std::optional<TokenId> find(std::string_view text) const;
+  // Whether a token is never to come of plain text: control tokens, the unknown one, and user-defined ones such as <think>.
+  bool is_mark(TokenId id) const;
 
   std::optional<TokenId> bos() const { return bos_; }
   bool add_bos() const { return add_bos_; }
   bool is_end_of_generation(TokenId id) const { return ends_.contains(id); }
 
-  // Cuts a text at the tokens that are written out in it, the longest first where several fit. With
-  // `control`, control tokens count, and so do user-defined ones of the form "<...>" such as <think>;
-  // without, only the other user-defined ones do: those are characters and words, not marks.
+  // Cuts a text at the tokens that are written out in it, the longest first where several fit: at marks only
+  // with `control`, at the other user-defined tokens always, which are characters and words.
   struct Part {
     std::string_view text;
     std::optional<TokenId> token;   // the whole part is this token
