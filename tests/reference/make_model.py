@@ -71,9 +71,9 @@ class Model:
     def put(self, name, values, kind):
         self.tensors.append((name, list(values.shape[::-1]), kind, encode(values, kind)))
 
-    def matrix(self, name, shape, deviation=None):
+    def matrix(self, name, shape, deviation=None, kind=None):
         """shape: [..., outputs, inputs]."""
-        kind, inputs = self.o.type, shape[-1]
+        kind, inputs = kind or self.o.type, shape[-1]
         deviation = deviation or 1 / np.sqrt(inputs)
         _, block, size, scales = TYPES[kind]
         if block == 1:
@@ -97,18 +97,14 @@ class Model:
     def experts(self, block, shared):
         o = self.o
         self.put(block + "ffn_gate_inp.weight", self.values(block + "router", (o.experts, o.embedding), 1.2 / np.sqrt(o.embedding)), "F32")
-        for name, shape in (("gate", (o.expert_width, o.embedding)), ("up", (o.expert_width, o.embedding)), ("down", (o.embedding, o.expert_width))):
-            self.matrix(f"{block}ffn_{name}_exps.weight", (o.experts,) + shape)
-            if shared:
-                width = o.expert_width * shared
-                self.matrix(f"{block}ffn_{name}_shexp.weight", tuple(width if n == o.expert_width else n for n in shape)
-                            if o.expert_width != o.embedding else ((width, o.embedding) if name != "down" else (o.embedding, width)))
+        self.gated(block, "_exps.weight", o.expert_width, (o.experts,))
+        if shared:
+            self.gated(block, "_shexp.weight", o.expert_width * shared)
 
-    def dense(self, block):
-        o = self.o
-        self.matrix(block + "ffn_gate.weight", (o.feed_forward, o.embedding))
-        self.matrix(block + "ffn_up.weight", (o.feed_forward, o.embedding))
-        self.matrix(block + "ffn_down.weight", (o.embedding, o.feed_forward))
+    def gated(self, block, suffix, width, stack=()):
+        self.matrix(f"{block}ffn_gate{suffix}", stack + (width, self.o.embedding))
+        self.matrix(f"{block}ffn_up{suffix}", stack + (width, self.o.embedding))
+        self.matrix(f"{block}ffn_down{suffix}", stack + (self.o.embedding, width))
 
     def mla(self, block):
         o = self.o
@@ -205,7 +201,7 @@ class Model:
                        strings("tokenizer.ggml.merges", ["t h"]), pair("tokenizer.ggml.bos_token_id", U32, 0),
                        pair("tokenizer.ggml.eos_token_id", U32, 1), pair("tokenizer.ggml.add_bos_token", BOOL, True)]
 
-        self.matrix("token_embd.weight", (len(tokens), o.embedding), 1.0)
+        self.matrix("token_embd.weight", (len(tokens), o.embedding), 1.0, o.embedding_type)
         self.norm("output_norm.weight", o.embedding)
         if not o.tied:
             self.matrix("output.weight", (len(tokens), o.embedding), 1.5 / np.sqrt(o.embedding))
@@ -222,7 +218,7 @@ class Model:
                 if deepseek and o.gating == "sigmoid":
                     self.vector(block + "exp_probs_b.bias", o.experts, 0.05)
             else:
-                self.dense(block)
+                self.gated(block, ".weight", o.feed_forward)
 
     def bytes(self):
         self.build()
@@ -237,12 +233,14 @@ class Model:
         return bytes(out) + bytes(-len(out) % 32)
 
 
-def parser():
+def parse(words, *more):
+    """The options of a model, and the values of the arguments in `more`."""
     def two(kind):
         return lambda words: tuple(kind(word) for word in words.split(","))
     p = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     p.add_argument("--arch", choices=["deepseek2", "llama", "qwen2", "qwen3", "qwen3moe"], default="deepseek2")
     p.add_argument("--type", choices=TYPES, default="F16", help="of the matrices whose rows it divides")
+    p.add_argument("--embedding-type", choices=TYPES, help="of the embedding, where it is another")
     p.add_argument("--seed", type=int, default=1)
     p.add_argument("--mla", choices=["split", "joined", "both"], default="split",
                    help="attn_k_b and attn_v_b, attn_kv_b with the keys of old files, or all three")
@@ -257,27 +255,19 @@ def parser():
     for name, value in dict(layers=3, embedding=256, heads=4, kv_heads=2, head=32, feed_forward=512, vocabulary=256, q_lora=96, kv_lora=64,
                             nope=32, rope=16, value=32, experts=16, used=4, expert_width=64, shared=1, leading_dense=1).items():
         p.add_argument("--" + name.replace("_", "-"), type=int, default=value)
-    return p
+    for argument in more:
+        p.add_argument(argument)
+    options = p.parse_args(words)
+    if options.yarn is None:
+        options.yarn = options.arch == "deepseek2"
+    return options
 
 
 def make(words):
-    options = parser().parse_args(words)
-    if options.yarn is None:
-        options.yarn = options.arch == "deepseek2"
-    return Model(options).bytes()
-
-
-def main():
-    p = parser()
-    p.add_argument("out")
-    words = vars(p.parse_args())
-    out = words.pop("out")
-    options = argparse.Namespace(**words)
-    if options.yarn is None:
-        options.yarn = options.arch == "deepseek2"
-    with open(out, "wb") as file:
-        file.write(Model(options).bytes())
+    return Model(parse(words)).bytes()
 
 
 if __name__ == "__main__":
-    main()
+    arguments = parse(None, "out")
+    with open(arguments.out, "wb") as model:
+        model.write(Model(arguments).bytes())
