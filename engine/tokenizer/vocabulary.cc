@@ -6,6 +6,7 @@
 
 #include "base/utf8.h"
 #include "engine/gguf/file.h"
+#include "engine/tokenizer/pre_tokenizer.h"
 
 namespace wenqu::engine {
 namespace {
@@ -128,7 +129,8 @@ Result<Vocabulary> Vocabulary::read(const gguf::File& file) {
   }
   for (std::string_view text : kEndTexts)
     if (const auto id = vocabulary.find(text)) vocabulary.ends_.insert(*id);
-  const bool llama = file.get_string("tokenizer.ggml.pre") == "llama-bpe" || file.get_string("tokenizer.ggml.model") == "llama";
+  const bool llama = find_pre_tokenizer(file.get_string("tokenizer.ggml.pre").value_or("")) == PreTokenizer::llama_bpe ||
+                     file.get_string("tokenizer.ggml.model") == "llama";
   vocabulary.add_bos_ = vocabulary.bos_ && file.get_bool("tokenizer.ggml.add_bos_token").value_or(llama);
   return vocabulary;
 }

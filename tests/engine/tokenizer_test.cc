@@ -140,6 +140,18 @@ TEST_F(TokenizerTest, PutsExactlyOneBeginningBeforePieces) {
   EXPECT_EQ(with->encode("a").size(), 1u);
 }
 
+TEST_F(TokenizerTest, LlamasFamilyWantsItsBeginningWithoutBeingTold) {
+  for (const auto& [pre, wants] : {std::pair{"llama-bpe", true}, {"llama-v3", true}, {"qwen2", false}}) {
+    GgufWriter writer;
+    writer.set_string("tokenizer.ggml.model", "gpt2");
+    writer.set_string("tokenizer.ggml.pre", pre);
+    writer.set_strings("tokenizer.ggml.tokens", {"a", "<s>"});
+    writer.set_strings("tokenizer.ggml.merges", {});
+    writer.set_u32("tokenizer.ggml.bos_token_id", 1);
+    EXPECT_EQ((*create(writer))->add_bos(), wants) << pre;
+  }
+}
+
 TEST_F(TokenizerTest, SpellsControlTokensOnlyWhenAsked) {
   const auto tokenizer = make();
   const TokenId user = *tokenizer->find("<｜User｜>");

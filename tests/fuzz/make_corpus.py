@@ -55,7 +55,7 @@ def main():
         if block > 1:
             seed("gguf", kind.lower(), make(ROW(block).split() + ["--type", kind]))
     for i, data in enumerate([text.encode() for text in TEXTS] + RAW):
-        for kind in range(8):
+        for kind in range(9):
             seed("tokenizer", f"{kind}-{i}", bytes([kind]) + data)
     for i, template in enumerate(TEMPLATES):
         for kind in range(8):

@@ -17,7 +17,8 @@ namespace {
 using namespace wenqu;
 using namespace wenqu::engine;
 
-constexpr std::string_view kPreTokenizers[] = {"deepseek-coder", "deepseek-llm", "deepseek-v3", "kimi-k2", "llama-bpe", "qwen2"};
+constexpr std::string_view kPreTokenizers[] = {"deepseek-coder", "deepseek-llm", "deepseek-v3", "kimi-k2", "llama-bpe", "qwen2",
+                                              "qwen35"};
 
 struct Subject {
   std::shared_ptr<const Tokenizer> tokenizer;
