@@ -58,7 +58,7 @@ def main():
         for kind in range(9):
             seed("tokenizer", f"{kind}-{i}", bytes([kind]) + data)
     for i, template in enumerate(TEMPLATES):
-        for kind in range(8):
+        for kind in range(12):
             seed("chat_template", f"{kind}-{i}", bytes([kind]) + (template + TALKS[i % len(TALKS)]).encode())
 
 
