@@ -56,12 +56,33 @@ class Vocabulary {
   std::vector<Part> cut_at_tokens(std::string_view text, bool control) const;
 
  private:
-  // Literal tokens by their first byte, for cut_at_tokens.
-  struct Literals {
-    std::array<std::vector<uint32_t>, 256> lengths;   // descending, without repeats
-    std::unordered_map<std::string_view, TokenId> by_text;
+  // Literal tokens as a tree of their bytes, so that a step of cut_at_tokens costs no more than the longest one.
+  class Literals {
+   public:
+    Literals() { roots_.fill(kNone); }
     void add(std::string_view text, TokenId id);
-    void finish();
+    // The longest one that text begins with; {} when there is none.
+    struct Match {
+      std::optional<TokenId> token;
+      size_t length = 0;
+    };
+    Match match(std::string_view text) const;
+
+   private:
+    static constexpr uint32_t kNone = UINT32_MAX;
+    struct Node {
+      std::optional<TokenId> token;   // the one that ends here
+      uint32_t child = kNone;         // the first, and the next one beside this
+      uint32_t sibling = kNone;
+      char byte = 0;
+    };
+    uint32_t find_child(uint32_t first, char byte) const {
+      while (first != kNone && nodes_[first].byte != byte) first = nodes_[first].sibling;
+      return first;
+    }
+
+    std::array<uint32_t, 256> roots_;   // by the first byte
+    std::vector<Node> nodes_;
   };
 
   std::vector<std::string> texts_;

@@ -174,6 +174,21 @@ TEST_F(TokenizerTest, LongRunsTakeTimeInProportion) {
   EXPECT_EQ(tokenizer->encode(alternating).size(), 1u << 18);
 }
 
+TEST_F(TokenizerTest, ManyTokensThatAlmostFitTakeTimeInProportion) {
+  MiniVocabulary vocabulary;
+  for (size_t length = 1; length <= 500; ++length) {
+    vocabulary.tokens.push_back(std::string(length, 'a') + "b");
+    vocabulary.kinds.push_back(4);
+  }
+  GgufWriter writer;
+  vocabulary.write(writer, "qwen2", false);
+  const auto tokenizer = *create(writer);
+  // Looking each length up at each place would take minutes here.
+  EXPECT_EQ(tokenizer->encode(std::string(1 << 17, 'a')).size(), 1u << 17);
+  EXPECT_EQ(tokenizer->encode("aaab"), (std::vector<TokenId>{*tokenizer->find("aaab")}));
+  EXPECT_EQ(tokenizer->encode(std::string(600, 'a') + "b").size(), 101u);   // the longest is tried first, at each place
+}
+
 TEST_F(TokenizerTest, ABrokenVocabularyIsAnError) {
   struct Case {
     const char* name;
@@ -197,6 +212,7 @@ TEST_F(TokenizerTest, ABrokenVocabularyIsAnError) {
       {"unknown kind", [&](GgufWriter& w) { base(w, "gpt2", "qwen2"), w.set_strings("tokenizer.ggml.tokens", {"a"}), w.set_i32s("tokenizer.ggml.token_type", {77}); }, StatusCode::corrupt},
       {"bos beyond", [&](GgufWriter& w) { base(w, "gpt2", "qwen2"), w.set_strings("tokenizer.ggml.tokens", {"a"}), w.set_u32("tokenizer.ggml.bos_token_id", 1); }, StatusCode::corrupt},
       {"eos negative", [&](GgufWriter& w) { base(w, "gpt2", "qwen2"), w.set_strings("tokenizer.ggml.tokens", {"a"}), w.set_i32("tokenizer.ggml.eos_token_id", -1); }, StatusCode::corrupt},
+      {"a control token of thousands of bytes", [&](GgufWriter& w) { base(w, "gpt2", "qwen2"), w.set_strings("tokenizer.ggml.tokens", {std::string(5000, 'a')}), w.set_i32s("tokenizer.ggml.token_type", {3}); }, StatusCode::corrupt},
       {"no merges", [&](GgufWriter& w) { base(w, "gpt2", "qwen2"), w.set_strings("tokenizer.ggml.tokens", {"a"}); }, StatusCode::corrupt},
       {"merge of one", [&](GgufWriter& w) { base(w, "gpt2", "qwen2"), w.set_strings("tokenizer.ggml.tokens", {"a"}), w.set_strings("tokenizer.ggml.merges", {"a"}); }, StatusCode::corrupt},
   };
