@@ -30,7 +30,8 @@ if(WENQU_SANITIZE)
 endif()
 
 # -Wrestrict of GCC 12 warns of std::string's own operator+ (GCC bug 105651).
-set(WENQU_WARNINGS -Wall -Wextra -Wshadow -Wnon-virtual-dtor -Wno-missing-field-initializers -Wno-restrict)
+set(WENQU_WARNINGS -Wall -Wextra -Wshadow -Wnon-virtual-dtor -Wno-missing-field-initializers
+  $<$<CXX_COMPILER_ID:GNU>:-Wno-restrict>)
 
 function(wenqu_library name)
   add_library(${name} STATIC ${ARGN})

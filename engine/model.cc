@@ -64,11 +64,11 @@ bool behind_trunk(std::string_view name, const Config& config) {
 
 bool is_expert(std::string_view name) { return name.find("_exps.") != name.npos; }
 
-ModelInfo describe(const Runtime& runtime, const std::string& path, KvType kv_type) {
+ModelInfo describe(const Runtime& runtime, KvType kv_type) {
   const gguf::File& file = *runtime.file;
   const Config& config = runtime.config;
   ModelInfo info;
-  info.path = path;
+  info.path = file.path();
   info.name = file.get_string("general.name").value_or("");
   info.architecture = config.name;
   info.chat_template = runtime.chat ? std::string(chat_template_name(*runtime.chat)) : "";
@@ -105,7 +105,9 @@ ModelInfo describe(const Runtime& runtime, const std::string& path, KvType kv_ty
     const bool embedding = tensor.name == "token_embd.weight";
     uint64_t parts = 1, used = 1;
     if (embedding && !tied) parts = tensor.ne[1];
-    if (is_expert(tensor.name)) parts = config.moe.router.experts, used = config.moe.router.used;
+    // A file may hold experts that its hyper-parameters know nothing of.
+    if (is_expert(tensor.name) && config.moe.router.experts > 0)
+      parts = config.moe.router.experts, used = config.moe.router.used;
     info.active_parameters += tensor.elements() / parts * used;
     info.active_bytes += tensor.bytes / parts * used;
   }
@@ -118,15 +120,17 @@ ModelInfo describe(const Runtime& runtime, const std::string& path, KvType kv_ty
   return info;
 }
 
-// Maps the file and takes it apart. `weighed` is asked when all that needs memory is known.
-Status load_into(Runtime& runtime, const std::string& path, const LoadOptions& options, const CancelToken& cancel,
+using OpenFile = std::function<Result<std::shared_ptr<const gguf::File>>()>;
+
+// Opens the file and takes it apart. `weighed` is asked when all that needs memory is known.
+Status load_into(Runtime& runtime, const OpenFile& open, const LoadOptions& options, const CancelToken& cancel,
                  const std::function<Status(const MemoryEstimate&)>& weighed) {
   const auto progress = [&](double fraction) -> Status {
     if (options.progress && !options.progress(fraction)) return Status(StatusCode::cancelled, "loading was stopped");
     return cancel.status();
   };
   WENQU_RETURN_IF_ERROR(progress(0));
-  WENQU_ASSIGN_OR_RETURN(runtime.file, gguf::File::open(path));
+  WENQU_ASSIGN_OR_RETURN(runtime.file, open());
   const gguf::File& file = *runtime.file;
   WENQU_ASSIGN_OR_RETURN(runtime.config, read_config(file));
   if (options.expert_groups > 0)
@@ -151,17 +155,17 @@ Status load_into(Runtime& runtime, const std::string& path, const LoadOptions& o
   } else {
     runtime.chat_status = chat.status();
   }
-  runtime.info = describe(runtime, path, options.kv_type);
+  runtime.info = describe(runtime, options.kv_type);
   return progress(1);
 }
 
-Result<std::unique_ptr<Runtime>> make_runtime(const std::string& path, const LoadOptions& options, const CancelToken& cancel,
-                                              const std::function<Status(const MemoryEstimate&)>& weighed) {
+Result<std::unique_ptr<Runtime>> load_runtime(const OpenFile& open, const std::string& path, const LoadOptions& options,
+                                              const CancelToken& cancel, const std::function<Status(const MemoryEstimate&)>& weighed) {
   if (options.threads < 0) return Status(StatusCode::invalid_argument, "must not be negative", "threads");
   try {
     auto runtime = std::make_unique<Runtime>(options.threads, options.prefix_cache_bytes);
-    if (const Status status = load_into(*runtime, path, options, cancel, weighed); !status)
-      return status.where().find(path) == std::string::npos ? status.at(path) : status;
+    if (const Status status = load_into(*runtime, open, options, cancel, weighed); !status)
+      return path.empty() || status.where().find(path) != std::string::npos ? status : status.at(path);
     return runtime;
   } catch (const std::bad_alloc&) {
     return Status(StatusCode::out_of_memory, "not enough memory to load the model", path);
@@ -172,16 +176,26 @@ Result<std::unique_ptr<Runtime>> make_runtime(const std::string& path, const Loa
 
 Result<std::shared_ptr<const Model>> Model::load(const std::string& path, const LoadOptions& options, const CancelToken& cancel) {
   WENQU_ASSIGN_OR_RETURN(std::unique_ptr<Runtime> runtime,
-                         make_runtime(path, options, cancel, [&](const MemoryEstimate& estimate) { return fits(estimate, options); }));
+                         load_runtime([&] { return gguf::File::open(path); }, path, options, cancel,
+                                      [&](const MemoryEstimate& estimate) { return fits(estimate, options); }));
+  return std::shared_ptr<const Model>(new Model(std::move(runtime)));
+}
+
+Result<std::shared_ptr<const Model>> Model::load(std::shared_ptr<const gguf::File> file, const LoadOptions& options,
+                                                 const CancelToken& cancel) {
+  const auto open = [&]() -> Result<std::shared_ptr<const gguf::File>> { return file; };
+  WENQU_ASSIGN_OR_RETURN(std::unique_ptr<Runtime> runtime,
+                         load_runtime(open, file->path(), options, cancel, [&](const MemoryEstimate& estimate) { return fits(estimate, options); }));
   return std::shared_ptr<const Model>(new Model(std::move(runtime)));
 }
 
 Result<std::pair<ModelInfo, MemoryEstimate>> Model::inspect(const std::string& path, const LoadOptions& options) {
   MemoryEstimate memory;
-  WENQU_ASSIGN_OR_RETURN(const std::unique_ptr<Runtime> runtime, make_runtime(path, options, {}, [&](const MemoryEstimate& estimate) {
-                           memory = estimate;
-                           return Status();
-                         }));
+  const auto weighed = [&](const MemoryEstimate& estimate) {
+    memory = estimate;
+    return Status();
+  };
+  WENQU_ASSIGN_OR_RETURN(const std::unique_ptr<Runtime> runtime, load_runtime([&] { return gguf::File::open(path); }, path, options, {}, weighed));
   return std::pair(runtime->info, memory);
 }
 

@@ -71,6 +71,10 @@ struct ModelInfo {
   std::string isa;                  // instruction set chosen: "avx2" or "scalar"
 };
 
+namespace gguf {
+class File;
+}
+
 class Runtime;  // weights in the form the forward pass uses, and the compute threads
 
 class Model {
@@ -79,6 +83,9 @@ class Model {
   // supported); corrupt (a missing or misshapen tensor, an impossible hyper-parameter, by name);
   // out_of_memory with the estimate when it does not fit the budget.
   static Result<std::shared_ptr<const Model>> load(const std::string& path, const LoadOptions& options,
+                                                   const CancelToken& cancel = {});
+  // The same of a file that is open already.
+  static Result<std::shared_ptr<const Model>> load(std::shared_ptr<const gguf::File> file, const LoadOptions& options,
                                                    const CancelToken& cancel = {});
   // What load() would give and need, without the memory for it.
   static Result<std::pair<ModelInfo, MemoryEstimate>> inspect(const std::string& path, const LoadOptions& options = {});

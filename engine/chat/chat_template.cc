@@ -17,23 +17,33 @@ struct Name {
 constexpr Name kNames[] = {
     {ChatTemplate::deepseek_v2, "deepseek-v2"}, {ChatTemplate::deepseek_v3, "deepseek-v3"},
     {ChatTemplate::deepseek_r1, "deepseek-r1"}, {ChatTemplate::deepseek_v31, "deepseek-v3.1"},
-    {ChatTemplate::chatml, "chatml"},           {ChatTemplate::qwen3, "qwen3"},
-    {ChatTemplate::llama3, "llama3"},           {ChatTemplate::kimi, "kimi"},
+    {ChatTemplate::chatml, "chatml"},           {ChatTemplate::qwen25, "qwen2.5"},
+    {ChatTemplate::qwen3, "qwen3"},             {ChatTemplate::qwen3_thinking, "qwen3-thinking"},
+    {ChatTemplate::qwen35, "qwen3.5"},          {ChatTemplate::llama3, "llama3"},
+    {ChatTemplate::kimi, "kimi"},               {ChatTemplate::kimi_thinking, "kimi-thinking"},
 };
 
 // The bars are U+FF5C and the low lines U+2581: not the ASCII ones.
 constexpr std::string_view kBegin = "<｜begin▁of▁sentence｜>", kEnd = "<｜end▁of▁sentence｜>", kUser = "<｜User｜>",
                            kAssistant = "<｜Assistant｜>";
 
-// What an assistant said, without the thinking before it. R1's template cuts behind the last
-// </think>, V3.1's behind the first.
-std::string without_thinking(std::string_view text, bool first) {
-  constexpr std::string_view kClose = "</think>";
-  const size_t close = first ? text.find(kClose) : text.rfind(kClose);
-  if (close == text.npos) return std::string(text);
-  text.remove_prefix(close + kClose.size());
-  const size_t begin = text.find_first_not_of("\r\n ");
-  return std::string(begin == text.npos ? std::string_view() : text.substr(begin));
+constexpr std::string_view kOpenThought = "<think>", kCloseThought = "</think>";
+
+// What Qwen2.5 is told when there is no system message.
+constexpr std::string_view kQwen25System = "You are Qwen, created by Alibaba Cloud. You are a helpful assistant.";
+
+// What an assistant said behind its thinking, as it stands. V3.1's template cuts behind the first </think>, all
+// others behind the last.
+std::string_view without_thinking(std::string_view text, bool first = false) {
+  const size_t close = first ? text.find(kCloseThought) : text.rfind(kCloseThought);
+  return close == text.npos ? text : text.substr(close + kCloseThought.size());
+}
+
+// Without the characters of `what` in front. Qwen's templates take away the line breaks behind the thinking,
+// DeepSeek's and Kimi's do not.
+std::string_view stripped(std::string_view text, std::string_view what) {
+  const size_t begin = text.find_first_not_of(what);
+  return begin == text.npos ? std::string_view() : text.substr(begin);
 }
 
 class Renderer {
@@ -75,39 +85,44 @@ RenderedChat render_deepseek(ChatTemplate chat, std::span<const ChatMessage> mes
       out.text(message.text);
     }
   const bool v31 = chat == ChatTemplate::deepseek_v31;
+  bool after_user = true;
   for (const ChatMessage& message : messages) {
     if (message.role == Role::user) {
       out.control(kUser);
       out.text(message.text);
+      after_user = true;
     } else if (message.role == Role::assistant) {
-      out.control(kAssistant);
-      if (v31) out.control("</think>");
+      // In V3.1 what follows an answer without a question between them goes on with it.
+      if (after_user || !v31) out.control(kAssistant);
+      if (after_user && v31) out.control(kCloseThought);
       out.text(without_thinking(message.text, v31));
       out.control(kEnd);
+      after_user = false;
     }
   }
   out.control(kAssistant);
   if (chat == ChatTemplate::deepseek_v3) return out.take(false);
-  if (v31) out.control(think ? "<think>" : "</think>");
+  if (v31) out.control(think ? kOpenThought : kCloseThought);
   else out.control("<think>\n");
   return out.take(!v31 || think);
 }
 
 RenderedChat render_chatml(ChatTemplate chat, std::span<const ChatMessage> messages, bool think) {
   Renderer out;
-  const bool qwen3 = chat == ChatTemplate::qwen3;
-  if (!qwen3 && (messages.empty() || messages.front().role != Role::system)) {
-    out.control("<|im_start|>system\nYou are Qwen, created by Alibaba Cloud. You are a helpful assistant.<|im_end|>\n");
-  }
+  if (chat == ChatTemplate::qwen25 && (messages.empty() || messages.front().role != Role::system))
+    out.control(fmt::format("<|im_start|>system\n{}<|im_end|>\n", kQwen25System));
   for (const ChatMessage& message : messages) {
     const char* role = message.role == Role::system ? "system" : message.role == Role::user ? "user" : "assistant";
     out.control(fmt::format("<|im_start|>{}\n", role));
-    out.text(message.role == Role::assistant ? without_thinking(message.text, false) : message.text);
+    const bool thought = message.role == Role::assistant && message.text.find(kCloseThought) != std::string::npos;
+    out.text(thought ? stripped(without_thinking(message.text), "\n") : std::string_view(message.text));
     out.control("<|im_end|>\n");
   }
   out.control("<|im_start|>assistant\n");
-  if (qwen3 && !think) out.control("<think>\n\n</think>\n\n");
-  return out.take(false);
+  const bool opens = chat == ChatTemplate::qwen3_thinking || (chat == ChatTemplate::qwen35 && think);
+  if (opens) out.control("<think>\n");
+  else if (chat == ChatTemplate::qwen35 || (chat == ChatTemplate::qwen3 && !think)) out.control("<think>\n\n</think>\n\n");
+  return out.take(opens);
 }
 
 std::string_view trimmed(std::string_view text) {
@@ -125,41 +140,62 @@ RenderedChat render_llama3(std::span<const ChatMessage> messages) {
   out.control("<|begin_of_text|>");
   for (const ChatMessage& message : messages) {
     header(message.role == Role::system ? "system" : message.role == Role::user ? "user" : "assistant");
-    out.text(trimmed(message.role == Role::assistant ? without_thinking(message.text, false) : message.text));
+    out.text(trimmed(message.role == Role::assistant ? without_thinking(message.text) : std::string_view(message.text)));
     out.control("<|eot_id|>");
   }
   header("assistant");
   return out.take(false);
 }
 
-RenderedChat render_kimi(std::span<const ChatMessage> messages) {
+RenderedChat render_kimi(ChatTemplate chat, std::span<const ChatMessage> messages) {
   Renderer out;
+  const bool thinking = chat == ChatTemplate::kimi_thinking;
   if (messages.empty() || messages.front().role != Role::system)
-    out.control("<|im_system|>system<|im_middle|>You are a helpful assistant<|im_end|>");
+    out.control(fmt::format("<|im_system|>system<|im_middle|>{}<|im_end|>",
+                            thinking ? "You are Kimi, an AI assistant created by Moonshot AI." : "You are a helpful assistant"));
   for (const ChatMessage& message : messages) {
     switch (message.role) {
       case Role::system: out.control("<|im_system|>system<|im_middle|>"); break;
       case Role::user: out.control("<|im_user|>user<|im_middle|>"); break;
       case Role::assistant: out.control("<|im_assistant|>assistant<|im_middle|>"); break;
     }
-    out.text(message.role == Role::assistant ? without_thinking(message.text, false) : message.text);
+    if (message.role == Role::assistant && thinking) out.control("<think></think>");
+    out.text(message.role == Role::assistant ? without_thinking(message.text) : std::string_view(message.text));
     out.control("<|im_end|>");
   }
   out.control("<|im_assistant|>assistant<|im_middle|>");
   return out.take(false);
 }
 
+// The part of a template that makes the end of the prompt, where it has one that can be told.
+std::string_view prompt_end(std::string_view text) {
+  constexpr std::string_view kMark = "if add_generation_prompt";
+  const size_t mark = text.rfind(kMark);
+  return mark == text.npos ? std::string_view() : text.substr(mark);
+}
+
 std::optional<ChatTemplate> by_template_text(std::string_view text) {
   const auto has = [&](std::string_view mark) { return text.find(mark) != text.npos; };
-  if (has("<｜Assistant｜>")) {
-    // V3.1 is told its mode by a variable; R1 opens the thought itself; V3 knows no thought.
-    if (has("thinking")) return ChatTemplate::deepseek_v31;
-    return has("<think>") || has("</think>") ? ChatTemplate::deepseek_r1 : ChatTemplate::deepseek_v3;
+  const std::string_view end = prompt_end(text);
+  const bool closes = end.find(kCloseThought) != end.npos;
+  if (has(kAssistant)) {
+    // V3.1 lets the prompt end with either mark, by its mode; R1 cuts thinking out of earlier answers, and most of
+    // its templates open it; V3 knows no thought.
+    if (closes || has("<｜Assistant｜></think>")) return ChatTemplate::deepseek_v31;
+    return has(kOpenThought) || has(kCloseThought) ? ChatTemplate::deepseek_r1 : ChatTemplate::deepseek_v3;
   }
-  if (has("<|im_middle|>")) return ChatTemplate::kimi;
+  if (has("<|im_middle|>")) return has(kOpenThought) ? ChatTemplate::kimi_thinking : ChatTemplate::kimi;
   if (has("<|start_header_id|>")) return ChatTemplate::llama3;
-  if (has("<|im_start|>")) return has("</think>") ? ChatTemplate::qwen3 : ChatTemplate::chatml;
-  if (has("'User: '") || has("User: ")) return ChatTemplate::deepseek_v2;
+  if (has("<|im_start|>")) {
+    // In a template's text a line break is mostly written "\n". Only a mark that is not closed at once opens a thought.
+    bool opens = false;
+    for (size_t at = end.find(kOpenThought); at != end.npos; at = end.find(kOpenThought, at + 1))
+      opens = opens || !stripped(end.substr(at + kOpenThought.size()), "\\n\n").starts_with(kCloseThought);
+    if (closes) return opens ? ChatTemplate::qwen35 : ChatTemplate::qwen3;
+    if (opens) return ChatTemplate::qwen3_thinking;
+    return has(kQwen25System) ? ChatTemplate::qwen25 : ChatTemplate::chatml;
+  }
+  if (has("User: ") && has("Assistant:")) return ChatTemplate::deepseek_v2;
   return std::nullopt;
 }
 
@@ -170,8 +206,10 @@ std::optional<ChatTemplate> by_tokens(std::string_view architecture, const Token
     return thinks ? ChatTemplate::deepseek_r1 : ChatTemplate::deepseek_v3;
   if (tokenizer.find("<|im_middle|>")) return ChatTemplate::kimi;
   if (tokenizer.find("<|start_header_id|>")) return ChatTemplate::llama3;
-  if (tokenizer.find("<|im_start|>"))
-    return architecture.starts_with("qwen3") ? ChatTemplate::qwen3 : ChatTemplate::chatml;
+  if (tokenizer.find("<|im_start|>")) {
+    if (architecture.starts_with("qwen3")) return ChatTemplate::qwen3;
+    return architecture == "qwen2" ? ChatTemplate::qwen25 : ChatTemplate::chatml;
+  }
   if (architecture == "deepseek2") return ChatTemplate::deepseek_v2;
   return std::nullopt;
 }
@@ -185,7 +223,6 @@ std::string_view chat_template_name(ChatTemplate chat) {
 }
 
 std::optional<ChatTemplate> parse_chat_template(std::string_view name) {
-  if (name == "qwen2.5") return ChatTemplate::chatml;
   for (const Name& known : kNames)
     if (known.name == name) return known.chat;
   return std::nullopt;
@@ -210,15 +247,27 @@ RenderedChat render_chat(ChatTemplate chat, std::span<const ChatMessage> message
     case ChatTemplate::deepseek_r1:
     case ChatTemplate::deepseek_v31: return render_deepseek(chat, messages, think);
     case ChatTemplate::chatml:
-    case ChatTemplate::qwen3: return render_chatml(chat, messages, think);
+    case ChatTemplate::qwen25:
+    case ChatTemplate::qwen3:
+    case ChatTemplate::qwen3_thinking:
+    case ChatTemplate::qwen35: return render_chatml(chat, messages, think);
     case ChatTemplate::llama3: return render_llama3(messages);
-    case ChatTemplate::kimi: return render_kimi(messages);
+    case ChatTemplate::kimi:
+    case ChatTemplate::kimi_thinking: return render_kimi(chat, messages);
   }
   return {};
 }
 
 bool chat_template_thinks(ChatTemplate chat) {
-  return chat == ChatTemplate::deepseek_r1 || chat == ChatTemplate::deepseek_v31 || chat == ChatTemplate::qwen3;
+  switch (chat) {
+    case ChatTemplate::deepseek_r1:
+    case ChatTemplate::deepseek_v31:
+    case ChatTemplate::qwen3:
+    case ChatTemplate::qwen3_thinking:
+    case ChatTemplate::qwen35:
+    case ChatTemplate::kimi_thinking: return true;
+    default: return false;
+  }
 }
 
 }  // namespace wenqu::engine

@@ -21,24 +21,28 @@ class Tokenizer;
 struct ChatMessage {
   enum class Role { system, user, assistant };
   Role role = Role::user;
-  std::string text;   // of an assistant: the answer; its thinking is left out of later prompts
+  std::string text;   // of an assistant: the answer; thinking before it is left out of the prompt
 };
 
 enum class ChatTemplate {
-  deepseek_v2,   // "User: ... Assistant:"
-  deepseek_v3,   // V2.5, V3
-  deepseek_r1,   // R1 and its distilled models: the prompt opens <think>
-  deepseek_v31,  // V3.1: <think> or </think> by mode
-  chatml,        // Qwen2.5
-  qwen3,         // thinks unless told not to
-  llama3,
-  kimi,          // Kimi-K2, Moonlight
+  deepseek_v2,    // V2, Coder-V2: "User: ... Assistant:"
+  deepseek_v3,    // V2.5, V3
+  deepseek_r1,    // R1 and its distilled models: the prompt opens <think>
+  deepseek_v31,   // V3.1: <think> or </think> by mode
+  chatml,         // ChatML as it is; Qwen3's models of July 2025 that do not think
+  qwen25,         // ChatML where Qwen2.5 is told who it is when there is no system message
+  qwen3,          // thinks unless told not to
+  qwen3_thinking, // Qwen3's models of July 2025 that always think, QwQ: the prompt opens <think>
+  qwen35,         // thinks unless told not to, and the prompt opens <think>
+  llama3,         // without the lines of Llama 3.1 that state today's date: they would go wrong every day
+  kimi,           // Kimi-K2, Moonlight
+  kimi_thinking,  // Kimi-K2-Thinking
 };
 
 std::string_view chat_template_name(ChatTemplate chat);
 std::optional<ChatTemplate> parse_chat_template(std::string_view name);
 
-// Recognises the file's template by its text or, where it has none, by its architecture and control
+// Recognises the file's template by its text (by what it makes the prompt end with, above all) or, where it has none, by its architecture and control
 // tokens. Errors: unsupported, listing the names that can be given instead.
 Result<ChatTemplate> detect_chat_template(const gguf::File& file, const Tokenizer& tokenizer);
 
@@ -47,7 +51,8 @@ struct RenderedChat {
   bool starts_in_thinking = false;  // the prompt itself opened <think>
 };
 
-// `think`: whether the model shall think first, where its template leaves the choice.
+// Several system messages of DeepSeek's are joined by an empty line, in front of everything, as V3.1's template
+// has it. `think`: whether the model shall think first, where its template leaves the choice.
 RenderedChat render_chat(ChatTemplate chat, std::span<const ChatMessage> messages, bool think);
 
 // Whether the model thinks between <think> and </think> when rendered with think = true.

@@ -46,15 +46,16 @@ PartName part_name(const std::string& path) {
 }  // namespace
 
 struct File::State {
-  std::string path;
+  std::string path;                // empty: the bytes were handed in
   std::vector<MappedFile> parts;
+  uint64_t bytes = 0;              // of all parts
   Metadata metadata;   // of the first part
   std::vector<Tensor> tensors;
   std::unordered_map<std::string_view, size_t> by_name;
 
   Status read();
   // Adds a part's tensors, and gives its metadata.
-  Status read_part(const MappedFile& mapped, Metadata& keys);
+  Status read_part(std::span<const std::byte> data, Metadata& keys);
   Status read_tensor(Cursor& cursor, uint64_t number, uint64_t alignment, uint64_t& offset);
 };
 
@@ -64,7 +65,7 @@ Status File::State::read() {
     WENQU_ASSIGN_OR_RETURN(MappedFile first, MappedFile::open(name.of(0)));
     parts.push_back(std::move(first));
   }
-  if (const Status status = read_part(parts[0], metadata); !status) return status.at(name.of(0));
+  if (const Status status = read_part(parts[0].data(), metadata); !status) return status.at(name.of(0));
   const uint64_t count = metadata.get_uint("split.count").value_or(1);
   const auto wrong = [&](std::string_view key, std::string what) {
     return Status(StatusCode::corrupt, std::move(what), fmt::format("metadata key '{}'", key)).at(name.of(parts.size() - 1));
@@ -78,7 +79,7 @@ Status File::State::read() {
     WENQU_ASSIGN_OR_RETURN(MappedFile part, MappedFile::open(name.of(i)));
     parts.push_back(std::move(part));
     Metadata keys;
-    if (const Status status = read_part(parts.back(), keys); !status) return status.at(name.of(i));
+    if (const Status status = read_part(parts.back().data(), keys); !status) return status.at(name.of(i));
     if (keys.get_uint("split.no") != i || keys.get_uint("split.count") != count)
       return wrong("split.no", fmt::format("this is not part {} of {}", i + 1, count));
   }
@@ -88,8 +89,9 @@ Status File::State::read() {
   return {};
 }
 
-Status File::State::read_part(const MappedFile& mapped, Metadata& keys) {
-  Cursor cursor(mapped.data());
+Status File::State::read_part(std::span<const std::byte> data, Metadata& keys) {
+  bytes += data.size();
+  Cursor cursor(data);
   uint32_t magic, version;
   uint64_t n_tensors, n_keys;
   if (!cursor.read(magic) || !cursor.read(version) || !cursor.read(n_tensors) || !cursor.read(n_keys))
@@ -118,7 +120,7 @@ Status File::State::read_part(const MappedFile& mapped, Metadata& keys) {
 
   const uint64_t position = cursor.position();
   const uint64_t data_begin = (position + alignment - 1) / alignment * alignment;
-  const uint64_t file_size = mapped.size();
+  const uint64_t file_size = data.size();
   const uint64_t data_size = file_size > data_begin ? file_size - data_begin : 0;
   for (uint64_t i = 0; i < n_tensors; ++i) {
     Tensor& tensor = tensors[before + i];
@@ -127,7 +129,7 @@ Status File::State::read_part(const MappedFile& mapped, Metadata& keys) {
                     fmt::format("needs {} bytes at offset {}, but the data section has {}: the file is cut short or damaged",
                                 tensor.bytes, offsets[i], data_size),
                     fmt::format("tensor '{}'", tensor.name));
-    tensor.data = mapped.data().data() + data_begin + offsets[i];
+    tensor.data = data.data() + data_begin + offsets[i];
   }
   std::vector<const Tensor*> by_place;
   for (size_t i = before; i < tensors.size(); ++i) by_place.push_back(&tensors[i]);
@@ -186,6 +188,19 @@ Result<std::shared_ptr<const File>> File::open(const std::string& path) {
   }
 }
 
+Result<std::shared_ptr<const File>> File::parse(std::span<const std::byte> bytes) {
+  try {
+    auto state = std::make_unique<State>();
+    WENQU_RETURN_IF_ERROR(state->read_part(bytes, state->metadata));
+    if (state->metadata.get_uint("split.count").value_or(1) > 1)
+      return Status(StatusCode::unsupported, "this is one part of a model in several files: open it by its path",
+                    "metadata key 'split.count'");
+    return std::shared_ptr<const File>(new File(std::move(state)));
+  } catch (const std::bad_alloc&) {
+    return Status(StatusCode::out_of_memory, "not enough memory for the list of tensors");
+  }
+}
+
 File::File(std::unique_ptr<State> state) : state_(std::move(state)) {}
 File::~File() = default;
 
@@ -196,11 +211,7 @@ std::vector<std::string> File::paths() const {
   for (size_t i = 0; i < state_->parts.size(); ++i) paths.push_back(name.of(i));
   return paths;
 }
-uint64_t File::file_bytes() const {
-  uint64_t bytes = 0;
-  for (const MappedFile& part : state_->parts) bytes += part.size();
-  return bytes;
-}
+uint64_t File::file_bytes() const { return state_->bytes; }
 bool File::has(std::string_view key) const { return state_->metadata.has(key); }
 std::optional<uint64_t> File::get_uint(std::string_view key) const { return state_->metadata.get_uint(key); }
 std::optional<int64_t> File::get_int(std::string_view key) const { return state_->metadata.get_int(key); }

@@ -9,6 +9,7 @@
 #pragma once
 
 #include <array>
+#include <cstddef>
 #include <cstdint>
 #include <memory>
 #include <optional>
@@ -42,6 +43,10 @@ class File {
   // Errors: not_found (a part, too), io_error, corrupt (what, and at which key or tensor), unsupported
   // (version, tensor type, big-endian file).
   static Result<std::shared_ptr<const File>> open(const std::string& path);
+  // The same of a file's bytes in memory, which outlive the File; path() is empty. They must lie at an address
+  // that suits any number, as those of a mapped file or of operator new do. Errors: as open(); a part of a model
+  // in several files is unsupported, because the others cannot be found.
+  static Result<std::shared_ptr<const File>> parse(std::span<const std::byte> bytes);
   ~File();
 
   const std::string& path() const;

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <numeric>
 #include <vector>
 
 namespace wenqu::engine::ops {
@@ -20,15 +21,15 @@ void softmax(std::span<float> values) {
 
 // The `count` largest of `values`, by value and then by index. NaN counts as the smallest.
 void take_largest(std::span<const float> values, size_t count, std::vector<uint32_t>& out) {
-  out.clear();
-  std::vector<bool> taken(values.size(), false);
-  for (size_t k = 0; k < count; ++k) {
-    size_t best = values.size();
-    for (size_t i = 0; i < values.size(); ++i)
-      if (!taken[i] && (best == values.size() || values[i] > values[best] || std::isnan(values[best]))) best = i;
-    taken[best] = true;
-    out.push_back(static_cast<uint32_t>(best));
-  }
+  out.resize(values.size());
+  std::iota(out.begin(), out.end(), 0u);
+  const auto before = [&](uint32_t a, uint32_t b) {
+    const bool a_is_number = !std::isnan(values[a]), b_is_number = !std::isnan(values[b]);
+    if (a_is_number != b_is_number) return a_is_number;
+    return a_is_number && values[a] != values[b] ? values[a] > values[b] : a < b;
+  };
+  std::partial_sort(out.begin(), out.begin() + static_cast<std::ptrdiff_t>(count), out.end(), before);
+  out.resize(count);
 }
 
 }  // namespace
@@ -55,9 +56,10 @@ void choose_experts(const RouterConfig& config, std::span<float> logits, std::sp
       group_scores.push_back(score);
     }
     take_largest(group_scores, config.groups_used, picked);
+    std::vector<bool> kept(config.groups, false);
+    for (uint32_t g : picked) kept[g] = true;
     for (size_t g = 0; g < config.groups; ++g)
-      if (std::find(picked.begin(), picked.end(), g) == picked.end())
-        std::fill_n(choice.begin() + static_cast<std::ptrdiff_t>(g * size), size, kNever);
+      if (!kept[g]) std::fill_n(choice.begin() + static_cast<std::ptrdiff_t>(g * size), size, kNever);
   }
   take_largest(choice, config.used, picked);
   float sum = 0;

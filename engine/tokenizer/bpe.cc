@@ -13,14 +13,14 @@ Result<Bpe> Bpe::create(const Vocabulary& vocabulary, const std::vector<std::str
   bpe.tokens_ = vocabulary.size();
   std::unordered_map<std::string, Symbol> extra;   // symbols that merges speak of but no token is
   const auto symbol_of = [&](std::string_view text) -> Symbol {
-    if (const auto id = vocabulary.find(text)) return static_cast<Symbol>(*id);
+    // Whatever the merges say, text does not become a mark.
+    if (const auto id = vocabulary.find(text); id && !vocabulary.is_mark(*id)) return static_cast<Symbol>(*id);
     return extra.emplace(std::string(text), static_cast<Symbol>(bpe.tokens_ + extra.size())).first->second;
   };
   for (uint32_t byte = 0; byte < 256; ++byte) {
     std::string character;
     utf8_append(character, byte_character(static_cast<uint8_t>(byte)));
-    const auto id = vocabulary.find(character);
-    bpe.byte_symbols_[byte] = id ? static_cast<Symbol>(*id) : symbol_of(character);
+    bpe.byte_symbols_[byte] = symbol_of(character);
   }
   bpe.merges_.reserve(merges.size());
   for (size_t rank = 0; rank < merges.size(); ++rank) {

@@ -84,8 +84,8 @@ size_t match_contraction(const Characters& text, size_t i, size_t end) {
   return i;
 }
 
-// What most of them end with: \p{N}{1,max} | ?[^\s\p{L}\p{N}]+[\r\n]* | spaces. Always matches.
-size_t match_rest(const Characters& text, size_t i, size_t end, size_t max_digits) {
+// What most of them end with: \p{N}{1,max} | ?[^\s<letters>\p{N}]+[\r\n]* | spaces. Always matches.
+size_t match_rest(const Characters& text, size_t i, size_t end, size_t max_digits, uint16_t letters = L) {
   if (text.is(i, N)) {
     size_t k = i + 1;
     while (k < end && k - i < max_digits && text.is(k, N)) ++k;
@@ -93,7 +93,7 @@ size_t match_rest(const Characters& text, size_t i, size_t end, size_t max_digit
   }
   const size_t first = text.at(i) == ' ' ? i + 1 : i;
   size_t k = first;
-  while (k < end && !text.is(k, Space | L | N)) ++k;
+  while (k < end && !text.is(k, Space | letters | N)) ++k;
   if (k > first) {
     while (k < end && is_break(text.at(k))) ++k;
     return k;
@@ -101,21 +101,21 @@ size_t match_rest(const Characters& text, size_t i, size_t end, size_t max_digit
   return text.is(i, Space) ? match_space(text, i, end) : i + 1;
 }
 
-// The regular expression of Llama 3 and, with max_digits 1, of Qwen2:
-//   contraction | [^\r\n\p{L}\p{N}]?\p{L}+ | rest
-void scan_gpt4_like(const Characters& text, Range in, size_t max_digits, std::vector<Range>& out) {
+// The regular expression of Llama 3 and, with max_digits 1, of Qwen2; of Qwen3.5, whose letters are L | M:
+//   contraction | [^\r\n\p{L}\p{N}]?<letters>+ | rest
+// A mark may be the one character in front of letters or a letter itself, which comes to the same.
+void scan_gpt4_like(const Characters& text, Range in, size_t max_digits, uint16_t letters, std::vector<Range>& out) {
   size_t i = in.begin;
   while (i < in.end) {
     size_t next = match_contraction(text, i, in.end);
     if (next == i) {
       // A letter, or one other character in front of letters.
-      size_t letters = i;
-      if (!text.is(i, L) && !text.is(i, N) && !is_break(text.at(i))) letters = i + 1;
-      size_t k = letters;
-      while (k < in.end && text.is(k, L)) ++k;
-      if (k > letters) next = k;
+      const size_t first = text.is(i, letters | N) || is_break(text.at(i)) ? i : i + 1;
+      size_t k = first;
+      while (k < in.end && text.is(k, letters)) ++k;
+      if (k > first) next = k;
     }
-    if (next == i) next = match_rest(text, i, in.end, max_digits);
+    if (next == i) next = match_rest(text, i, in.end, max_digits, letters);
     out.push_back({i, next});
     i = next;
   }
@@ -326,11 +326,18 @@ std::optional<PreTokenizer> find_pre_tokenizer(std::string_view name) {
     PreTokenizer kind;
   };
   constexpr Name kNames[] = {
-      {"deepseek-llm", PreTokenizer::deepseek_llm}, {"deepseek-v3", PreTokenizer::deepseek_v3},
-      {"qwen2", PreTokenizer::qwen2},               {"deepseek-r1-qwen", PreTokenizer::qwen2},
-      {"llama-bpe", PreTokenizer::llama_bpe},       {"llama3", PreTokenizer::llama_bpe},
-      {"llama-v3", PreTokenizer::llama_bpe},        {"deepseek-coder", PreTokenizer::deepseek_coder},
-      {"kimi-k2", PreTokenizer::kimi_k2},
+      {"deepseek-coder", PreTokenizer::deepseek_coder}, {"deepseek-llm", PreTokenizer::deepseek_llm},
+      {"deepseek-v3", PreTokenizer::deepseek_v3},       {"hunyuan-dense", PreTokenizer::deepseek_v3},
+      {"joyai-llm", PreTokenizer::deepseek_v3},         {"kimi-k2", PreTokenizer::kimi_k2},
+      {"llama-bpe", PreTokenizer::llama_bpe},           {"llama3", PreTokenizer::llama_bpe},
+      {"llama-v3", PreTokenizer::llama_bpe},            {"falcon3", PreTokenizer::llama_bpe},
+      {"falcon-h1", PreTokenizer::llama_bpe},           {"lfm2", PreTokenizer::llama_bpe},
+      {"midm-2.0", PreTokenizer::llama_bpe},            {"pixtral", PreTokenizer::llama_bpe},
+      {"qwen2", PreTokenizer::qwen2},                   {"deepseek-r1-qwen", PreTokenizer::qwen2},
+      {"f2llmv2", PreTokenizer::qwen2},                 {"grok-2", PreTokenizer::qwen2},
+      {"hunyuan", PreTokenizer::qwen2},                 {"kormo", PreTokenizer::qwen2},
+      {"megrez", PreTokenizer::qwen2},                  {"solar-open", PreTokenizer::qwen2},
+      {"stablelm2", PreTokenizer::qwen2},               {"qwen35", PreTokenizer::qwen35},
   };
   for (const Name& known : kNames)
     if (name == known.name) return known.kind;
@@ -348,8 +355,9 @@ std::vector<std::string_view> pre_tokenize(PreTokenizer kind, std::string_view t
     case PreTokenizer::kimi_k2: scan_kimi_k2(characters, all, ranges); break;
     case PreTokenizer::deepseek_llm: ranges = deepseek_llm(characters, {all}); break;
     case PreTokenizer::deepseek_v3: ranges = deepseek_v3(characters, {all}); break;
-    case PreTokenizer::qwen2: scan_gpt4_like(characters, all, 1, ranges); break;
-    case PreTokenizer::llama_bpe: scan_gpt4_like(characters, all, 3, ranges); break;
+    case PreTokenizer::qwen2: scan_gpt4_like(characters, all, 1, L, ranges); break;
+    case PreTokenizer::qwen35: scan_gpt4_like(characters, all, 1, L | M, ranges); break;
+    case PreTokenizer::llama_bpe: scan_gpt4_like(characters, all, 3, L, ranges); break;
   }
   pieces.reserve(ranges.size());
   for (const Range& range : ranges) pieces.push_back(characters.piece(range.begin, range.end));

@@ -8,9 +8,10 @@
 
 namespace wenqu::engine {
 
-enum class PreTokenizer { deepseek_coder, deepseek_llm, deepseek_v3, kimi_k2, llama_bpe, qwen2 };
+enum class PreTokenizer { deepseek_coder, deepseek_llm, deepseek_v3, kimi_k2, llama_bpe, qwen2, qwen35 };
 
-// By the value of tokenizer.ggml.pre ("deepseek-r1-qwen" is qwen2, "llama-v3" is llama_bpe ...).
+// By the value of tokenizer.ggml.pre. Many models cut as one of these do ("deepseek-r1-qwen" as qwen2, "falcon3" as
+// llama_bpe ...) and have names of their own there.
 std::optional<PreTokenizer> find_pre_tokenizer(std::string_view name);
 
 // The pieces, in order; together they are the whole text.

@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+#include <cmath>
 #include <queue>
 
 #include "base/utf8.h"
@@ -28,6 +30,8 @@ int byte_of(std::string_view text) {
 Result<Spm> Spm::create(const Vocabulary& vocabulary, std::vector<float> scores) {
   if (scores.size() != vocabulary.size())
     return Status(StatusCode::corrupt, fmt::format("is not a list of {} numbers", vocabulary.size()), "metadata key 'tokenizer.ggml.scores'");
+  if (std::any_of(scores.begin(), scores.end(), [](float score) { return std::isnan(score); }))
+    return Status(StatusCode::corrupt, "has a score that is no number", "metadata key 'tokenizer.ggml.scores'");
   Spm spm;
   spm.scores_ = std::move(scores);
   spm.bytes_.fill(-1);
@@ -38,8 +42,9 @@ Result<Spm> Spm::create(const Vocabulary& vocabulary, std::vector<float> scores)
         if (const int byte = byte_of(vocabulary.text(id)); byte >= 0) spm.bytes_[static_cast<size_t>(byte)] = id;
         break;
       case Vocabulary::Kind::unknown: spm.unknown_ = id; break;
-      case Vocabulary::Kind::control: break;   // no text becomes one, however it is spelled
-      default: spm.ids_.emplace(vocabulary.text(id), id);
+      default:
+        // No text becomes a mark, however it is spelled.
+        if (!vocabulary.is_mark(id)) spm.ids_.emplace(vocabulary.text(id), id);
     }
   }
   return spm;

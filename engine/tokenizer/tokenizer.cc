@@ -12,7 +12,7 @@ namespace wenqu::engine {
 namespace {
 
 constexpr std::string_view kSupported =
-    "deepseek-coder, deepseek-llm, deepseek-v3, deepseek-r1-qwen, kimi-k2, llama-bpe, qwen2";
+    "deepseek-coder, deepseek-llm, deepseek-v3, deepseek-r1-qwen, kimi-k2, llama-bpe, qwen2, qwen35";
 
 // What every kind of tokenizer does alike with its vocabulary.
 class VocabularyTokenizer : public Tokenizer {

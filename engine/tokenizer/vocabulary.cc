@@ -2,16 +2,16 @@
 
 #include <fmt/format.h>
 
-#include <algorithm>
-
 #include "base/utf8.h"
 #include "engine/gguf/file.h"
+#include "engine/tokenizer/pre_tokenizer.h"
 
 namespace wenqu::engine {
 namespace {
 
 constexpr size_t kMaxTokens = 1 << 24;
 constexpr size_t kMaxTokenBytes = 64 << 10;
+constexpr size_t kMaxLiteralBytes = 512;   // of a token that is looked for in texts; real ones have some dozens
 
 // Ends of a turn that files do not always name by id.
 constexpr std::string_view kEndTexts[] = {
@@ -44,7 +44,7 @@ Status bad(std::string_view key, std::string what) {
   return Status(StatusCode::corrupt, std::move(what), fmt::format("metadata key '{}'", key));
 }
 
-bool is_mark(std::string_view text) { return text.size() > 2 && text.front() == '<' && text.back() == '>'; }
+bool looks_like_mark(std::string_view text) { return text.size() > 2 && text.front() == '<' && text.back() == '>'; }
 
 // An optional token id. Errors: corrupt when it is not in the vocabulary.
 Result<std::optional<TokenId>> read_id(const gguf::File& file, std::string_view key, size_t size) {
@@ -72,16 +72,28 @@ std::string characters_to_bytes(std::string_view characters) {
 }
 
 void Vocabulary::Literals::add(std::string_view text, TokenId id) {
-  if (text.empty()) return;
-  lengths[static_cast<unsigned char>(text.front())].push_back(static_cast<uint32_t>(text.size()));
-  by_text.emplace(text, id);
+  uint32_t node = kNone;
+  for (const char c : text) {
+    const uint32_t first = node == kNone ? roots_[static_cast<unsigned char>(c)] : nodes_[node].child;
+    uint32_t child = find_child(first, c);
+    if (child == kNone) {
+      child = static_cast<uint32_t>(nodes_.size());
+      nodes_.push_back({std::nullopt, kNone, first, c});
+      (node == kNone ? roots_[static_cast<unsigned char>(c)] : nodes_[node].child) = child;
+    }
+    node = child;
+  }
+  if (node != kNone && !nodes_[node].token) nodes_[node].token = id;
 }
 
-void Vocabulary::Literals::finish() {
-  for (std::vector<uint32_t>& list : lengths) {
-    std::sort(list.begin(), list.end(), std::greater<>());
-    list.erase(std::unique(list.begin(), list.end()), list.end());
+Vocabulary::Literals::Match Vocabulary::Literals::match(std::string_view text) const {
+  Match longest;
+  uint32_t node = text.empty() ? kNone : roots_[static_cast<unsigned char>(text[0])];
+  for (size_t i = 1; node != kNone; ++i) {
+    if (nodes_[node].token) longest = {nodes_[node].token, i};
+    node = i < text.size() ? find_child(nodes_[node].child, text[i]) : kNone;
   }
+  return longest;
 }
 
 Result<Vocabulary> Vocabulary::read(const gguf::File& file) {
@@ -115,11 +127,12 @@ Result<Vocabulary> Vocabulary::read(const gguf::File& file) {
     vocabulary.ids_.emplace(text, id);
     const Kind kind = vocabulary.kinds_[i];
     if (kind != Kind::control && kind != Kind::user_defined) continue;
+    if (text.size() > kMaxLiteralBytes)
+      return bad("tokenizer.ggml.tokens", fmt::format("token {} is a control or user-defined token of {} bytes; {} are allowed", i,
+                                                      text.size(), kMaxLiteralBytes));
     vocabulary.marks_.add(text, id);
-    if (kind == Kind::user_defined && !is_mark(text)) vocabulary.words_.add(text, id);
+    if (kind == Kind::user_defined && !looks_like_mark(text)) vocabulary.words_.add(text, id);
   }
-  vocabulary.words_.finish();
-  vocabulary.marks_.finish();
 
   WENQU_ASSIGN_OR_RETURN(vocabulary.bos_, read_id(file, "tokenizer.ggml.bos_token_id", size));
   for (const char* key : {"tokenizer.ggml.eos_token_id", "tokenizer.ggml.eot_token_id", "tokenizer.ggml.eom_token_id"}) {
@@ -128,7 +141,8 @@ Result<Vocabulary> Vocabulary::read(const gguf::File& file) {
   }
   for (std::string_view text : kEndTexts)
     if (const auto id = vocabulary.find(text)) vocabulary.ends_.insert(*id);
-  const bool llama = file.get_string("tokenizer.ggml.pre") == "llama-bpe" || file.get_string("tokenizer.ggml.model") == "llama";
+  const bool llama = find_pre_tokenizer(file.get_string("tokenizer.ggml.pre").value_or("")) == PreTokenizer::llama_bpe ||
+                     file.get_string("tokenizer.ggml.model") == "llama";
   vocabulary.add_bos_ = vocabulary.bos_ && file.get_bool("tokenizer.ggml.add_bos_token").value_or(llama);
   return vocabulary;
 }
@@ -138,28 +152,23 @@ std::optional<TokenId> Vocabulary::find(std::string_view text) const {
   return found == ids_.end() ? std::nullopt : std::optional<TokenId>(found->second);
 }
 
+bool Vocabulary::is_mark(TokenId id) const {
+  return kind(id) == Kind::control || kind(id) == Kind::unknown || (kind(id) == Kind::user_defined && looks_like_mark(text(id)));
+}
+
 std::vector<Vocabulary::Part> Vocabulary::cut_at_tokens(std::string_view text, bool control) const {
   const Literals& literals = control ? marks_ : words_;
   std::vector<Part> parts;
   size_t begin = 0;
   for (size_t pos = 0; pos < text.size();) {
-    std::optional<TokenId> token;
-    size_t length = 0;
-    for (const uint32_t candidate : literals.lengths[static_cast<unsigned char>(text[pos])]) {
-      if (candidate > text.size() - pos) continue;
-      const auto found = literals.by_text.find(text.substr(pos, candidate));
-      if (found == literals.by_text.end()) continue;
-      token = found->second;
-      length = candidate;
-      break;
-    }
-    if (!token) {
+    const Literals::Match found = literals.match(text.substr(pos));
+    if (!found.token) {
       ++pos;
       continue;
     }
     if (begin < pos) parts.push_back({text.substr(begin, pos - begin), std::nullopt});
-    parts.push_back({text.substr(pos, length), token});
-    begin = pos += length;
+    parts.push_back({text.substr(pos, found.length), found.token});
+    begin = pos += found.length;
   }
   if (begin < text.size()) parts.push_back({text.substr(begin), std::nullopt});
   return parts;

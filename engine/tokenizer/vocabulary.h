@@ -40,14 +40,15 @@ class Vocabulary {
   const std::string& text(TokenId id) const { return texts_[static_cast<size_t>(id)]; }
   Kind kind(TokenId id) const { return kinds_[static_cast<size_t>(id)]; }
   std::optional<TokenId> find(std::string_view text) const;
+  // Whether a token is never to come of plain text: control tokens, the unknown one, and user-defined ones such as <think>.
+  bool is_mark(TokenId id) const;
 
   std::optional<TokenId> bos() const { return bos_; }
   bool add_bos() const { return add_bos_; }
   bool is_end_of_generation(TokenId id) const { return ends_.contains(id); }
 
-  // Cuts a text at the tokens that are written out in it, the longest first where several fit. With
-  // `control`, control tokens count, and so do user-defined ones of the form "<...>" such as <think>;
-  // without, only the other user-defined ones do: those are characters and words, not marks.
+  // Cuts a text at the tokens that are written out in it, the longest first where several fit: at marks only
+  // with `control`, at the other user-defined tokens always, which are characters and words.
   struct Part {
     std::string_view text;
     std::optional<TokenId> token;   // the whole part is this token
@@ -55,12 +56,33 @@ class Vocabulary {
   std::vector<Part> cut_at_tokens(std::string_view text, bool control) const;
 
  private:
-  // Literal tokens by their first byte, for cut_at_tokens.
-  struct Literals {
-    std::array<std::vector<uint32_t>, 256> lengths;   // descending, without repeats
-    std::unordered_map<std::string_view, TokenId> by_text;
+  // Literal tokens as a tree of their bytes, so that a step of cut_at_tokens costs no more than the longest one.
+  class Literals {
+   public:
+    Literals() { roots_.fill(kNone); }
     void add(std::string_view text, TokenId id);
-    void finish();
+    // The longest one that text begins with; {} when there is none.
+    struct Match {
+      std::optional<TokenId> token;
+      size_t length = 0;
+    };
+    Match match(std::string_view text) const;
+
+   private:
+    static constexpr uint32_t kNone = UINT32_MAX;
+    struct Node {
+      std::optional<TokenId> token;   // the one that ends here
+      uint32_t child = kNone;         // the first, and the next one beside this
+      uint32_t sibling = kNone;
+      char byte = 0;
+    };
+    uint32_t find_child(uint32_t first, char byte) const {
+      while (first != kNone && nodes_[first].byte != byte) first = nodes_[first].sibling;
+      return first;
+    }
+
+    std::array<uint32_t, 256> roots_;   // by the first byte
+    std::vector<Node> nodes_;
   };
 
   std::vector<std::string> texts_;

@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <filesystem>
 
 #include "engine/gguf/file.h"
@@ -14,8 +15,9 @@ namespace {
 using Role = ChatMessage::Role;
 
 constexpr ChatTemplate kAll[] = {ChatTemplate::deepseek_v2, ChatTemplate::deepseek_v3, ChatTemplate::deepseek_r1, ChatTemplate::deepseek_v31,
-                                 ChatTemplate::chatml,      ChatTemplate::qwen3,       ChatTemplate::llama3,
-                                 ChatTemplate::kimi};
+                                 ChatTemplate::chatml,      ChatTemplate::qwen25,      ChatTemplate::qwen3,
+                                 ChatTemplate::qwen3_thinking, ChatTemplate::qwen35,   ChatTemplate::llama3,      ChatTemplate::kimi,
+                                 ChatTemplate::kimi_thinking};
 
 std::string text_of(const RenderedChat& chat) {
   std::string all;
@@ -25,7 +27,7 @@ std::string text_of(const RenderedChat& chat) {
 
 std::string render(ChatTemplate chat, bool think = true) {
   const std::vector<ChatMessage> messages = {
-      {Role::system, "S"}, {Role::user, "u1"}, {Role::assistant, "hm</think>\n\na1"}, {Role::user, "u2"}};
+      {Role::system, "S"}, {Role::user, "u1"}, {Role::assistant, "hm</think>a1"}, {Role::user, "u2"}};
   return text_of(render_chat(chat, messages, think));
 }
 
@@ -42,11 +44,16 @@ TEST(ChatTemplate, RendersTwoTurnsAsEachModelWasTrained) {
   EXPECT_EQ(render(ChatTemplate::deepseek_v31, true),
             "<｜begin▁of▁sentence｜>S<｜User｜>u1<｜Assistant｜></think>a1<｜end▁of▁sentence｜><｜User｜>u2<｜Assistant｜><think>");
   EXPECT_EQ(render(ChatTemplate::qwen3), render(ChatTemplate::chatml));
-  EXPECT_EQ(text_of(render_chat(ChatTemplate::chatml, std::span(plain).subspan(1, 1), true)),
+  EXPECT_EQ(render(ChatTemplate::qwen25), render(ChatTemplate::chatml));
+  EXPECT_EQ(render(ChatTemplate::qwen3_thinking), render(ChatTemplate::chatml) + "<think>\n");
+  EXPECT_EQ(render(ChatTemplate::qwen35, true), render(ChatTemplate::qwen3, true) + "<think>\n");
+  EXPECT_EQ(render(ChatTemplate::qwen35, false), render(ChatTemplate::qwen3, false));
+  EXPECT_EQ(text_of(render_chat(ChatTemplate::qwen25, std::span(plain).subspan(1, 1), true)),
             "<|im_start|>system\nYou are Qwen, created by Alibaba Cloud. You are a helpful assistant.<|im_end|>\n"
             "<|im_start|>user\nu1<|im_end|>\n<|im_start|>assistant\n");
-  EXPECT_EQ(text_of(render_chat(ChatTemplate::qwen3, std::span(plain).subspan(1, 1), true)),
-            "<|im_start|>user\nu1<|im_end|>\n<|im_start|>assistant\n");
+  for (ChatTemplate chat : {ChatTemplate::qwen3, ChatTemplate::chatml})
+    EXPECT_EQ(text_of(render_chat(chat, std::span(plain).subspan(1, 1), true)),
+              "<|im_start|>user\nu1<|im_end|>\n<|im_start|>assistant\n");
   EXPECT_EQ(render(ChatTemplate::chatml),
             "<|im_start|>system\nS<|im_end|>\n<|im_start|>user\nu1<|im_end|>\n<|im_start|>assistant\na1<|im_end|>\n"
             "<|im_start|>user\nu2<|im_end|>\n<|im_start|>assistant\n");
@@ -57,14 +64,62 @@ TEST(ChatTemplate, RendersTwoTurnsAsEachModelWasTrained) {
             "<|eot_id|><|start_header_id|>assistant<|end_header_id|>\n\n");
 }
 
+TEST(ChatTemplate, EarlierThinkingIsCutWhereEachTemplateCutsIt) {
+  const auto answer = [](ChatTemplate chat) {
+    const std::vector<ChatMessage> messages = {{Role::user, "u"}, {Role::assistant, "<think>a</think>b</think>\n\nc"}, {Role::user, "u"}};
+    std::vector<std::string> texts;
+    for (const Piece& piece : render_chat(chat, messages, false).pieces)
+      if (piece.kind == Piece::Kind::text) texts.push_back(piece.text);
+    return texts.size() == 3 ? texts[1] : "?";
+  };
+  EXPECT_EQ(answer(ChatTemplate::deepseek_r1), "\n\nc");
+  EXPECT_EQ(answer(ChatTemplate::deepseek_v31), "b</think>\n\nc");
+  EXPECT_EQ(answer(ChatTemplate::qwen3), "c");
+  EXPECT_EQ(answer(ChatTemplate::llama3), "c");
+  EXPECT_EQ(answer(ChatTemplate::kimi_thinking), "\n\nc");
+}
+
+TEST(ChatTemplate, SeveralSystemMessagesOfDeepseekAreJoinedInFront) {
+  const std::vector<ChatMessage> messages = {{Role::system, "S"}, {Role::user, "u"}, {Role::system, "T"}};
+  for (ChatTemplate chat : {ChatTemplate::deepseek_v3, ChatTemplate::deepseek_r1, ChatTemplate::deepseek_v31})
+    EXPECT_TRUE(text_of(render_chat(chat, messages, true)).starts_with("<｜begin▁of▁sentence｜>S\n\nT<｜User｜>u<｜Assistant｜>"));
+}
+
+TEST(ChatTemplate, AnAnswerInTwoPartsIsOneTurnOfV31) {
+  const std::vector<ChatMessage> messages = {{Role::user, "u"}, {Role::assistant, "a"}, {Role::assistant, "b"}, {Role::user, "v"}};
+  EXPECT_EQ(text_of(render_chat(ChatTemplate::deepseek_v31, messages, true)),
+            "<｜begin▁of▁sentence｜><｜User｜>u<｜Assistant｜></think>a<｜end▁of▁sentence｜>b<｜end▁of▁sentence｜><｜User｜>v<｜Assistant｜><think>");
+}
+
+TEST(ChatTemplate, ThePromptBeginsWithOneBeginning) {
+  const std::string path = testing::TempDir() + "wenqu_begin_" + std::to_string(::getpid());
+  test::GgufWriter writer;
+  test::MiniVocabulary().write(writer, "deepseek-v3", true);
+  writer.write(path);
+  const auto tokenizer = *Tokenizer::create(**gguf::File::open(path));
+  const std::vector<ChatMessage> messages = {{Role::user, "u"}};
+  for (ChatTemplate chat : kAll) {
+    const auto ids = tokenizer->encode(render_chat(chat, messages, true).pieces);
+    EXPECT_EQ(ids.front(), tokenizer->bos());
+    EXPECT_EQ(std::count(ids.begin(), ids.end(), tokenizer->bos()), 1) << chat_template_name(chat);
+  }
+  std::filesystem::remove(path);
+}
+
 TEST(ChatTemplate, KimisTurnsAreMarkedByRole) {
   EXPECT_EQ(render(ChatTemplate::kimi),
             "<|im_system|>system<|im_middle|>S<|im_end|><|im_user|>user<|im_middle|>u1<|im_end|>"
             "<|im_assistant|>assistant<|im_middle|>a1<|im_end|><|im_user|>user<|im_middle|>u2<|im_end|>"
             "<|im_assistant|>assistant<|im_middle|>");
+  EXPECT_EQ(render(ChatTemplate::kimi_thinking),
+            "<|im_system|>system<|im_middle|>S<|im_end|><|im_user|>user<|im_middle|>u1<|im_end|>"
+            "<|im_assistant|>assistant<|im_middle|><think></think>a1<|im_end|><|im_user|>user<|im_middle|>u2<|im_end|>"
+            "<|im_assistant|>assistant<|im_middle|>");
   const std::vector<ChatMessage> one = {{Role::user, "u"}};
   EXPECT_TRUE(text_of(render_chat(ChatTemplate::kimi, one, true))
                   .starts_with("<|im_system|>system<|im_middle|>You are a helpful assistant<|im_end|><|im_user|>"));
+  EXPECT_TRUE(text_of(render_chat(ChatTemplate::kimi_thinking, one, true))
+                  .starts_with("<|im_system|>system<|im_middle|>You are Kimi, an AI assistant created by Moonshot AI.<|im_end|>"));
 }
 
 TEST(ChatTemplate, TheUsersTextIsNeverAControlPiece) {
@@ -88,6 +143,11 @@ TEST(ChatTemplate, TellsWhereTheAnswerBegins) {
   EXPECT_TRUE(render_chat(ChatTemplate::deepseek_v31, one, true).starts_in_thinking);
   EXPECT_FALSE(render_chat(ChatTemplate::deepseek_v31, one, false).starts_in_thinking);
   EXPECT_FALSE(render_chat(ChatTemplate::qwen3, one, true).starts_in_thinking);
+  EXPECT_TRUE(render_chat(ChatTemplate::qwen3_thinking, one, false).starts_in_thinking);
+  EXPECT_TRUE(render_chat(ChatTemplate::qwen35, one, true).starts_in_thinking);
+  EXPECT_FALSE(render_chat(ChatTemplate::qwen35, one, false).starts_in_thinking);
+  for (ChatTemplate chat : kAll)
+    EXPECT_LE(render_chat(chat, one, true).starts_in_thinking, chat_template_thinks(chat)) << chat_template_name(chat);
 }
 
 TEST(ChatTemplate, NamesGoBothWays) {
@@ -107,17 +167,46 @@ TEST(ChatTemplate, IsRecognisedByTheFilesTextElseByItsTokens) {
     return detect_chat_template(*file, **Tokenizer::create(*file));
   };
   EXPECT_EQ(*detect(nullptr), ChatTemplate::deepseek_r1);
-  EXPECT_EQ(*detect("{{'<｜User｜>'}}{{'<｜Assistant｜><think>\\n'}}"), ChatTemplate::deepseek_r1);
-  EXPECT_EQ(*detect("{{'<｜User｜>'}}{{'<｜Assistant｜>'}}"), ChatTemplate::deepseek_v3);
-  EXPECT_EQ(*detect("{% if thinking %}{{'<｜Assistant｜>'}}"), ChatTemplate::deepseek_v31);
-  EXPECT_EQ(*detect("<|im_start|>"), ChatTemplate::chatml);
-  EXPECT_EQ(*detect("<|im_start|></think>"), ChatTemplate::qwen3);
-  EXPECT_EQ(*detect("<|im_user|>user<|im_middle|>"), ChatTemplate::kimi);
+  // The lines by which the models' templates differ, told in our own words.
+  const std::string head = "{% if not add_generation_prompt is defined %}{% set add_generation_prompt = false %}{% endif %}";
+  const std::string cut = "{% if '</think>' in text %}{% set text = text.split('</think>')[-1] %}{% endif %}";
+  const auto deepseek = [&](const std::string& middle, const std::string& end) {
+    return detect((head + "{{'<｜User｜>' + text}}" + middle + "{{'<｜Assistant｜>' + text + '<｜end▁of▁sentence｜>'}}" + end).c_str());
+  };
+  EXPECT_EQ(*deepseek("", "{% if add_generation_prompt %}{{'<｜Assistant｜>'}}{% endif %}"), ChatTemplate::deepseek_v3);
+  EXPECT_EQ(*deepseek(cut, "{% if add_generation_prompt and not ns.is_tool %}{{'<｜Assistant｜><think>\\n'}}{% endif %}"), ChatTemplate::deepseek_r1);
+  EXPECT_EQ(*deepseek(cut, "{% if add_generation_prompt %}{{'<｜Assistant｜>'}}{% endif %}"), ChatTemplate::deepseek_r1) << "R1's first";
+  EXPECT_EQ(*deepseek(cut, ""), ChatTemplate::deepseek_r1) << "R1-0528's";
+  EXPECT_EQ(*deepseek("{% if not enable_thinking %}{{'<think>\\n\\n</think>\\n\\n'}}{% endif %}" + cut, ""), ChatTemplate::deepseek_r1)
+      << "R1-0528's, with a switch";
+  const char* const mode = "{%- if add_generation_prompt and last_user %}{{'<｜Assistant｜>'}}{%- if not thinking %}{{'</think>'}}"
+                           "{%- else %}{{'<think>'}}{%- endif %}{%- endif %}";
+  EXPECT_EQ(*deepseek(cut, mode), ChatTemplate::deepseek_v31);
+  EXPECT_EQ(*deepseek("{{'<｜Assistant｜></think>'}}", ""), ChatTemplate::deepseek_v31);
+
+  const std::string turns = "{% for m in messages %}{{'<|im_start|>' + m.role + '\\n' + m.content + '<|im_end|>\\n'}}{% endfor %}";
+  const std::string qwen = "{{'<|im_start|>system\\nYou are Qwen, created by Alibaba Cloud. You are a helpful assistant.<|im_end|>\\n'}}";
+  const std::string assistant = "{%- if add_generation_prompt %}{{'<|im_start|>assistant\\n'}}";
+  const std::string closed = "{%- if enable_thinking is defined and enable_thinking is false %}{{'<think>\\n\\n</think>\\n\\n'}}";
+  EXPECT_EQ(*detect((turns + assistant + "{% endif %}").c_str()), ChatTemplate::chatml);
+  EXPECT_EQ(*detect((turns + cut + assistant + "{% endif %}").c_str()), ChatTemplate::chatml) << "Qwen3's that do not think";
+  EXPECT_EQ(*detect((qwen + turns + assistant + "{% endif %}").c_str()), ChatTemplate::qwen25);
+  EXPECT_EQ(*detect((turns + cut + assistant + closed + "{% endif %}{% endif %}").c_str()), ChatTemplate::qwen3);
+  EXPECT_EQ(*detect((turns + cut + "{%- if add_generation_prompt %}{{'<|im_start|>assistant\\n<think>\\n'}}{% endif %}").c_str()),
+            ChatTemplate::qwen3_thinking);
+  EXPECT_EQ(*detect((turns + cut + assistant + closed + "{% else %}{{'<think>\\n'}}{% endif %}{% endif %}").c_str()), ChatTemplate::qwen35);
+
+  EXPECT_EQ(*detect("{{'<|im_user|>user<|im_middle|>'}}"), ChatTemplate::kimi);
+  EXPECT_EQ(*detect("<|im_assistant|>{{name}}<|im_middle|><think></think>{{text}}"), ChatTemplate::kimi_thinking);
   EXPECT_EQ(*detect("<|start_header_id|>"), ChatTemplate::llama3);
-  EXPECT_EQ(*detect("{{ 'User: ' + message }}"), ChatTemplate::deepseek_v2);
-  const auto unknown = detect("[INST]");
-  EXPECT_EQ(unknown.status().code(), StatusCode::unsupported);
-  EXPECT_NE(unknown.status().message().find("deepseek-r1"), std::string::npos);
+  EXPECT_EQ(*detect("{{'User: ' + text + '\\n\\n'}}{{'Assistant: ' + text + eos_token}}{% if add_generation_prompt %}{{'Assistant:'}}{% endif %}"),
+            ChatTemplate::deepseek_v2);
+  for (const char* text : {"[INST]", "{{'USER: ' + text}}", "", "{{'User: ' + text}}"}) {
+    const auto unknown = detect(text);
+    EXPECT_EQ(unknown.status().code(), StatusCode::unsupported) << text;
+    EXPECT_NE(unknown.status().message().find("--chat-template"), std::string::npos);
+    for (ChatTemplate chat : kAll) EXPECT_NE(unknown.status().message().find(chat_template_name(chat)), std::string::npos);
+  }
   std::filesystem::remove(path);
 }
 

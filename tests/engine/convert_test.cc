@@ -47,7 +47,7 @@ class ConvertTest : public testing::Test {
   double distance(const ReferenceOptions& options) {
     const auto want = ReferenceModel(options).logits(kTokens);
     const auto model = load();
-    const std::vector<float> got = *(*Timeline::create(model))->append_with_logits(kTokens, {});
+    const std::vector<float> got = *(*Timeline::create(model, {.kv_type = KvType::f32}))->append_with_logits(kTokens, {});
     double worst = 0;
     for (size_t t = 0; t < kTokens.size(); ++t) {
       double error = 0, size = 0;

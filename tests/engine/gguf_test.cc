@@ -170,6 +170,22 @@ TEST_F(GgufTest, AFileCutShortAnywhereIsRefused) {
     EXPECT_FALSE(open(good.substr(0, size))) << size;
 }
 
+TEST_F(GgufTest, BytesInMemoryAreReadLikeAFile) {
+  const std::string good = small().bytes();
+  const auto parse = [](const std::string& bytes) { return File::parse(std::as_bytes(std::span(bytes))); };
+  const auto file = parse(good);
+  ASSERT_TRUE(file) << file.status().to_string();
+  EXPECT_EQ((*file)->path(), "");
+  EXPECT_EQ((*file)->file_bytes(), good.size());
+  EXPECT_EQ((*file)->describe(), (*open(good))->describe());
+  ASSERT_TRUE((*file)->tensor("w"));
+  EXPECT_GE(reinterpret_cast<const char*>((*file)->tensor("w")->data), good.data());
+  for (size_t size = 0; size + 28 < good.size(); ++size) EXPECT_FALSE(parse(good.substr(0, size))) << size;
+  GgufWriter part = small();
+  part.set_u32("split.count", 2);
+  EXPECT_EQ(parse(part.bytes()).status().code(), StatusCode::unsupported);
+}
+
 TEST_F(GgufTest, AnyFlippedBitIsSurvived) {
   const std::string good = small().bytes();
   for (size_t bit = 0; bit < good.size() * 8; ++bit) {

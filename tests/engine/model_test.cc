@@ -7,6 +7,7 @@
 
 #include "base/utf8.h"
 #include "engine/generate.h"
+#include "engine/gguf/file.h"
 #include "engine/timeline.h"
 #include "tests/engine/model_fixture.h"
 
@@ -77,6 +78,25 @@ TEST_F(ModelTest, TheNumberOfThreadsChangesNothing) {
     const std::vector<float> one = all_logits(load(options, 1), kTokens);
     for (int threads : {2, 3, 9}) EXPECT_EQ(all_logits(load(options, threads), kTokens), one);
   }
+}
+
+TEST_F(ModelTest, LoadsFromAFileInMemoryToo) {
+  const std::string bytes = ReferenceModel({.seed = 3}).writer().bytes();
+  LoadOptions options;
+  options.threads = 1;
+  const auto model = Model::load(*gguf::File::parse(std::as_bytes(std::span(bytes))), options);
+  ASSERT_TRUE(model) << model.status().to_string();
+  EXPECT_EQ(all_logits(*model, kTokens), all_logits(load({.seed = 3}), kTokens));
+  EXPECT_EQ((*model)->info().path, "");
+}
+
+TEST_F(ModelTest, ExpertsThatTheHyperParametersDoNotKnowAreCountedAsTheyLie) {
+  GgufWriter writer = ReferenceModel({}).writer();
+  writer.add_tensor("blk.0.ffn_up_exps.weight", gguf::Type::f32, {4, 2, 3}, std::string(96, '\0'));
+  writer.write(path_);
+  const auto model = Model::load(path_, {});
+  ASSERT_TRUE(model) << model.status().to_string();
+  EXPECT_EQ((*model)->info().parameters, load({})->info().parameters + 24);
 }
 
 TEST_F(ModelTest, GenerationStopsForEachOfItsReasons) {

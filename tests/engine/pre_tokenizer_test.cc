@@ -13,6 +13,8 @@ namespace {
 // The regular expressions the models were trained with, run by ICU: slow, but their definition.
 const char* const kQwen2 =
     R"((?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+)";
+const char* const kQwen35 =
+    R"((?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?[\p{L}\p{M}]+|\p{N}| ?[^\s\p{L}\p{M}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+)";
 const char* const kLlama =
     R"((?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+)";
 const std::vector<const char*> kDeepseekV3 = {
@@ -83,6 +85,7 @@ Pieces oracle(PreTokenizer kind, const std::string& text) {
   Pieces pieces = {text};
   switch (kind) {
     case PreTokenizer::qwen2: return split_by(pieces, kQwen2);
+    case PreTokenizer::qwen35: return split_by(pieces, kQwen35);
     case PreTokenizer::llama_bpe: return split_by(pieces, kLlama);
     case PreTokenizer::kimi_k2: return split_by(pieces, kKimiK2);
     case PreTokenizer::deepseek_coder:
@@ -105,7 +108,7 @@ Pieces ours(PreTokenizer kind, const std::string& text) {
 }
 
 constexpr PreTokenizer kAll[] = {PreTokenizer::deepseek_coder, PreTokenizer::deepseek_llm, PreTokenizer::deepseek_v3,
-                                 PreTokenizer::kimi_k2, PreTokenizer::qwen2, PreTokenizer::llama_bpe};
+                                 PreTokenizer::kimi_k2, PreTokenizer::qwen2, PreTokenizer::qwen35, PreTokenizer::llama_bpe};
 
 TEST(PreTokenizer, CutsLikeTheRegularExpressionsOfTheModels) {
   const std::u32string alphabet =
@@ -152,6 +155,9 @@ TEST(PreTokenizer, AMillionOfOneCharacterNeitherOverflowsNorStalls) {
 TEST(PreTokenizer, KnowsItsNames) {
   EXPECT_EQ(find_pre_tokenizer("deepseek-r1-qwen"), PreTokenizer::qwen2);
   EXPECT_EQ(find_pre_tokenizer("deepseek-v3"), PreTokenizer::deepseek_v3);
+  EXPECT_EQ(find_pre_tokenizer("joyai-llm"), PreTokenizer::deepseek_v3);
+  EXPECT_EQ(find_pre_tokenizer("falcon3"), PreTokenizer::llama_bpe);
+  EXPECT_EQ(find_pre_tokenizer("qwen35"), PreTokenizer::qwen35);
   EXPECT_EQ(find_pre_tokenizer("gpt-2"), std::nullopt);
 }
 

@@ -77,7 +77,7 @@ class RequantizeTest : public testing::Test {
     load.threads = 1;
     const auto model = Model::load(path, load);
     EXPECT_TRUE(model) << model.status().to_string();
-    return *(*Timeline::create(*model))->append_with_logits(std::vector<TokenId>{260, 5, 77, 200, 13}, {});
+    return *(*Timeline::create(*model, {.kv_type = KvType::f32}))->append_with_logits(std::vector<TokenId>{260, 5, 77, 200, 13}, {});
   }
 
   static double distance(const std::vector<float>& a, const std::vector<float>& b) {

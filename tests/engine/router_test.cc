@@ -55,5 +55,18 @@ TEST(Router, ScoresThatAreNoNumbersStillChooseDifferentExperts) {
   EXPECT_NE(chosen[1].expert, chosen[2].expert);
 }
 
+TEST(Router, AsManyExpertsAsAFileMayStateTakeTimeInProportion) {
+  constexpr uint32_t kExperts = 4096;
+  const RouterConfig config{.experts = kExperts, .used = kExperts, .gating = RouterConfig::Gating::sigmoid,
+                            .groups = kExperts, .groups_used = kExperts};
+  std::vector<float> logits(kExperts);
+  for (uint32_t i = 0; i < kExperts; ++i) logits[i] = static_cast<float>(i * 2654435761u % kExperts) / kExperts;
+  // Comparing each with each would take minutes here.
+  for (int round = 0; round < 300; ++round) {
+    const auto chosen = choose(config, logits);
+    for (uint32_t k = 1; k < kExperts; ++k) ASSERT_GE(chosen[k - 1].weight, chosen[k].weight);
+  }
+}
+
 }  // namespace
 }  // namespace wenqu::engine::ops

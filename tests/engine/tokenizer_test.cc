@@ -2,7 +2,7 @@
 
 #include <gtest/gtest.h>
 
-#include <cstdio>
+#include <cmath>
 #include <filesystem>
 #include <functional>
 #include <random>
@@ -39,30 +39,9 @@ class TokenizerTest : public testing::Test {
   std::string path_;
 };
 
-// Token kinds: 1 normal, 2 unknown, 3 control, 6 byte.
 GgufWriter small_spm() {
-  std::vector<std::string> tokens = {"<unk>", "<s>", "</s>"};
-  std::vector<int32_t> kinds = {2, 3, 3};
-  for (int byte = 0; byte < 256; ++byte) {
-    char text[8];
-    std::snprintf(text, sizeof(text), "<0x%02X>", static_cast<unsigned>(byte));
-    tokens.push_back(text);
-    kinds.push_back(6);
-  }
-  for (const char* text : {"\u2581", "a", "b", "c", "ab", "bc", "\u2581ab", "<", "/", "s", ">", "</", "s>", "</s"}) {
-    tokens.push_back(text);
-    kinds.push_back(1);
-  }
-  std::vector<float> scores(tokens.size());
-  for (size_t i = 0; i < scores.size(); ++i) scores[i] = -static_cast<float>(i);
-  scores[264] = 5;   // "bc" before "ab"
   GgufWriter writer;
-  writer.set_string("tokenizer.ggml.model", "llama");
-  writer.set_strings("tokenizer.ggml.tokens", tokens);
-  writer.set_i32s("tokenizer.ggml.token_type", kinds);
-  writer.set_f32s("tokenizer.ggml.scores", scores);
-  writer.set_u32("tokenizer.ggml.bos_token_id", 1);
-  writer.set_u32("tokenizer.ggml.eos_token_id", 2);
+  test::MiniSpmVocabulary().write(writer);
   return writer;
 }
 
@@ -134,6 +113,23 @@ TEST_F(TokenizerTest, PlainTextNeverBecomesAControlToken) {
   EXPECT_EQ(tokenizer->encode("naïve"), (std::vector<TokenId>{*tokenizer->find("naïve")}));
 }
 
+TEST_F(TokenizerTest, NoMergeMakesAControlToken) {
+  MiniVocabulary vocabulary;
+  vocabulary.tokens.insert(vocabulary.tokens.end(), {"<s", "<s>", "t>", "<t>"});
+  vocabulary.kinds.insert(vocabulary.kinds.end(), {1, 3, 1, 4});
+  vocabulary.kinds[static_cast<size_t>('z')] = 3;
+  vocabulary.merges.insert(vocabulary.merges.end(), {"< s", "<s >", "t >", "< t>"});
+  GgufWriter writer;
+  vocabulary.write(writer, "qwen2", false);
+  const auto tokenizer = *create(writer);
+  const TokenId first = static_cast<TokenId>(vocabulary.tokens.size()) - 4;
+  EXPECT_EQ(tokenizer->encode("<s>"), (std::vector<TokenId>{first, '>'}));
+  EXPECT_EQ(tokenizer->encode("<t>"), (std::vector<TokenId>{'<', 't', '>'}));   // a mark is spelled in bytes
+  EXPECT_EQ(tokenizer->encode_control("<s>"), (std::vector<TokenId>{first + 1}));
+  EXPECT_TRUE(tokenizer->is_control(*tokenizer->find("z")));
+  EXPECT_TRUE(tokenizer->encode("z").empty());
+}
+
 TEST_F(TokenizerTest, PutsExactlyOneBeginningBeforePieces) {
   const auto with = make("deepseek-v3", true), without = make("deepseek-v3", false);
   const TokenId bos = *with->bos();
@@ -142,6 +138,18 @@ TEST_F(TokenizerTest, PutsExactlyOneBeginningBeforePieces) {
   EXPECT_EQ(with->encode(std::span<const Piece>(bare)).front(), bos);
   EXPECT_EQ(without->encode(std::span<const Piece>(bare)), without->encode("a"));
   EXPECT_EQ(with->encode("a").size(), 1u);
+}
+
+TEST_F(TokenizerTest, LlamasFamilyWantsItsBeginningWithoutBeingTold) {
+  for (const auto& [pre, wants] : {std::pair{"llama-bpe", true}, {"llama-v3", true}, {"qwen2", false}}) {
+    GgufWriter writer;
+    writer.set_string("tokenizer.ggml.model", "gpt2");
+    writer.set_string("tokenizer.ggml.pre", pre);
+    writer.set_strings("tokenizer.ggml.tokens", {"a", "<s>"});
+    writer.set_strings("tokenizer.ggml.merges", {});
+    writer.set_u32("tokenizer.ggml.bos_token_id", 1);
+    EXPECT_EQ((*create(writer))->add_bos(), wants) << pre;
+  }
 }
 
 TEST_F(TokenizerTest, SpellsControlTokensOnlyWhenAsked) {
@@ -166,6 +174,21 @@ TEST_F(TokenizerTest, LongRunsTakeTimeInProportion) {
   EXPECT_EQ(tokenizer->encode(alternating).size(), 1u << 18);
 }
 
+TEST_F(TokenizerTest, ManyTokensThatAlmostFitTakeTimeInProportion) {
+  MiniVocabulary vocabulary;
+  for (size_t length = 1; length <= 500; ++length) {
+    vocabulary.tokens.push_back(std::string(length, 'a') + "b");
+    vocabulary.kinds.push_back(4);
+  }
+  GgufWriter writer;
+  vocabulary.write(writer, "qwen2", false);
+  const auto tokenizer = *create(writer);
+  // Looking each length up at each place would take minutes here.
+  EXPECT_EQ(tokenizer->encode(std::string(1 << 17, 'a')).size(), 1u << 17);
+  EXPECT_EQ(tokenizer->encode("aaab"), (std::vector<TokenId>{*tokenizer->find("aaab")}));
+  EXPECT_EQ(tokenizer->encode(std::string(600, 'a') + "b").size(), 101u);   // the longest is tried first, at each place
+}
+
 TEST_F(TokenizerTest, ABrokenVocabularyIsAnError) {
   struct Case {
     const char* name;
@@ -181,6 +204,7 @@ TEST_F(TokenizerTest, ABrokenVocabularyIsAnError) {
       {"other model", [&](GgufWriter& w) { base(w, "bert", "default"); }, StatusCode::unsupported},
       {"no scores", [&](GgufWriter& w) { base(w, "llama", "default"), w.set_strings("tokenizer.ggml.tokens", {"a"}); }, StatusCode::corrupt},
       {"scores too few", [&](GgufWriter& w) { base(w, "llama", "default"), w.set_strings("tokenizer.ggml.tokens", {"a", "b"}), w.set_f32s("tokenizer.ggml.scores", {1}); }, StatusCode::corrupt},
+      {"a score that is no number", [&](GgufWriter& w) { base(w, "llama", "default"), w.set_strings("tokenizer.ggml.tokens", {"a"}), w.set_f32s("tokenizer.ggml.scores", {NAN}); }, StatusCode::corrupt},
       {"other pre", [&](GgufWriter& w) { base(w, "gpt2", "gpt-2"); }, StatusCode::unsupported},
       {"no tokens", [&](GgufWriter& w) { base(w, "gpt2", "qwen2"); }, StatusCode::corrupt},
       {"empty tokens", [&](GgufWriter& w) { base(w, "gpt2", "qwen2"), w.set_strings("tokenizer.ggml.tokens", {}); }, StatusCode::corrupt},
@@ -188,6 +212,7 @@ TEST_F(TokenizerTest, ABrokenVocabularyIsAnError) {
       {"unknown kind", [&](GgufWriter& w) { base(w, "gpt2", "qwen2"), w.set_strings("tokenizer.ggml.tokens", {"a"}), w.set_i32s("tokenizer.ggml.token_type", {77}); }, StatusCode::corrupt},
       {"bos beyond", [&](GgufWriter& w) { base(w, "gpt2", "qwen2"), w.set_strings("tokenizer.ggml.tokens", {"a"}), w.set_u32("tokenizer.ggml.bos_token_id", 1); }, StatusCode::corrupt},
       {"eos negative", [&](GgufWriter& w) { base(w, "gpt2", "qwen2"), w.set_strings("tokenizer.ggml.tokens", {"a"}), w.set_i32("tokenizer.ggml.eos_token_id", -1); }, StatusCode::corrupt},
+      {"a control token of thousands of bytes", [&](GgufWriter& w) { base(w, "gpt2", "qwen2"), w.set_strings("tokenizer.ggml.tokens", {std::string(5000, 'a')}), w.set_i32s("tokenizer.ggml.token_type", {3}); }, StatusCode::corrupt},
       {"no merges", [&](GgufWriter& w) { base(w, "gpt2", "qwen2"), w.set_strings("tokenizer.ggml.tokens", {"a"}); }, StatusCode::corrupt},
       {"merge of one", [&](GgufWriter& w) { base(w, "gpt2", "qwen2"), w.set_strings("tokenizer.ggml.tokens", {"a"}), w.set_strings("tokenizer.ggml.merges", {"a"}); }, StatusCode::corrupt},
   };
