@@ -61,6 +61,7 @@ struct Item {
 
 struct Usage {
   size_t input_tokens = 0;
+  size_t cached_tokens = 0;     // of input_tokens: taken over from what the model had read before
   size_t output_tokens = 0;     // thinking included
   size_t reasoning_tokens = 0;
   size_t searches = 0;

@@ -90,6 +90,7 @@ class NativeGeneration : public Generation {
   Usage usage() const override {
     Usage usage;
     usage.input_tokens = input_tokens_;
+    usage.cached_tokens = timeline_->reused_tokens();
     usage.reasoning_tokens = thinking_tokens_;
     usage.output_tokens = thinking_tokens_ + answer_tokens_;
     return usage;

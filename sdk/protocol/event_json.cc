@@ -255,7 +255,7 @@ void write_response(Json& json, const Response& response) {
     json.open("usage");
     json.number("input_tokens", static_cast<int64_t>(response.usage.input_tokens));
     json.open("input_tokens_details");
-    json.number("cached_tokens", 0);
+    json.number("cached_tokens", static_cast<int64_t>(response.usage.cached_tokens));
     json.close();
     json.number("output_tokens", static_cast<int64_t>(response.usage.output_tokens));
     json.open("output_tokens_details");
