@@ -55,6 +55,7 @@ std::optional<KvType> parse_kv_type(std::string_view name) {
 }
 
 void store_row(KvType type, const float* values, size_t n, std::byte* row) {
+  if (n == 0) return;   // then there may be no memory either
   switch (type) {
     case KvType::f32: std::memcpy(row, values, n * sizeof(float)); break;
     case KvType::f16:
@@ -74,6 +75,7 @@ void store_row(KvType type, const float* values, size_t n, std::byte* row) {
 }
 
 void load_row(KvType type, const std::byte* row, size_t n, float* values) {
+  if (n == 0) return;
   switch (type) {
     case KvType::f32: std::memcpy(values, row, n * sizeof(float)); break;
     case KvType::f16:
