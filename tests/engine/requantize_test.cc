@@ -94,6 +94,18 @@ class RequantizeTest : public testing::Test {
   std::string path_;
 };
 
+TEST_F(RequantizeTest, ActivationsBeyondHalfFloatsPassThroughQuantizedWeights) {
+  // Products around 10^7 go into the down projection, as V3 has them beyond 65504.
+  test::ReferenceModel({.weight_scale = 3000}).writer().write(path_);
+  const std::vector<float> want = logits(path_);
+  for (const char* mix : {"Q8_0", "Q5_0", "Q5_1", "Q4_1"}) {
+    ASSERT_TRUE(run(path_, path_ + ".q", mix));
+    const std::vector<float> got = logits(path_ + ".q");
+    for (const float logit : got) ASSERT_TRUE(std::isfinite(logit)) << mix;
+    EXPECT_LT(distance(want, got), std::string(mix) == "Q8_0" ? 0.1 : 0.7) << mix;
+  }
+}
+
 TEST_F(RequantizeTest, TheModelStaysNearItselfAndEverNearerWithMoreBits) {
   for (bool deepseek : {false, true}) {
     test::ReferenceModel({.deepseek = deepseek}).writer().write(path_);
