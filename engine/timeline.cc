@@ -78,6 +78,7 @@ Status Timeline::State::append(std::span<const TokenId> more, const CancelToken&
     status = Status(StatusCode::out_of_memory, "not enough memory for the next tokens: use a smaller context");
   }
   if (!status) {
+    if (before == 0) reused = 0;
     static_cast<void>(cache.resize(before));   // shrinking does not fail
     return status;
   }

@@ -40,7 +40,7 @@ void expand(const cpu::Kernels& kernels, const std::vector<float>& rows, size_t 
 
 bool expansion_pays(const LatentShape& shape, size_t position, size_t tokens) {
   // Time in units of one product of the absorbed form's attention, fitted to tests/bench/attention_bench on a
-  // Zen 3: constants, so that the same prompt is always computed in the same way.
+  // Xeon with AVX2: constants, so that the form does not depend on how fast the machine is just now.
   constexpr double kExpanding = 0.65, kReadingMatrices = 40, kExpandedAttention = 1.1, kAbsorbing = 0.8;
   const double t = static_cast<double>(tokens), p = static_cast<double>(position), pairs = t * (p + (t + 1) / 2);
   const double per_token = static_cast<double>(shape.latent * (shape.nope + shape.value));
