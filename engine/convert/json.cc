@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 #include <rapidjson/error/en.h>
 
+#include "base/json_depth.h"
 #include "base/mapped_file.h"
 #include "base/utf8.h"
 
@@ -11,26 +12,6 @@ namespace {
 
 constexpr size_t kMaxBytes = size_t{256} << 20;
 constexpr size_t kMaxDepth = 64;
-
-// Nesting is checked before parsing, so that a hostile file costs neither stack nor memory.
-bool too_deep(std::string_view json) {
-  size_t depth = 0;
-  bool in_string = false;
-  for (size_t i = 0; i < json.size(); ++i) {
-    const char c = json[i];
-    if (in_string) {
-      if (c == '\\') ++i;
-      if (c == '"') in_string = false;
-    } else if (c == '"') {
-      in_string = true;
-    } else if (c == '{' || c == '[') {
-      if (++depth > kMaxDepth) return true;
-    } else if ((c == '}' || c == ']') && depth > 0) {
-      --depth;
-    }
-  }
-  return false;
-}
 
 }  // namespace
 
@@ -95,7 +76,7 @@ Result<std::optional<Object>> Object::object(std::string_view name) const {
 }
 
 Result<std::shared_ptr<const rapidjson::Document>> parse_json_object(std::string_view text, std::string_view place) {
-  if (too_deep(text)) return Status(StatusCode::corrupt, fmt::format("is nested deeper than {}", kMaxDepth), std::string(place));
+  if (json_is_deeper(text, kMaxDepth)) return Status(StatusCode::corrupt, fmt::format("is nested deeper than {}", kMaxDepth), std::string(place));
   auto document = std::make_shared<rapidjson::Document>();
   // Numbers by the fast path: the exact one shifts by an undefined count where all digits of a fraction are zero.
   document->Parse<rapidjson::kParseIterativeFlag | rapidjson::kParseValidateEncodingFlag>(

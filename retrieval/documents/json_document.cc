@@ -4,36 +4,18 @@
 #include <rapidjson/document.h>
 #include <rapidjson/error/en.h>
 
+#include "base/json_depth.h"
 #include "base/utf8.h"
 #include "retrieval/documents/reader.h"
 
 namespace wenqu::retrieval {
 namespace {
 
-constexpr int kMaxDepth = 64;
+constexpr size_t kMaxDepth = 64;
 constexpr size_t kMaxIdBytes = 1024;
 
 Status invalid(std::string message, std::string where = {}) {
   return Status(StatusCode::invalid_argument, std::move(message), std::move(where));
-}
-
-bool nested_too_deep(std::string_view json) {
-  int depth = 0;
-  bool in_string = false;
-  for (size_t i = 0; i < json.size(); ++i) {
-    const char c = json[i];
-    if (in_string) {
-      if (c == '\\') ++i;
-      else if (c == '"') in_string = false;
-    } else if (c == '"') {
-      in_string = true;
-    } else if (c == '{' || c == '[') {
-      if (++depth > kMaxDepth) return true;
-    } else if (c == '}' || c == ']') {
-      --depth;
-    }
-  }
-  return false;
 }
 
 std::string_view type_name(const rapidjson::Value& value) {
@@ -117,7 +99,7 @@ Result<Document> document_of(const rapidjson::Value& object, Source default_sour
 Result<Document> parse_document_json(std::string_view line, Source default_source) {
   try {
     if (!utf8_is_valid(line)) return invalid("the line is not valid UTF-8");
-    if (nested_too_deep(line))
+    if (json_is_deeper(line, kMaxDepth))
       return invalid(fmt::format("the JSON is nested deeper than {} levels", kMaxDepth));
     rapidjson::Document json;
     json.Parse<rapidjson::kParseIterativeFlag | rapidjson::kParseValidateEncodingFlag |

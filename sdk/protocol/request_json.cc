@@ -7,6 +7,8 @@
 #include <cmath>
 #include <optional>
 
+#include "base/json_depth.h"
+
 namespace wenqu::protocol {
 namespace {
 
@@ -16,26 +18,6 @@ constexpr size_t kMaxDepth = 32;
 
 Status wrong(std::string_view member, std::string_view wanted) {
   return Status(StatusCode::invalid_argument, fmt::format("must be {}", wanted), std::string(member));
-}
-
-// Nesting is checked before parsing, so that a hostile message costs neither stack nor memory.
-bool too_deep(std::string_view json) {
-  size_t depth = 0;
-  bool in_string = false;
-  for (size_t i = 0; i < json.size(); ++i) {
-    const char c = json[i];
-    if (in_string) {
-      if (c == '\\') ++i;
-      if (c == '"') in_string = false;
-    } else if (c == '"') {
-      in_string = true;
-    } else if (c == '{' || c == '[') {
-      if (++depth > kMaxDepth) return true;
-    } else if ((c == '}' || c == ']') && depth > 0) {
-      --depth;
-    }
-  }
-  return false;
 }
 
 // Members of one object, each read into its place when present and not null.
@@ -192,7 +174,7 @@ Status read_create(const Members& message, ClientMessage& out) {
 }  // namespace
 
 Result<ClientMessage> parse_client_message(std::string_view json) {
-  if (too_deep(json))
+  if (json_is_deeper(json, kMaxDepth))
     return Status(StatusCode::limit_exceeded, fmt::format("the message is nested deeper than {} levels", kMaxDepth));
   rapidjson::Document document;
   document.Parse<rapidjson::kParseValidateEncodingFlag | rapidjson::kParseIterativeFlag>(json.data(), json.size());
