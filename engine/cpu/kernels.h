@@ -4,8 +4,13 @@
 // Inputs that meet quantized weights are rounded to 8 bits as llama.cpp rounds them, so that its figures
 // can be held against ours: for types with blocks of 32 in blocks of 32 with a scale of half precision, for
 // those with blocks of 256 in blocks of 256 with a float scale. The scales are floats in range all the same, since V3's activations
-// pass the range of half floats. For each token the order of additions is the same whatever the number of
-// tokens, so a token's result does not depend on its batch.
+// pass the range of half floats.
+//
+// A quantized block's products are summed as whole numbers, exactly; then, block by block,
+//   result = fma(input's scale, fma(d, products, addend), result),
+// the addend being m * sum(x) or -(dmin * minima's sum), or d * products alone is rounded where there is none. So a
+// result is the same to the last bit for every instruction set, however many rows and tokens go together. With
+// weights of floats it depends on the instruction set, but not on the batch.
 #pragma once
 
 #include <cstddef>
@@ -53,7 +58,7 @@ struct InputRow {
   const int16_t* sum32 = nullptr;     // [n / 32]: sums of q32
   const int8_t* q256 = nullptr;       // [n]: values / scale256, rounded
   const float* scale256 = nullptr;    // [n / 256]
-  const int16_t* sum256 = nullptr;    // [n / 32]: sums of q256
+  const int16_t* sum256 = nullptr;    // [n / 16]: sums of 16 of q256; of a block's 16, the even ones before the odd ones
 };
 
 // outputs[t][first + r] = dot(row r, inputs[t]) for r in [0, rows), t in [0, tokens).

@@ -39,8 +39,8 @@ float dot32(const std::byte* row, size_t n, const InputRow& input) {
     unpack(block, weights);
     int32_t products = 0;
     for (size_t i = 0; i < 32; ++i) products += weights.w[i] * input.q32[b * 32 + i];
-    sum += weights.d * input.scale32[b] * static_cast<float>(products);
-    sum += weights.m * input.scale32[b] * static_cast<float>(input.sum32[b]);
+    const float addend = weights.m * static_cast<float>(input.sum32[b]);
+    sum = std::fma(input.scale32[b], std::fma(weights.d, static_cast<float>(products), addend), sum);
   }
   return sum;
 }
@@ -61,8 +61,8 @@ float dot256(const std::byte* row, size_t n, const InputRow& input) {
       products += weights.scales[sub] * part;
       minus += weights.minima[sub] * total;
     }
-    sum += weights.d * input.scale256[b] * static_cast<float>(products);
-    sum -= weights.dmin * input.scale256[b] * static_cast<float>(minus);
+    const float addend = -(weights.dmin * static_cast<float>(minus));
+    sum = std::fma(input.scale256[b], std::fma(weights.d, static_cast<float>(products), addend), sum);
   }
   return sum;
 }
@@ -97,14 +97,14 @@ void round256(const float* values, size_t n, int8_t* q, float* scale, int16_t* s
     const bool usable = largest > 0 || largest < 0;
     const float inverse = usable ? -127 / largest : 0;   // the largest becomes -127
     scale[b] = usable ? 1 / inverse : largest;
-    for (size_t sub = 0; sub < 8; ++sub) {
+    for (size_t sub = 0; sub < 16; ++sub) {
       int32_t total = 0;
-      for (size_t i = 0; i < 32; ++i) {
-        int8_t& rounded = q[b * 256 + sub * 32 + i];
-        rounded = usable ? static_cast<int8_t>(std::min(127.0f, std::nearbyint(x[sub * 32 + i] * inverse))) : 0;
+      for (size_t i = 0; i < 16; ++i) {
+        int8_t& rounded = q[b * 256 + sub * 16 + i];
+        rounded = usable ? static_cast<int8_t>(std::min(127.0f, std::nearbyint(x[sub * 16 + i] * inverse))) : 0;
         total += rounded;
       }
-      sum[b * 8 + sub] = static_cast<int16_t>(total);
+      sum[b * 16 + sub / 2 + sub % 2 * 8] = static_cast<int16_t>(total);
     }
   }
 }

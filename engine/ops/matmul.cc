@@ -23,7 +23,7 @@ Inputs::Inputs(const Compute& compute, const float* values, size_t tokens, size_
   if (forms & cpu::kRounded256) {
     q256_.resize(tokens * n);
     scale256_.resize(tokens * (n / 256));
-    sum256_.resize(tokens * (n / 32));
+    sum256_.resize(tokens * (n / 16));
   }
   for (size_t t = 0; t < tokens; ++t) {
     rows_[t].values = values + t * stride;
@@ -35,7 +35,7 @@ Inputs::Inputs(const Compute& compute, const float* values, size_t tokens, size_
     if (!(forms & cpu::kRounded256)) continue;
     rows_[t].q256 = q256_.data() + t * n;
     rows_[t].scale256 = scale256_.data() + t * (n / 256);
-    rows_[t].sum256 = sum256_.data() + t * (n / 32);
+    rows_[t].sum256 = sum256_.data() + t * (n / 16);
   }
   if (forms == cpu::kPlain) return;
   compute.parallel(tokens, 8, [&](size_t begin, size_t end) {
@@ -44,7 +44,7 @@ Inputs::Inputs(const Compute& compute, const float* values, size_t tokens, size_
       if (forms & cpu::kRounded32) 
         compute.kernels.round32(row, n, q32_.data() + t * n, scale32_.data() + t * (n / 32), sum32_.data() + t * (n / 32));
       if (forms & cpu::kRounded256)
-        compute.kernels.round256(row, n, q256_.data() + t * n, scale256_.data() + t * (n / 256), sum256_.data() + t * (n / 32));
+        compute.kernels.round256(row, n, q256_.data() + t * n, scale256_.data() + t * (n / 256), sum256_.data() + t * (n / 16));
     }
   });
 }
@@ -55,7 +55,10 @@ std::vector<float*> row_pointers(float* out, size_t tokens, size_t stride) {
   return rows;
 }
 
-size_t rows_per_piece(const Matrix& matrix) { return std::clamp<size_t>(kPieceBytes / matrix.row_bytes, 4, 64); }
+size_t rows_per_piece(const Matrix& matrix) {
+  constexpr size_t kTogether = 16;   // rows that the kernels take at a time
+  return std::clamp<size_t>(kPieceBytes / matrix.row_bytes / kTogether, 1, 4) * kTogether;
+}
 
 void matmul_rows(const Compute& compute, const Matrix& matrix, size_t index, size_t begin, size_t end,
                  std::span<const cpu::InputRow> inputs, std::span<float* const> outputs, size_t first_output) {

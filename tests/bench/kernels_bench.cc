@@ -16,7 +16,7 @@ void dot_rows(benchmark::State& state, Isa isa, gguf::Type type) {
   std::vector<std::byte> weights(rows * row_bytes, std::byte{0x11});
   std::vector<float> values(n, 0.5f), scale32(n / 32), scale256(n / 256), out(tokens * rows);
   std::vector<int8_t> q32(n), q256(n);
-  std::vector<int16_t> sums32(n / 32), sums(n / 32);
+  std::vector<int16_t> sums32(n / 32), sums(n / 16);
   k.round32(values.data(), n, q32.data(), scale32.data(), sums32.data());
   k.round256(values.data(), n, q256.data(), scale256.data(), sums.data());
   const std::vector<InputRow> inputs(tokens, {values.data(), q32.data(), scale32.data(), sums32.data(), q256.data(), scale256.data(), sums.data()});

@@ -1,0 +1,226 @@
+// What the AVX2 kernels share: quantized blocks as vectors of bytes.
+//
+// Everything here has internal linkage: it is compiled for AVX2 and may not be linked into code that runs on any
+// processor.
+#pragma once
+
+#include <immintrin.h>
+
+#include <cstring>
+
+#include "engine/cpu/blocks.h"
+#include "engine/cpu/kernels.h"
+
+namespace wenqu::engine::cpu {
+
+// Kernels of the quantized types, by what their inputs are.
+namespace avx2 {
+void q8_0(const DotRows& args);
+void q4_0(const DotRows& args);
+void q4_1(const DotRows& args);
+void q5_0(const DotRows& args);
+void q5_1(const DotRows& args);
+void iq4_nl(const DotRows& args);
+void q2_k(const DotRows& args);
+void q3_k(const DotRows& args);
+void q4_k(const DotRows& args);
+void q5_k(const DotRows& args);
+void q6_k(const DotRows& args);
+void iq4_xs(const DotRows& args);
+}  // namespace avx2
+
+namespace {
+
+inline __m256i load(const void* p) { return _mm256_loadu_si256(static_cast<const __m256i*>(p)); }
+inline __m128i load_half(const void* p) { return _mm_loadu_si128(static_cast<const __m128i*>(p)); }
+
+inline uint16_t load16(const void* p) {
+  uint16_t bits;
+  std::memcpy(&bits, p, sizeof(bits));
+  return bits;
+}
+
+// 32 values of four bits: the low halves of 16 bytes, then the high ones.
+inline __m256i nibbles(const void* p) {
+  const __m128i packed = load_half(p);
+  return _mm256_and_si256(_mm256_set_m128i(_mm_srli_epi16(packed, 4), packed), _mm256_set1_epi8(15));
+}
+
+// 16 in each byte whose bit is set.
+inline __m256i fifth_bits(const void* p) {
+  int32_t bits;
+  std::memcpy(&bits, p, sizeof(bits));
+  const __m256i spread = _mm256_shuffle_epi8(
+      _mm256_set1_epi32(bits), _mm256_setr_epi64x(0, 0x0101010101010101, 0x0202020202020202, 0x0303030303030303));
+  const __m256i own = _mm256_set1_epi64x(static_cast<long long>(0x8040201008040201));
+  return _mm256_and_si256(_mm256_cmpeq_epi8(_mm256_and_si256(spread, own), own), _mm256_set1_epi8(16));
+}
+
+inline __m256i non_linear(__m256i q) {
+  return _mm256_shuffle_epi8(_mm256_broadcastsi128_si256(load_half(kNonLinear)), q);
+}
+
+// Sixteen numbers in the order of InputRow::sum256: the even ones, then the odd ones.
+inline __m256i even_then_odd(__m128i bytes) {
+  return _mm256_cvtepi8_epi16(_mm_shuffle_epi8(bytes, _mm_setr_epi8(0, 2, 4, 6, 8, 10, 12, 14, 1, 3, 5, 7, 9, 11, 13, 15)));
+}
+
+// ------------------------------------------------------------------ blocks of 32
+//
+// weights(): 32 bytes that stand kOffset above their values, or, where they are signed, are the values. kSteps:
+// how many products of pairs of them with inputs of 8 bits can be added in 16 bits.
+
+struct WeightsQ8_0 {
+  static constexpr size_t kBytes = sizeof(BlockQ8_0), kSteps = 1;
+  static constexpr bool kSigned = true, kMinimum = false;
+  static constexpr int kOffset = 0;
+  static __m256i weights(const std::byte* block) { return load(block + 2); }
+};
+struct WeightsQ4_0 {
+  static constexpr size_t kBytes = sizeof(BlockQ4_0), kSteps = 8;
+  static constexpr bool kSigned = false, kMinimum = false;
+  static constexpr int kOffset = 8;
+  static __m256i weights(const std::byte* block) { return nibbles(block + 2); }
+};
+struct WeightsQ4_1 {
+  static constexpr size_t kBytes = sizeof(BlockQ4_1), kSteps = 8;
+  static constexpr bool kSigned = false, kMinimum = true;
+  static constexpr int kOffset = 0;
+  static __m256i weights(const std::byte* block) { return nibbles(block + 4); }
+};
+struct WeightsQ5_0 {
+  static constexpr size_t kBytes = sizeof(BlockQ5_0), kSteps = 4;
+  static constexpr bool kSigned = false, kMinimum = false;
+  static constexpr int kOffset = 16;
+  static __m256i weights(const std::byte* block) { return _mm256_or_si256(nibbles(block + 6), fifth_bits(block + 2)); }
+};
+struct WeightsQ5_1 {
+  static constexpr size_t kBytes = sizeof(BlockQ5_1), kSteps = 4;
+  static constexpr bool kSigned = false, kMinimum = true;
+  static constexpr int kOffset = 0;
+  static __m256i weights(const std::byte* block) { return _mm256_or_si256(nibbles(block + 8), fifth_bits(block + 4)); }
+};
+struct WeightsIQ4NL {
+  static constexpr size_t kBytes = sizeof(BlockIQ4NL), kSteps = 1;
+  static constexpr bool kSigned = true, kMinimum = false;
+  static constexpr int kOffset = 0;
+  static __m256i weights(const std::byte* block) { return non_linear(nibbles(block + 2)); }
+};
+
+// ------------------------------------------------------------------ blocks of 256
+//
+// Objects of a block: weights(g): the bytes of columns [32 g, 32 g + 32), as above; scales and minima: of the
+// sub-blocks of 16 in the order of InputRow::sum256; kScale: where the half floats of d, and dmin, lie. kOffset is 2
+// to the power kOffsetBits, or 0.
+
+// Q4_K's and Q5_K's scales and minima, of sub-blocks of 32, as bytes: scales, then minima.
+inline __m128i q4k_scales(const std::byte* packed) {
+  uint32_t a, b, c;
+  std::memcpy(&a, packed, 4);
+  std::memcpy(&b, packed + 4, 4);
+  std::memcpy(&c, packed + 8, 4);
+  const uint32_t s1 = (c & 0x0F0F0F0F) | (a >> 2 & 0x30303030), m1 = (c >> 4 & 0x0F0F0F0F) | (b >> 2 & 0x30303030);
+  return _mm_setr_epi32(static_cast<int>(a & 0x3F3F3F3F), static_cast<int>(s1), static_cast<int>(b & 0x3F3F3F3F), static_cast<int>(m1));
+}
+
+struct ScalesQ4K {
+  static constexpr bool kSigned = false, kMinima = true;
+  static constexpr int kOffsetBits = 0, kOffset = 0;
+  static constexpr size_t kScale = 0;
+  __m256i scales, minima;
+  explicit ScalesQ4K(const std::byte* block) {
+    const __m256i both = _mm256_cvtepu8_epi16(q4k_scales(block + 4));
+    scales = _mm256_permute2x128_si256(both, both, 0x00);
+    minima = _mm256_permute2x128_si256(both, both, 0x11);
+  }
+};
+
+struct WeightsQ4K : ScalesQ4K {
+  static constexpr size_t kBytes = sizeof(BlockQ4K), kSteps = 8;
+  const std::byte* block;
+  explicit WeightsQ4K(const std::byte* b) : ScalesQ4K(b), block(b) {}
+  __m256i weights(int g) const {
+    const __m256i packed = load(block + 16 + g / 2 * 32);
+    return _mm256_and_si256(g % 2 ? _mm256_srli_epi16(packed, 4) : packed, _mm256_set1_epi8(15));
+  }
+};
+
+struct WeightsQ5K : ScalesQ4K {
+  static constexpr size_t kBytes = sizeof(BlockQ5K), kSteps = 4;
+  const std::byte* block;
+  explicit WeightsQ5K(const std::byte* b) : ScalesQ4K(b), block(b) {}
+  __m256i weights(int g) const {
+    const __m256i packed = load(block + 48 + g / 2 * 32), high = load(block + 16);
+    const __m256i low = _mm256_and_si256(g % 2 ? _mm256_srli_epi16(packed, 4) : packed, _mm256_set1_epi8(15));
+    const __m256i bit = g < 4 ? _mm256_slli_epi16(high, 4 - g) : _mm256_srli_epi16(high, g - 4);
+    return _mm256_or_si256(low, _mm256_and_si256(bit, _mm256_set1_epi8(16)));
+  }
+};
+
+struct WeightsQ6K {
+  static constexpr size_t kBytes = sizeof(BlockQ6K), kSteps = 2, kScale = 208;
+  static constexpr bool kSigned = false, kMinima = false;
+  static constexpr int kOffsetBits = 5, kOffset = 32;
+  __m256i scales;
+  const std::byte* block;
+  explicit WeightsQ6K(const std::byte* b) : scales(even_then_odd(load_half(b + 192))), block(b) {}
+  __m256i weights(int g) const {
+    const int quarter = g % 4;
+    const __m256i packed = load(block + g / 4 * 64 + quarter % 2 * 32), high = load(block + 128 + g / 4 * 32);
+    const __m256i low = _mm256_and_si256(quarter < 2 ? packed : _mm256_srli_epi16(packed, 4), _mm256_set1_epi8(15));
+    const __m256i two = quarter < 2 ? _mm256_slli_epi16(high, 4 - quarter * 2) : quarter == 2 ? high : _mm256_srli_epi16(high, 2);
+    return _mm256_or_si256(low, _mm256_and_si256(two, _mm256_set1_epi8(0x30)));
+  }
+};
+
+struct WeightsQ2K {
+  static constexpr size_t kBytes = sizeof(BlockQ2K), kSteps = 4, kScale = 80;
+  static constexpr bool kSigned = false, kMinima = true;
+  static constexpr int kOffsetBits = 0, kOffset = 0;
+  __m256i scales, minima;
+  const std::byte* block;
+  explicit WeightsQ2K(const std::byte* b) : block(b) {
+    const __m128i packed = load_half(b), low = _mm_set1_epi8(15);
+    scales = even_then_odd(_mm_and_si128(packed, low));
+    minima = even_then_odd(_mm_and_si128(_mm_srli_epi16(packed, 4), low));
+  }
+  __m256i weights(int g) const {
+    return _mm256_and_si256(_mm256_srli_epi16(load(block + 16 + g / 4 * 32), g % 4 * 2), _mm256_set1_epi8(3));
+  }
+};
+
+struct WeightsQ3K {
+  static constexpr size_t kBytes = sizeof(BlockQ3K), kSteps = 4, kScale = 108;
+  static constexpr bool kSigned = false, kMinima = false;
+  static constexpr int kOffsetBits = 2, kOffset = 4;
+  __m256i scales;
+  const std::byte* block;
+  explicit WeightsQ3K(const std::byte* b) : block(b) {
+    alignas(16) int8_t bytes[16];
+    unpack_q3k_scales(reinterpret_cast<const uint8_t*>(b) + 96, bytes);
+    scales = even_then_odd(load_half(bytes));
+  }
+  __m256i weights(int g) const {
+    const __m256i low = _mm256_and_si256(_mm256_srli_epi16(load(block + 32 + g / 4 * 32), g % 4 * 2), _mm256_set1_epi8(3));
+    const __m256i high = _mm256_and_si256(_mm256_srli_epi16(load(block), g), _mm256_set1_epi8(1));
+    return _mm256_or_si256(low, _mm256_slli_epi16(high, 2));
+  }
+};
+
+struct WeightsIQ4XS {
+  static constexpr size_t kBytes = sizeof(BlockIQ4XS), kSteps = 1, kScale = 0;
+  static constexpr bool kSigned = true, kMinima = false;
+  static constexpr int kOffsetBits = 0, kOffset = 0;
+  __m256i scales;
+  const std::byte* block;
+  explicit WeightsIQ4XS(const std::byte* b) : block(b) {
+    alignas(8) int8_t eight[8];
+    unpack_iq4xs_scales(load16(b + 2), reinterpret_cast<const uint8_t*>(b) + 4, eight);
+    const __m128i wide = _mm_cvtepi8_epi16(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(eight)));
+    scales = _mm256_set_m128i(wide, wide);
+  }
+  __m256i weights(int g) const { return non_linear(nibbles(block + 8 + g * 16)); }
+};
+
+}  // namespace
+}  // namespace wenqu::engine::cpu
