@@ -11,8 +11,9 @@
 namespace wenqu::engine::cpu {
 namespace {
 
-// Weights are asked for this many bytes before they are used: a few hundred cycles of work.
-constexpr size_t kAhead = 2048;
+// Weights are asked for so many bytes before they are used: first into the second cache, far enough ahead to keep
+// the memory busy, then into the first.
+constexpr size_t kFarAhead = 16384, kAhead = 768;
 // From so many tokens on, unpacking a tile pays.
 constexpr size_t kTileTokens = 12;
 
@@ -48,7 +49,10 @@ inline __m256i scale_of(__m256i scales, int g) {
   return _mm256_shuffle_epi8(scales, _mm256_set1_epi16(static_cast<short>((g * 2 + 1) << 8 | g * 2)));
 }
 
-inline void prefetch(const std::byte* p) { _mm_prefetch(reinterpret_cast<const char*>(p), _MM_HINT_T0); }
+inline void prefetch(const std::byte* p) {
+  _mm_prefetch(reinterpret_cast<const char*>(p + kFarAhead), _MM_HINT_T1);
+  _mm_prefetch(reinterpret_cast<const char*>(p + kAhead), _MM_HINT_T0);
+}
 
 // ------------------------------------------------------------------ few tokens
 
@@ -82,7 +86,7 @@ void eight_rows_256(const DotRows& args, size_t first, size_t token) {
     for (size_t r = 0; r < 8; ++r)
       for (size_t b = 0; b < count; ++b) {
         const std::byte* block = eight.rows[r] + (begin + b) * Weights::kBytes;
-        for (size_t line = 0; line < Weights::kBytes; line += 64) prefetch(block + kAhead + line);
+        for (size_t line = 0; line < Weights::kBytes; line += 64) prefetch(block + line);
         const Weights weights(block);
         d[b][r] = load16(block + Weights::kScale);
         __m256i p[T];
@@ -132,7 +136,7 @@ void eight_rows_32(const DotRows& args, size_t first, size_t token) {
     for (size_t r = 0; r < 8; ++r)
       for (size_t b = 0; b < count; ++b) {
         const std::byte* block = eight.rows[r] + (begin + b) * Weights::kBytes;
-        if (b % 2 == 0) prefetch(block + kAhead);
+        if (b % 2 == 0) prefetch(block);
         d[b][r] = load16(block);
         if constexpr (Weights::kMinimum) m[b][r] = load16(block + 2);
         const __m256i w = Weights::weights(block);

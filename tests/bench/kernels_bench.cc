@@ -1,4 +1,5 @@
-// Bytes of weights a second through each matrix kernel: one token (decode) and eight (prefill).
+// Bytes of weights a second through each matrix kernel: one token (decode), eight (drafts, sessions together) and
+// many (prefill) with weights that the caches hold, and one with weights that come from memory.
 #include <benchmark/benchmark.h>
 
 #include <cstring>
@@ -9,9 +10,9 @@
 namespace wenqu::engine::cpu {
 namespace {
 
-void dot_rows(benchmark::State& state, Isa isa, gguf::Type type) {
+void dot_rows(benchmark::State& state, Isa isa, gguf::Type type, bool from_memory) {
   const Kernels& k = kernels(isa);
-  const size_t n = 2048, rows = 512, tokens = static_cast<size_t>(state.range(0));
+  const size_t n = from_memory ? 1536 : 2048, rows = from_memory ? 256 << 10 : 512, tokens = static_cast<size_t>(state.range(0));
   const size_t row_bytes = gguf::type_row_bytes(type, n);
   std::vector<std::byte> weights(rows * row_bytes, std::byte{0x11});
   std::vector<float> values(n, 0.5f), scale32(n / 32), scale256(n / 256), out(tokens * rows);
@@ -24,8 +25,13 @@ void dot_rows(benchmark::State& state, Isa isa, gguf::Type type) {
   for (size_t t = 0; t < tokens; ++t) outputs.push_back(out.data() + t * rows);
   const DotRows args{.weights = weights.data(), .row_bytes = row_bytes, .rows = rows, .n = n, .inputs = inputs.data(),
                      .outputs = outputs.data(), .tokens = tokens};
+  constexpr size_t kPiece = 64;   // rows
   for (auto _ : state) {
-    k.dot_rows(type)(args);
+    for (size_t first = 0; first < rows; first += kPiece) {
+      DotRows piece = args;
+      piece.weights += first * row_bytes, piece.first = first, piece.rows = kPiece;
+      k.dot_rows(type)(piece);
+    }
     benchmark::DoNotOptimize(out.data());
   }
   state.SetBytesProcessed(static_cast<int64_t>(state.iterations()) * static_cast<int64_t>(weights.size()));
@@ -37,7 +43,9 @@ const int registered = [] {
                           gguf::Type::q2_k, gguf::Type::q3_k, gguf::Type::q4_k, gguf::Type::q5_k, gguf::Type::q6_k, gguf::Type::iq4_xs})
     for (Isa isa : {Isa::scalar, best_isa()}) {
       const std::string name = std::string(kernels(isa).name) + "/" + std::string(gguf::type_traits(type).name);
-      benchmark::RegisterBenchmark(name.c_str(), [=](benchmark::State& state) { dot_rows(state, isa, type); })->Arg(1)->Arg(8);
+      benchmark::RegisterBenchmark(name.c_str(), [=](benchmark::State& state) { dot_rows(state, isa, type, false); })->Arg(1)->Arg(8)->Arg(256);
+      if (isa == best_isa())
+        benchmark::RegisterBenchmark(("memory/" + name).c_str(), [=](benchmark::State& state) { dot_rows(state, isa, type, true); })->Arg(1);
       if (best_isa() == Isa::scalar) break;
     }
   return 0;
