@@ -222,5 +222,24 @@ struct WeightsIQ4XS {
   __m256i weights(int g) const { return non_linear(nibbles(block + 8 + g * 16)); }
 };
 
+// Pairs of products of bytes.
+template <class Weights>
+inline __m256i pairs(__m256i w, __m256i x) {
+  if constexpr (Weights::kSigned) return _mm256_maddubs_epi16(_mm256_abs_epi8(w), _mm256_sign_epi8(x, w));
+  return _mm256_maddubs_epi16(w, x);
+}
+
+// What a block adds to eight or more rows' results: scale * (d * products [+ addend]).
+inline __m256 add_block(__m256 sum, float scale, __m256 d, __m256i products) {
+  return _mm256_fmadd_ps(_mm256_set1_ps(scale), _mm256_mul_ps(d, _mm256_cvtepi32_ps(products)), sum);
+}
+inline __m256 add_block(__m256 sum, float scale, __m256 d, __m256i products, __m256 addend) {
+  return _mm256_fmadd_ps(_mm256_set1_ps(scale), _mm256_fmadd_ps(d, _mm256_cvtepi32_ps(products), addend), sum);
+}
+// -dmin * minus
+inline __m256 negated_product(__m256 dmin, __m256i minus) {
+  return _mm256_xor_ps(_mm256_mul_ps(dmin, _mm256_cvtepi32_ps(minus)), _mm256_set1_ps(-0.0f));
+}
+
 }  // namespace
 }  // namespace wenqu::engine::cpu

@@ -9,8 +9,7 @@
 // Everything here has internal linkage: files of different instruction sets must not share one copy.
 #pragma once
 
-#include <cstddef>
-#include <cstdint>
+#include "engine/cpu/avx2.h"
 
 namespace wenqu::engine::cpu {
 namespace {
@@ -20,11 +19,126 @@ constexpr size_t kTileRows = 16, kTileColumns = 256;
 struct Tile {
   alignas(64) uint8_t w[kTileColumns / 4][kTileRows][4];      // [column / 4][row][column % 4]
   // Pairs of 16-bit numbers. Blocks of 256 only.
-  alignas(64) int16_t scales[16][kTileRows][2];               // [sub-block of 16][row]: the scale twice
+  alignas(64) int16_t scales[16][kTileRows][2];               // [sub-block of 16][row]: the scale, twice or in 32 bits
   alignas(64) int16_t sums[8][kTileRows][2];                  // [two sub-blocks of 16][row]: what their sums of x count for
   // Of a block of 256 [0], or of blocks of 32.
   alignas(64) float d[8][kTileRows], m[8][kTileRows];
 };
+
+// Eight rows' 32 bytes each become groups of four of all eight.
+inline void interleave(const uint8_t (*rows)[kTileColumns], size_t column, uint8_t (*out)[kTileRows][4], size_t half) {
+  __m256i v[8], u[8];
+  for (size_t r = 0; r < 8; ++r) v[r] = load(rows[r] + column);
+  for (size_t i = 0; i < 8; i += 2) {
+    u[i] = _mm256_unpacklo_epi32(v[i], v[i + 1]);
+    u[i + 1] = _mm256_unpackhi_epi32(v[i], v[i + 1]);
+  }
+  for (size_t i = 0; i < 8; i += 4) {
+    v[i] = _mm256_unpacklo_epi64(u[i], u[i + 2]);
+    v[i + 1] = _mm256_unpackhi_epi64(u[i], u[i + 2]);
+    v[i + 2] = _mm256_unpacklo_epi64(u[i + 1], u[i + 3]);
+    v[i + 3] = _mm256_unpackhi_epi64(u[i + 1], u[i + 3]);
+  }
+  for (size_t i = 0; i < 4; ++i) {
+    const auto put = [&](size_t step, __m256i value) {
+      _mm256_store_si256(reinterpret_cast<__m256i*>(out[column / 4 + step][half * 8]), value);
+    };
+    put(i, _mm256_permute2x128_si256(v[i], v[i + 4], 0x20));
+    put(i + 4, _mm256_permute2x128_si256(v[i], v[i + 4], 0x31));
+  }
+}
+
+// `columns`: of the 256, those that the rows have, a multiple of 32.
+inline void interleave(const uint8_t (*rows)[kTileColumns], size_t columns, Tile& tile) {
+  for (size_t column = 0; column < columns; column += 32)
+    for (size_t half = 0; half < 2; ++half) interleave(rows + half * 8, column, tile.w, half);
+}
+
+// Scaling is how an instruction set reads scales (put) and signed weights: as they are, or 128 above their values.
+template <class Scaling, class Weights>
+void unpack_256(const std::byte* rows, size_t row_bytes, size_t count, Tile& tile) {
+  alignas(64) uint8_t bytes[kTileRows][kTileColumns];
+  for (size_t r = 0; r < kTileRows; ++r) {
+    const std::byte* block = rows + (r < count ? r : count - 1) * row_bytes;
+    const Weights weights(block);
+#pragma GCC unroll 8
+    for (int g = 0; g < 8; ++g) _mm256_store_si256(reinterpret_cast<__m256i*>(bytes[r] + g * 32), Scaling::template bytes<Weights>(weights.weights(g)));
+    alignas(32) int16_t scales[16], sums[16];
+    _mm256_store_si256(reinterpret_cast<__m256i*>(scales), weights.scales);
+    if constexpr (Weights::kMinima)
+      _mm256_store_si256(reinterpret_cast<__m256i*>(sums), weights.minima);
+    else
+      _mm256_store_si256(reinterpret_cast<__m256i*>(sums), _mm256_slli_epi16(weights.scales, Scaling::template offset_bits<Weights>()));
+    for (size_t i = 0; i < 16; ++i) {
+      Scaling::put(scales[i / 2 + i % 2 * 8], tile.scales[i][r]);   // that of sub-block i
+      tile.sums[i / 2][r][i % 2] = sums[i];
+    }
+    tile.d[0][r] = _cvtsh_ss(load16(block + Weights::kScale));
+    if constexpr (Weights::kMinima) tile.m[0][r] = _cvtsh_ss(load16(block + Weights::kScale + 2));
+  }
+  interleave(bytes, kTileColumns, tile);
+}
+
+template <class Scaling, class Weights>
+void unpack_32(const std::byte* rows, size_t row_bytes, size_t count, size_t blocks, Tile& tile) {
+  alignas(64) uint8_t bytes[kTileRows][kTileColumns];
+  for (size_t r = 0; r < kTileRows; ++r) {
+    const std::byte* row = rows + (r < count ? r : count - 1) * row_bytes;
+    for (size_t b = 0; b < blocks; ++b) {
+      const std::byte* block = row + b * Weights::kBytes;
+      _mm256_store_si256(reinterpret_cast<__m256i*>(bytes[r] + b * 32), Scaling::template bytes<Weights>(Weights::weights(block)));
+      tile.d[b][r] = _cvtsh_ss(load16(block));
+      if constexpr (Weights::kMinimum) tile.m[b][r] = _cvtsh_ss(load16(block + 2));
+    }
+  }
+  interleave(bytes, blocks * 32, tile);
+}
+
+constexpr size_t kMostTokens = 512;
+
+// unpack(rows, count, block column, tile) and multiply(tile, block column, inputs, tokens, sums) for all columns.
+template <typename Unpack, typename Multiply>
+void many_tokens(const DotRows& args, size_t columns, const Unpack& unpack, const Multiply& multiply) {
+  Tile tile;
+  alignas(64) float sums[kMostTokens][kTileRows];
+  for (size_t token = 0; token < args.tokens; token += kMostTokens) {
+    const size_t tokens = args.tokens - token < kMostTokens ? args.tokens - token : kMostTokens;
+    for (size_t r = 0; r < args.rows; r += kTileRows) {
+      const size_t count = args.rows - r < kTileRows ? args.rows - r : kTileRows;
+      std::memset(sums, 0, tokens * sizeof(sums[0]));
+      for (size_t column = 0; column < columns; ++column) {
+        unpack(args.weights + r * args.row_bytes, count, column, tile);
+        multiply(tile, column, args.inputs + token, tokens, sums);
+      }
+      for (size_t t = 0; t < tokens; ++t) std::memcpy(args.outputs[token + t] + args.first + r, sums[t], count * sizeof(float));
+    }
+  }
+}
+
+// The same for the types of each block size; multiply(tile, first block, blocks, inputs, tokens, sums).
+template <class Scaling, class Weights, typename Multiply>
+void many_tokens_256(const DotRows& args, const Multiply& multiply) {
+  many_tokens(
+      args, args.n / 256,
+      [&](const std::byte* rows, size_t count, size_t column, Tile& tile) {
+        unpack_256<Scaling, Weights>(rows + column * Weights::kBytes, args.row_bytes, count, tile);
+      },
+      [&](const Tile& tile, size_t column, const InputRow* inputs, size_t tokens, float (*sums)[kTileRows]) {
+        multiply(tile, column, 1, inputs, tokens, sums);
+      });
+}
+template <class Scaling, class Weights, typename Multiply>
+void many_tokens_32(const DotRows& args, const Multiply& multiply) {
+  const auto blocks = [&](size_t column) { return args.n / 32 - column * 8 < 8 ? args.n / 32 - column * 8 : 8; };
+  many_tokens(
+      args, (args.n + 255) / 256,
+      [&](const std::byte* rows, size_t count, size_t column, Tile& tile) {
+        unpack_32<Scaling, Weights>(rows + column * 8 * Weights::kBytes, args.row_bytes, count, blocks(column), tile);
+      },
+      [&](const Tile& tile, size_t column, const InputRow* inputs, size_t tokens, float (*sums)[kTileRows]) {
+        multiply(tile, column * 8, blocks(column), inputs, tokens, sums);
+      });
+}
 
 }  // namespace
 }  // namespace wenqu::engine::cpu

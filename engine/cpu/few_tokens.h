@@ -1,0 +1,157 @@
+// Quantized weights times one token or a few: eight rows at a time, each row's blocks in the order in which they lie
+// in memory, the sums of the eight rows then side by side in one vector.
+//
+// Arithmetic is how an instruction set multiplies:
+//   add_products(sums, pairs, scales): sums of 32 bits, with the pairs of 16 bits times their scales added;
+//   dot<Weights>(w, x): 32 products of bytes in eight sums, of signed weights with kSignedOffset added to each.
+//
+// Everything here has internal linkage: files of different instruction sets must not share one copy.
+#pragma once
+
+#include "engine/cpu/avx2.h"
+
+namespace wenqu::engine::cpu {
+namespace {
+
+// Weights are asked for so many bytes before they are used: first into the second cache, far enough ahead to keep
+// the memory busy, then into the first.
+constexpr size_t kFarAhead = 16384, kAhead = 768;
+// The eight sums of eight vectors.
+inline __m256i sums_of(const __m256i v[8]) {
+  const __m256i a = _mm256_hadd_epi32(_mm256_hadd_epi32(v[0], v[1]), _mm256_hadd_epi32(v[2], v[3]));
+  const __m256i b = _mm256_hadd_epi32(_mm256_hadd_epi32(v[4], v[5]), _mm256_hadd_epi32(v[6], v[7]));
+  return _mm256_add_epi32(_mm256_permute2x128_si256(a, b, 0x20), _mm256_permute2x128_si256(a, b, 0x31));
+}
+
+inline __m256 halves(const uint16_t h[8]) { return _mm256_cvtph_ps(_mm_load_si128(reinterpret_cast<const __m128i*>(h))); }
+
+inline __m256i scale_of(__m256i scales, int g) {
+  return _mm256_shuffle_epi8(scales, _mm256_set1_epi16(static_cast<short>((g * 2 + 1) << 8 | g * 2)));
+}
+
+inline void prefetch(const std::byte* p) {
+  _mm_prefetch(reinterpret_cast<const char*>(p + kFarAhead), _MM_HINT_T1);
+  _mm_prefetch(reinterpret_cast<const char*>(p + kAhead), _MM_HINT_T0);
+}
+
+struct EightRows {
+  const std::byte* rows[8];
+  size_t count;
+  // Where there are fewer than eight, the last stands for those that lack.
+  EightRows(const DotRows& args, size_t first) : count(args.rows - first < 8 ? args.rows - first : 8) {
+    for (size_t r = 0; r < 8; ++r) rows[r] = args.weights + (first + (r < count ? r : count - 1)) * args.row_bytes;
+  }
+  void store(__m256 sums, float* out) const {
+    if (count == 8) return _mm256_storeu_ps(out, sums);
+    alignas(32) float all[8];
+    _mm256_store_ps(all, sums);
+    std::memcpy(out, all, count * sizeof(float));
+  }
+};
+
+template <class Arithmetic, class Weights, size_t T>
+void eight_rows_256(const DotRows& args, size_t first, size_t token) {
+  constexpr size_t kBlocks = T == 1 ? 8 : 2;   // whose sums are kept until all eight rows have them
+  const EightRows eight(args, first);
+  const InputRow* inputs = args.inputs + token;
+  __m256 sum[T];
+  for (size_t t = 0; t < T; ++t) sum[t] = _mm256_setzero_ps();
+  alignas(32) __m256i products[kBlocks][T][8], minus[kBlocks][T][8];
+  alignas(16) uint16_t d[kBlocks][8], dmin[kBlocks][8];
+  const size_t blocks = args.n / 256;
+  for (size_t begin = 0; begin < blocks; begin += kBlocks) {
+    const size_t count = blocks - begin < kBlocks ? blocks - begin : kBlocks;
+    for (size_t r = 0; r < 8; ++r)
+      for (size_t b = 0; b < count; ++b) {
+        const std::byte* block = eight.rows[r] + (begin + b) * Weights::kBytes;
+        for (size_t line = 0; line < Weights::kBytes; line += 64) prefetch(block + line);
+        const Weights weights(block);
+        d[b][r] = load16(block + Weights::kScale);
+        __m256i p[T];
+        for (size_t t = 0; t < T; ++t) p[t] = _mm256_setzero_si256();
+#pragma GCC unroll 8
+        for (int g = 0; g < 8; ++g) {
+          const __m256i w = weights.weights(g), scale = scale_of(weights.scales, g);
+          for (size_t t = 0; t < T; ++t) {
+            const __m256i x = load(inputs[t].q256 + (begin + b) * 256 + static_cast<size_t>(g) * 32);
+            p[t] = Arithmetic::add_products(p[t], pairs<Weights>(w, x), scale);
+          }
+        }
+        for (size_t t = 0; t < T; ++t) {
+          const __m256i x = load(inputs[t].sum256 + (begin + b) * 16);
+          if constexpr (Weights::kMinima)
+            minus[b][t][r] = _mm256_madd_epi16(weights.minima, x);
+          else if constexpr (Weights::kOffset > 0)
+            p[t] = _mm256_sub_epi32(p[t], _mm256_slli_epi32(_mm256_madd_epi16(weights.scales, x), Weights::kOffsetBits));
+          products[b][t][r] = p[t];
+        }
+        if constexpr (Weights::kMinima) dmin[b][r] = load16(block + Weights::kScale + 2);
+      }
+    for (size_t b = 0; b < count; ++b)
+      for (size_t t = 0; t < T; ++t) {
+        const float scale = inputs[t].scale256[begin + b];
+        if constexpr (Weights::kMinima)
+          sum[t] = add_block(sum[t], scale, halves(d[b]), sums_of(products[b][t]), negated_product(halves(dmin[b]), sums_of(minus[b][t])));
+        else
+          sum[t] = add_block(sum[t], scale, halves(d[b]), sums_of(products[b][t]));
+      }
+  }
+  for (size_t t = 0; t < T; ++t) eight.store(sum[t], args.outputs[token + t] + args.first + first);
+}
+
+template <class Arithmetic, class Weights, size_t T>
+void eight_rows_32(const DotRows& args, size_t first, size_t token) {
+  constexpr size_t kBlocks = T == 1 ? 16 : 4;
+  const EightRows eight(args, first);
+  const InputRow* inputs = args.inputs + token;
+  __m256 sum[T];
+  for (size_t t = 0; t < T; ++t) sum[t] = _mm256_setzero_ps();
+  alignas(32) __m256i products[kBlocks][T][8];
+  alignas(16) uint16_t d[kBlocks][8], m[kBlocks][8];
+  const size_t blocks = args.n / 32;
+  for (size_t begin = 0; begin < blocks; begin += kBlocks) {
+    const size_t count = blocks - begin < kBlocks ? blocks - begin : kBlocks;
+    for (size_t r = 0; r < 8; ++r)
+      for (size_t b = 0; b < count; ++b) {
+        const std::byte* block = eight.rows[r] + (begin + b) * Weights::kBytes;
+        if (b % 2 == 0) prefetch(block);
+        d[b][r] = load16(block);
+        if constexpr (Weights::kMinimum) m[b][r] = load16(block + 2);
+        const __m256i w = Weights::weights(block);
+        for (size_t t = 0; t < T; ++t)
+          products[b][t][r] = Arithmetic::template dot<Weights>(w, load(inputs[t].q32 + (begin + b) * 32));
+      }
+    for (size_t b = 0; b < count; ++b)
+      for (size_t t = 0; t < T; ++t) {
+        const float scale = inputs[t].scale32[begin + b];
+        const int total = inputs[t].sum32[begin + b];
+        __m256i p = sums_of(products[b][t]);
+        constexpr int kOffset = Weights::kSigned ? Arithmetic::kSignedOffset : Weights::kOffset;
+        if constexpr (kOffset > 0) p = _mm256_sub_epi32(p, _mm256_set1_epi32(kOffset * total));
+        if constexpr (Weights::kMinimum)
+          sum[t] = add_block(sum[t], scale, halves(d[b]), p, _mm256_mul_ps(halves(m[b]), _mm256_set1_ps(static_cast<float>(total))));
+        else
+          sum[t] = add_block(sum[t], scale, halves(d[b]), p);
+      }
+  }
+  for (size_t t = 0; t < T; ++t) eight.store(sum[t], args.outputs[token + t] + args.first + first);
+}
+
+struct Few256 {
+  template <class Arithmetic, class Weights, size_t T> static constexpr auto kernel = eight_rows_256<Arithmetic, Weights, T>;
+};
+struct Few32 {
+  template <class Arithmetic, class Weights, size_t T> static constexpr auto kernel = eight_rows_32<Arithmetic, Weights, T>;
+};
+
+// Groups of T tokens, then of fewer; a group's inputs stay in the cache while the rows pass by.
+template <class Few, class Arithmetic, class Weights, size_t T = 4>
+void few_tokens(const DotRows& args, size_t token = 0) {
+  for (; token + T <= args.tokens; token += T)
+    for (size_t r = 0; r < args.rows; r += 8) Few::template kernel<Arithmetic, Weights, T>(args, r, token);
+  if constexpr (T > 1)
+    if (token < args.tokens) few_tokens<Few, Arithmetic, Weights, T / 2>(args, token);
+}
+
+}  // namespace
+}  // namespace wenqu::engine::cpu
