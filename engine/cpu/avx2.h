@@ -13,22 +13,6 @@
 
 namespace wenqu::engine::cpu {
 
-// Kernels of the quantized types, by what their inputs are.
-namespace avx2 {
-void q8_0(const DotRows& args);
-void q4_0(const DotRows& args);
-void q4_1(const DotRows& args);
-void q5_0(const DotRows& args);
-void q5_1(const DotRows& args);
-void iq4_nl(const DotRows& args);
-void q2_k(const DotRows& args);
-void q3_k(const DotRows& args);
-void q4_k(const DotRows& args);
-void q5_k(const DotRows& args);
-void q6_k(const DotRows& args);
-void iq4_xs(const DotRows& args);
-}  // namespace avx2
-
 namespace {
 
 inline __m256i load(const void* p) { return _mm256_loadu_si256(static_cast<const __m256i*>(p)); }
@@ -110,7 +94,7 @@ struct WeightsIQ4NL {
 // ------------------------------------------------------------------ blocks of 256
 //
 // Objects of a block: weights(g): the bytes of columns [32 g, 32 g + 32), as above; scales and minima: of the
-// sub-blocks of 16 in the order of InputRow::sum256; kScale: where the half floats of d, and dmin, lie. kOffset is 2
+// sub-blocks of 16 in the order of InputRow::sum256; kScaleColumns: that share a scale; kScale: where the half floats of d, and dmin, lie. kOffset is 2
 // to the power kOffsetBits, or 0.
 
 // Q4_K's and Q5_K's scales and minima, of sub-blocks of 32, as bytes: scales, then minima.
@@ -126,7 +110,7 @@ inline __m128i q4k_scales(const std::byte* packed) {
 struct ScalesQ4K {
   static constexpr bool kSigned = false, kMinima = true;
   static constexpr int kOffsetBits = 0, kOffset = 0;
-  static constexpr size_t kScale = 0;
+  static constexpr size_t kScale = 0, kScaleColumns = 32;
   __m256i scales, minima;
   explicit ScalesQ4K(const std::byte* block) {
     const __m256i both = _mm256_cvtepu8_epi16(q4k_scales(block + 4));
@@ -158,7 +142,7 @@ struct WeightsQ5K : ScalesQ4K {
 };
 
 struct WeightsQ6K {
-  static constexpr size_t kBytes = sizeof(BlockQ6K), kSteps = 2, kScale = 208;
+  static constexpr size_t kBytes = sizeof(BlockQ6K), kSteps = 2, kScale = 208, kScaleColumns = 16;
   static constexpr bool kSigned = false, kMinima = false;
   static constexpr int kOffsetBits = 5, kOffset = 32;
   __m256i scales;
@@ -174,7 +158,7 @@ struct WeightsQ6K {
 };
 
 struct WeightsQ2K {
-  static constexpr size_t kBytes = sizeof(BlockQ2K), kSteps = 4, kScale = 80;
+  static constexpr size_t kBytes = sizeof(BlockQ2K), kSteps = 4, kScale = 80, kScaleColumns = 16;
   static constexpr bool kSigned = false, kMinima = true;
   static constexpr int kOffsetBits = 0, kOffset = 0;
   __m256i scales, minima;
@@ -190,7 +174,7 @@ struct WeightsQ2K {
 };
 
 struct WeightsQ3K {
-  static constexpr size_t kBytes = sizeof(BlockQ3K), kSteps = 4, kScale = 108;
+  static constexpr size_t kBytes = sizeof(BlockQ3K), kSteps = 4, kScale = 108, kScaleColumns = 16;
   static constexpr bool kSigned = false, kMinima = false;
   static constexpr int kOffsetBits = 2, kOffset = 4;
   __m256i scales;
@@ -208,7 +192,7 @@ struct WeightsQ3K {
 };
 
 struct WeightsIQ4XS {
-  static constexpr size_t kBytes = sizeof(BlockIQ4XS), kSteps = 1, kScale = 0;
+  static constexpr size_t kBytes = sizeof(BlockIQ4XS), kSteps = 1, kScale = 0, kScaleColumns = 32;
   static constexpr bool kSigned = true, kMinima = false;
   static constexpr int kOffsetBits = 0, kOffset = 0;
   __m256i scales;

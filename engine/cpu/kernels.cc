@@ -1,12 +1,39 @@
 #include "engine/cpu/kernels.h"
 
+#include "engine/cpu/quantized.h"
 #include "engine/cpu/unpack.h"
 
 namespace wenqu::engine::cpu {
 
+#if defined(__x86_64__)
+namespace {
+
+Kernels with_avx512() {
+  Kernels kernels = avx2_kernels();
+  kernels.name = "avx512";
+  use_avx512_products(kernels);
+  return kernels;
+}
+
+Kernels with_amx() {
+  Kernels kernels = with_avx512();
+  kernels.name = "amx";
+  use_amx_products(kernels);
+  return kernels;
+}
+
+}  // namespace
+#endif
+
 const Kernels& kernels(Isa isa) {
 #if defined(__x86_64__)
-  if (isa == Isa::avx2) return avx2_kernels();
+  static const Kernels avx512 = with_avx512(), amx = with_amx();
+  switch (isa) {
+    case Isa::scalar: break;
+    case Isa::avx2: return avx2_kernels();
+    case Isa::avx512: return avx512;
+    case Isa::amx: return amx;
+  }
 #endif
   static_cast<void>(isa);
   return scalar_kernels();

@@ -93,7 +93,9 @@ using SumRowsFunction = void (*)(const SumRows&);
 struct Kernels {
   const char* name;
 
-  DotRowsFunction f32, f16, bf16, q8_0, q4_0, q4_1, q5_0, q5_1, iq4_nl, q2_k, q3_k, q4_k, q5_k, q6_k, iq4_xs;
+  DotRowsFunction f32 = nullptr, f16 = nullptr, bf16 = nullptr;
+  DotRowsFunction q8_0 = nullptr, q4_0 = nullptr, q4_1 = nullptr, q5_0 = nullptr, q5_1 = nullptr, iq4_nl = nullptr;
+  DotRowsFunction q2_k = nullptr, q3_k = nullptr, q4_k = nullptr, q5_k = nullptr, q6_k = nullptr, iq4_xs = nullptr;
 
   // n is a multiple of the block. A block that holds a value that is not finite gets the scale NaN.
   void (*round32)(const float* values, size_t n, int8_t* q, float* scale, int16_t* sum);
@@ -125,11 +127,12 @@ struct Kernels {
   }
 };
 
+// REQUIRES: is_supported(isa).
 const Kernels& kernels(Isa isa);
 
 const Kernels& scalar_kernels();
 #if defined(__x86_64__)
-const Kernels& avx2_kernels();   // only where the processor has AVX2, FMA and F16C
+const Kernels& avx2_kernels();
 #endif
 
 // One row of weights as floats. REQUIRES: n is a multiple of the type's block.

@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "engine/cpu/avx2.h"
+#include "engine/cpu/quantized.h"
 
 namespace wenqu::engine::cpu {
 namespace {
@@ -271,30 +272,22 @@ void silu_multiply(const float* gate, const float* up, float* out, size_t n) {
 }  // namespace
 
 const Kernels& avx2_kernels() {
-  static const Kernels table = {
-      .name = "avx2",
-      .f32 = dot_all_rows<RowF32>,
-      .f16 = dot_all_rows<RowF16>,
-      .bf16 = dot_all_rows<RowBF16>,
-      .q8_0 = avx2::q8_0,
-      .q4_0 = avx2::q4_0,
-      .q4_1 = avx2::q4_1,
-      .q5_0 = avx2::q5_0,
-      .q5_1 = avx2::q5_1,
-      .iq4_nl = avx2::iq4_nl,
-      .q2_k = avx2::q2_k,
-      .q3_k = avx2::q3_k,
-      .q4_k = avx2::q4_k,
-      .q5_k = avx2::q5_k,
-      .q6_k = avx2::q6_k,
-      .iq4_xs = avx2::iq4_xs,
-      .round32 = round32,
-      .round256 = round256,
-      .sum_rows_f32 = sum_rows<LoadF32>,
-      .sum_rows_f16 = sum_rows<LoadF16>,
-      .exp_sum = exp_sum,
-      .silu_multiply = silu_multiply,
-  };
+  static const Kernels table = [] {
+    Kernels kernels = {
+        .name = "avx2",
+        .f32 = dot_all_rows<RowF32>,
+        .f16 = dot_all_rows<RowF16>,
+        .bf16 = dot_all_rows<RowBF16>,
+        .round32 = round32,
+        .round256 = round256,
+        .sum_rows_f32 = sum_rows<LoadF32>,
+        .sum_rows_f16 = sum_rows<LoadF16>,
+        .exp_sum = exp_sum,
+        .silu_multiply = silu_multiply,
+    };
+    use_avx2_products(kernels);
+    return kernels;
+  }();
   return table;
 }
 

@@ -3,6 +3,7 @@
 #if defined(__x86_64__)
 
 #include "engine/cpu/few_tokens.h"
+#include "engine/cpu/quantized.h"
 #include "engine/cpu/tile.h"
 
 namespace wenqu::engine::cpu {
@@ -134,20 +135,20 @@ void dot_32(const DotRows& args) {
 
 }  // namespace
 
-namespace avx2 {
-void q8_0(const DotRows& args) { dot_32<WeightsQ8_0>(args); }
-void q4_0(const DotRows& args) { dot_32<WeightsQ4_0>(args); }
-void q4_1(const DotRows& args) { dot_32<WeightsQ4_1>(args); }
-void q5_0(const DotRows& args) { dot_32<WeightsQ5_0>(args); }
-void q5_1(const DotRows& args) { dot_32<WeightsQ5_1>(args); }
-void iq4_nl(const DotRows& args) { dot_32<WeightsIQ4NL>(args); }
-void q2_k(const DotRows& args) { dot_256<WeightsQ2K>(args); }
-void q3_k(const DotRows& args) { dot_256<WeightsQ3K>(args); }
-void q4_k(const DotRows& args) { dot_256<WeightsQ4K>(args); }
-void q5_k(const DotRows& args) { dot_256<WeightsQ5K>(args); }
-void q6_k(const DotRows& args) { dot_256<WeightsQ6K>(args); }
-void iq4_xs(const DotRows& args) { dot_256<WeightsIQ4XS>(args); }
-}  // namespace avx2
+void use_avx2_products(Kernels& kernels) {
+  kernels.q8_0 = dot_32<WeightsQ8_0>;
+  kernels.q4_0 = dot_32<WeightsQ4_0>;
+  kernels.q4_1 = dot_32<WeightsQ4_1>;
+  kernels.q5_0 = dot_32<WeightsQ5_0>;
+  kernels.q5_1 = dot_32<WeightsQ5_1>;
+  kernels.iq4_nl = dot_32<WeightsIQ4NL>;
+  kernels.q2_k = dot_256<WeightsQ2K>;
+  kernels.q3_k = dot_256<WeightsQ3K>;
+  kernels.q4_k = dot_256<WeightsQ4K>;
+  kernels.q5_k = dot_256<WeightsQ5K>;
+  kernels.q6_k = dot_256<WeightsQ6K>;
+  kernels.iq4_xs = dot_256<WeightsIQ4XS>;
+}
 
 }  // namespace wenqu::engine::cpu
 

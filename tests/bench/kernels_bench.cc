@@ -41,12 +41,12 @@ void dot_rows(benchmark::State& state, Isa isa, gguf::Type type, bool from_memor
 const int registered = [] {
   for (gguf::Type type : {gguf::Type::f32, gguf::Type::f16, gguf::Type::q8_0, gguf::Type::q4_0, gguf::Type::q5_1, gguf::Type::iq4_nl,
                           gguf::Type::q2_k, gguf::Type::q3_k, gguf::Type::q4_k, gguf::Type::q5_k, gguf::Type::q6_k, gguf::Type::iq4_xs})
-    for (Isa isa : {Isa::scalar, best_isa()}) {
+    for (Isa isa : kIsas) {
+      if (!is_supported(isa)) continue;
       const std::string name = std::string(kernels(isa).name) + "/" + std::string(gguf::type_traits(type).name);
       benchmark::RegisterBenchmark(name.c_str(), [=](benchmark::State& state) { dot_rows(state, isa, type, false); })->Arg(1)->Arg(8)->Arg(256);
-      if (isa == best_isa())
+      if (isa != Isa::scalar)
         benchmark::RegisterBenchmark(("memory/" + name).c_str(), [=](benchmark::State& state) { dot_rows(state, isa, type, true); })->Arg(1);
-      if (best_isa() == Isa::scalar) break;
     }
   return 0;
 }();

@@ -63,7 +63,7 @@ std::vector<double> plain(const float* query, const std::vector<std::vector<floa
 class AttentionTest : public testing::TestWithParam<cpu::Isa> {
  protected:
   void SetUp() override {
-    if (GetParam() == cpu::Isa::avx2 && cpu::best_isa() != cpu::Isa::avx2) GTEST_SKIP() << "this processor has no AVX2";
+    if (!cpu::is_supported(GetParam())) GTEST_SKIP() << "this processor has no " << cpu::name(GetParam());
   }
   const cpu::Kernels& kernels() const { return cpu::kernels(GetParam()); }
 };
@@ -161,7 +161,7 @@ TEST(LatentAttention, ExpandingPaysForPromptsAndNotForSingleTokens) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Isas, AttentionTest, testing::Values(cpu::Isa::scalar, cpu::Isa::avx2),
-                         [](const auto& isa) { return isa.param == cpu::Isa::avx2 ? "avx2" : "scalar"; });
+                         [](const auto& isa) { return cpu::name(isa.param); });
 
 }  // namespace
 }  // namespace wenqu::engine::ops

@@ -1,0 +1,64 @@
+// What the AVX-512 and AMX kernels share.
+//
+// Everything here has internal linkage: files of different instruction sets must not share one copy.
+#pragma once
+
+#include "engine/cpu/few_tokens.h"
+#include "engine/cpu/tile.h"
+
+namespace wenqu::engine::cpu {
+namespace {
+
+inline int32_t load32(const void* p) {
+  int32_t bits;
+  std::memcpy(&bits, p, sizeof(bits));
+  return bits;
+}
+
+inline __m256i above_zero(__m256i w) { return _mm256_xor_si256(w, _mm256_set1_epi8(-128)); }   // 128 added
+
+struct Arithmetic {
+  static constexpr int kSignedOffset = 128;
+  static __m256i add_products(__m256i sums, __m256i pairs, __m256i scales) { return _mm256_dpwssd_epi32(sums, pairs, scales); }
+  template <class Weights>
+  static __m256i dot(__m256i w, __m256i x) {
+    return _mm256_dpbusd_epi32(_mm256_setzero_si256(), Weights::kSigned ? above_zero(w) : w, x);
+  }
+};
+
+struct UnsignedBytes {
+  template <class Weights> static __m256i bytes(__m256i w) { return Weights::kSigned ? above_zero(w) : w; }
+};
+
+// The results of a tile's rows for a token, with those of a block added. kOffset: the weights stood above their
+// values, by what tile.sums says.
+template <class Weights, bool kOffset>
+inline void add_block_256(const Tile& tile, size_t block, const InputRow& input, __m512i products, float* sums) {
+  __m512i minus = _mm512_setzero_si512();
+  if constexpr (Weights::kMinima || kOffset)
+    for (size_t i = 0; i < 8; ++i)
+      minus = _mm512_dpwssd_epi32(minus, _mm512_load_si512(tile.sums[i]), _mm512_set1_epi32(load32(input.sum256 + block * 16 + i * 2)));
+  if constexpr (kOffset) products = _mm512_sub_epi32(products, minus);
+  const __m512 d = _mm512_load_ps(tile.d[0]), p = _mm512_cvtepi32_ps(products);
+  __m512 inner;
+  if constexpr (Weights::kMinima)
+    inner = _mm512_fmsub_ps(d, p, _mm512_mul_ps(_mm512_load_ps(tile.m[0]), _mm512_cvtepi32_ps(minus)));
+  else
+    inner = _mm512_mul_ps(d, p);
+  _mm512_store_ps(sums, _mm512_fmadd_ps(_mm512_set1_ps(input.scale256[block]), inner, _mm512_load_ps(sums)));
+}
+
+// `b`: the block's place in the tile.
+template <class Weights>
+inline void add_block_32(const Tile& tile, size_t b, size_t block, const InputRow& input, __m512i products, float* sums) {
+  const __m512 d = _mm512_load_ps(tile.d[b]), p = _mm512_cvtepi32_ps(products);
+  __m512 inner;
+  if constexpr (Weights::kMinimum)
+    inner = _mm512_fmadd_ps(d, p, _mm512_mul_ps(_mm512_load_ps(tile.m[b]), _mm512_set1_ps(static_cast<float>(input.sum32[block]))));
+  else
+    inner = _mm512_mul_ps(d, p);
+  _mm512_store_ps(sums, _mm512_fmadd_ps(_mm512_set1_ps(input.scale32[block]), inner, _mm512_load_ps(sums)));
+}
+
+}  // namespace
+}  // namespace wenqu::engine::cpu
