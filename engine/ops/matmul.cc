@@ -5,7 +5,7 @@
 namespace wenqu::engine::ops {
 namespace {
 
-constexpr size_t kPieceBytes = 16 << 10;
+constexpr size_t kPieceBytes = 64 << 10;
 
 }  // namespace
 
@@ -56,7 +56,7 @@ std::vector<float*> row_pointers(float* out, size_t tokens, size_t stride) {
 }
 
 size_t rows_per_piece(const Matrix& matrix) {
-  constexpr size_t kTogether = 16;   // rows that the kernels take at a time
+  constexpr size_t kTogether = 32;   // rows that the kernels take at a time
   return std::clamp<size_t>(kPieceBytes / matrix.row_bytes / kTogether, 1, 4) * kTogether;
 }
 

@@ -48,7 +48,7 @@ std::vector<float*> row_pointers(float* out, size_t tokens, size_t stride);
 void matmul(const Compute& compute, const Matrix& matrix, size_t index, std::span<const cpu::InputRow> inputs,
             std::span<float* const> outputs);
 
-// Rows that one piece of parallel work takes: about what fits beside the inputs in the first cache.
+// Rows that one piece of parallel work takes: whole groups of those that the kernels take at a time.
 size_t rows_per_piece(const Matrix& matrix);
 
 // The part [begin, end) of a product, on the calling thread.
