@@ -5,7 +5,7 @@
 namespace wenqu::engine::ops {
 namespace {
 
-constexpr size_t kPieceBytes = 64 << 10;
+constexpr size_t kPieceBytes = 128 << 10;
 
 }  // namespace
 
@@ -57,7 +57,7 @@ std::vector<float*> row_pointers(float* out, size_t tokens, size_t stride) {
 
 size_t rows_per_piece(const Matrix& matrix) {
   constexpr size_t kTogether = 32;   // rows that the kernels take at a time
-  return std::clamp<size_t>(kPieceBytes / matrix.row_bytes / kTogether, 1, 4) * kTogether;
+  return std::clamp<size_t>(kPieceBytes / matrix.row_bytes / kTogether, 1, 8) * kTogether;
 }
 
 void matmul_rows(const Compute& compute, const Matrix& matrix, size_t index, size_t begin, size_t end,
