@@ -25,6 +25,8 @@ struct Scaling {
   template <class Weights> static constexpr int offset_bits() { return Weights::kOffsetBits; }
 };
 
+template <class Weights> constexpr bool kInMemory = Weights::kSteps == 8;
+
 // products[t][half] += scale * the dots of 4 kSteps columns from `step` on, of sixteen rows and T tokens.
 template <class Weights, size_t T>
 inline void add_steps(const Tile& tile, size_t step, const int8_t* const* x, const __m256i scale[2], __m256i (*products)[2]) {
@@ -39,11 +41,16 @@ inline void add_steps(const Tile& tile, size_t step, const int8_t* const* x, con
       const __m256i p0 = pairs<Weights>(w0, v), p1 = pairs<Weights>(w1, v);
       s[t][0] = k == 0 ? p0 : _mm256_add_epi16(s[t][0], p0);
       s[t][1] = k == 0 ? p1 : _mm256_add_epi16(s[t][1], p1);
+      // Else the compiler puts the additions off until it has no register left.
+      if constexpr (Weights::kSteps >= 4) __asm__("" : "+x"(s[t][0]), "+x"(s[t][1]));
     }
   }
   for (size_t t = 0; t < T; ++t)
     for (size_t half = 0; half < 2; ++half)
       products[t][half] = _mm256_add_epi32(products[t][half], _mm256_madd_epi16(s[t][half], scale[half]));
+  // The registers are for the sums of 16 bits: those of 32 bits, of which there are few, wait in memory.
+  if constexpr (kInMemory<Weights>)
+    for (size_t t = 0; t < T; ++t) __asm__("" : "+m"(products[t][0]), "+m"(products[t][1]));
 }
 
 template <class Weights, size_t T>
@@ -108,20 +115,20 @@ void tile_32(const Tile& tile, size_t block, size_t blocks, const InputRow* inpu
   }
 }
 
-// tile(tokens' number as a constant, first token): three tokens at a time, which is what the registers hold.
-template <typename Multiply>
-void by_threes(size_t tokens, const Multiply& multiply) {
-  size_t t = 0;
-  for (; t + 3 <= tokens; t += 3) multiply.template operator()<3>(t);
-  if (tokens - t == 2) multiply.template operator()<2>(t);
-  if (tokens - t == 1) multiply.template operator()<1>(t);
+// multiply<T>(first token) for groups of as many tokens as the registers hold.
+template <size_t T, typename Multiply>
+void by_groups(size_t tokens, const Multiply& multiply, size_t t = 0) {
+  for (; t + T <= tokens; t += T) multiply.template operator()<T>(t);
+  if constexpr (T > 1)
+    if (t < tokens) by_groups<T - 1>(tokens, multiply, t);
 }
+template <class Weights> constexpr size_t kTogether = kInMemory<Weights> ? 4 : 3;
 
 template <class Weights>
 void dot_256(const DotRows& args) {
   if (args.tokens < kTileTokens) return few_tokens<Few256, Arithmetic, Weights>(args);
   many_tokens_256<Scaling, Weights>(args, [](const Tile& tile, size_t block, size_t blocks, const InputRow* inputs, size_t tokens, float (*sums)[kTileRows]) {
-    by_threes(tokens, [&]<size_t T>(size_t t) { tile_256<Weights, T>(tile, block, blocks, inputs + t, sums + t); });
+    by_groups<kTogether<Weights>>(tokens, [&]<size_t T>(size_t t) { tile_256<Weights, T>(tile, block, blocks, inputs + t, sums + t); });
   });
 }
 
@@ -129,7 +136,7 @@ template <class Weights>
 void dot_32(const DotRows& args) {
   if (args.tokens < kTileTokens) return few_tokens<Few32, Arithmetic, Weights>(args);
   many_tokens_32<Scaling, Weights>(args, [](const Tile& tile, size_t block, size_t blocks, const InputRow* inputs, size_t tokens, float (*sums)[kTileRows]) {
-    by_threes(tokens, [&]<size_t T>(size_t t) { tile_32<Weights, T>(tile, block, blocks, inputs + t, sums + t); });
+    by_groups<kTogether<Weights>>(tokens, [&]<size_t T>(size_t t) { tile_32<Weights, T>(tile, block, blocks, inputs + t, sums + t); });
   });
 }
 
