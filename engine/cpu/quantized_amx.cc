@@ -55,8 +55,10 @@ class TileUse {
   const TileConfig config_;
 };
 
-struct Scaling : UnsignedBytes {
-  static void put(int16_t scale, int16_t (&out)[2]) { out[0] = out[1] = scale; }
+// A scale stands twice.
+struct Scaling {
+  static __m256i first(__m256i pairs) { return _mm256_blend_epi16(pairs, _mm256_slli_epi32(pairs, 16), 0xAA); }
+  static __m256i second(__m256i pairs) { return _mm256_blend_epi16(pairs, _mm256_srli_epi32(pairs, 16), 0x55); }
   template <class Weights> static __m256i bytes(__m256i w) { return w; }
   template <class Weights> static constexpr int offset_bits() { return Weights::kOffsetBits; }
 };

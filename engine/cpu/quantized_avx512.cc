@@ -14,8 +14,10 @@ namespace {
 constexpr size_t kTileTokens = 12;
 
 // A scale fills 32 bits.
-struct Scaling : UnsignedBytes {
-  static void put(int16_t scale, int16_t (&out)[2]) { out[0] = scale, out[1] = static_cast<int16_t>(scale < 0 ? -1 : 0); }
+struct Scaling {
+  static __m256i first(__m256i pairs) { return _mm256_srai_epi32(_mm256_slli_epi32(pairs, 16), 16); }
+  static __m256i second(__m256i pairs) { return _mm256_srai_epi32(pairs, 16); }
+  template <class Weights> static __m256i bytes(__m256i w) { return Weights::kSigned ? above_zero(w) : w; }
   template <class Weights> static constexpr int offset_bits() { return Weights::kSigned ? 7 : Weights::kOffsetBits; }
 };
 

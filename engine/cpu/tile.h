@@ -25,10 +25,10 @@ struct Tile {
   alignas(64) float d[8][kTileRows], m[8][kTileRows];
 };
 
-// Eight rows' 32 bytes each become groups of four of all eight.
-inline void interleave(const uint8_t (*rows)[kTileColumns], size_t column, uint8_t (*out)[kTileRows][4], size_t half) {
+// Eight rows' 32 bytes, `stride` apart, become groups of four of all eight, kTileRows * 4 bytes apart.
+inline void interleave_eight(const void* rows, size_t stride, void* out) {
   __m256i v[8], u[8];
-  for (size_t r = 0; r < 8; ++r) v[r] = load(rows[r] + column);
+  for (size_t r = 0; r < 8; ++r) v[r] = load(static_cast<const std::byte*>(rows) + r * stride);
   for (size_t i = 0; i < 8; i += 2) {
     u[i] = _mm256_unpacklo_epi32(v[i], v[i + 1]);
     u[i + 1] = _mm256_unpackhi_epi32(v[i], v[i + 1]);
@@ -39,44 +39,51 @@ inline void interleave(const uint8_t (*rows)[kTileColumns], size_t column, uint8
     v[i + 2] = _mm256_unpacklo_epi64(u[i + 1], u[i + 3]);
     v[i + 3] = _mm256_unpackhi_epi64(u[i + 1], u[i + 3]);
   }
+  __m256i* const groups = static_cast<__m256i*>(out);
   for (size_t i = 0; i < 4; ++i) {
-    const auto put = [&](size_t step, __m256i value) {
-      _mm256_store_si256(reinterpret_cast<__m256i*>(out[column / 4 + step][half * 8]), value);
-    };
-    put(i, _mm256_permute2x128_si256(v[i], v[i + 4], 0x20));
-    put(i + 4, _mm256_permute2x128_si256(v[i], v[i + 4], 0x31));
+    _mm256_store_si256(groups + i * 2, _mm256_permute2x128_si256(v[i], v[i + 4], 0x20));
+    _mm256_store_si256(groups + (i + 4) * 2, _mm256_permute2x128_si256(v[i], v[i + 4], 0x31));
   }
 }
 
-// `columns`: of the 256, those that the rows have, a multiple of 32.
-inline void interleave(const uint8_t (*rows)[kTileColumns], size_t columns, Tile& tile) {
-  for (size_t column = 0; column < columns; column += 32)
-    for (size_t half = 0; half < 2; ++half) interleave(rows + half * 8, column, tile.w, half);
+// The tile's rows of `bytes` bytes each, a multiple of 32 of the kTileColumns.
+template <size_t kStride, typename Out>
+inline void interleave(const void* rows, size_t bytes, Out& out) {
+  for (size_t at = 0; at < bytes; at += 32)
+    for (size_t half = 0; half < 2; ++half)
+      interleave_eight(static_cast<const std::byte*>(rows) + half * 8 * kStride + at, kStride, out[at / 4][half * 8]);
 }
 
-// Scaling is how an instruction set reads scales (put) and signed weights: as they are, or 128 above their values.
+// Scaling is how an instruction set reads signed weights (bytes): as they are, or 128 above their values; and scales:
+// of pairs in 32 bits, the first and the second (first, second).
 template <class Scaling, class Weights>
 void unpack_256(const std::byte* rows, size_t row_bytes, size_t count, Tile& tile) {
   alignas(64) uint8_t bytes[kTileRows][kTileColumns];
+  alignas(64) int16_t scales[kTileRows][16], sums[kTileRows][16];
   for (size_t r = 0; r < kTileRows; ++r) {
     const std::byte* block = rows + (r < count ? r : count - 1) * row_bytes;
     const Weights weights(block);
 #pragma GCC unroll 8
     for (int g = 0; g < 8; ++g) _mm256_store_si256(reinterpret_cast<__m256i*>(bytes[r] + g * 32), Scaling::template bytes<Weights>(weights.weights(g)));
-    alignas(32) int16_t scales[16], sums[16];
-    _mm256_store_si256(reinterpret_cast<__m256i*>(scales), weights.scales);
+    _mm256_store_si256(reinterpret_cast<__m256i*>(scales[r]), weights.scales);
     if constexpr (Weights::kMinima)
-      _mm256_store_si256(reinterpret_cast<__m256i*>(sums), weights.minima);
+      _mm256_store_si256(reinterpret_cast<__m256i*>(sums[r]), weights.minima);
     else
-      _mm256_store_si256(reinterpret_cast<__m256i*>(sums), _mm256_slli_epi16(weights.scales, Scaling::template offset_bits<Weights>()));
-    for (size_t i = 0; i < 16; ++i) {
-      Scaling::put(scales[i / 2 + i % 2 * 8], tile.scales[i][r]);   // that of sub-block i
-      tile.sums[i / 2][r][i % 2] = sums[i];
-    }
+      _mm256_store_si256(reinterpret_cast<__m256i*>(sums[r]), _mm256_slli_epi16(weights.scales, Scaling::template offset_bits<Weights>()));
     tile.d[0][r] = _cvtsh_ss(load16(block + Weights::kScale));
     if constexpr (Weights::kMinima) tile.m[0][r] = _cvtsh_ss(load16(block + Weights::kScale + 2));
   }
-  interleave(bytes, kTileColumns, tile);
+  interleave<kTileColumns>(bytes, kTileColumns, tile.w);
+  interleave<sizeof(sums[0])>(sums, sizeof(sums[0]), tile.sums);
+  alignas(64) int16_t pairs[8][kTileRows][2];   // as in sum256: those of sub-blocks 0 and 2, 4 and 6, ... 1 and 3, ...
+  interleave<sizeof(scales[0])>(scales, sizeof(scales[0]), pairs);
+  for (size_t i = 0; i < 8; ++i)
+    for (size_t half = 0; half < 2; ++half) {
+      const __m256i two = load(pairs[i][half * 8]);
+      const size_t first = i % 4 * 4 + i / 4;
+      _mm256_store_si256(reinterpret_cast<__m256i*>(tile.scales[first][half * 8]), Scaling::first(two));
+      _mm256_store_si256(reinterpret_cast<__m256i*>(tile.scales[first + 2][half * 8]), Scaling::second(two));
+    }
 }
 
 template <class Scaling, class Weights>
@@ -91,7 +98,7 @@ void unpack_32(const std::byte* rows, size_t row_bytes, size_t count, size_t blo
       if constexpr (Weights::kMinimum) tile.m[b][r] = _cvtsh_ss(load16(block + 2));
     }
   }
-  interleave(bytes, blocks * 32, tile);
+  interleave<kTileColumns>(bytes, blocks * 32, tile.w);
 }
 
 constexpr size_t kMostTokens = 512;

@@ -26,10 +26,6 @@ struct Arithmetic {
   }
 };
 
-struct UnsignedBytes {
-  template <class Weights> static __m256i bytes(__m256i w) { return Weights::kSigned ? above_zero(w) : w; }
-};
-
 // The results of a tile's rows for a token, with those of a block added. kOffset: the weights stood above their
 // values, by what tile.sums says.
 template <class Weights, bool kOffset>
