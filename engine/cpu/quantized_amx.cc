@@ -11,8 +11,8 @@
 namespace wenqu::engine::cpu {
 namespace {
 
-// From so many tokens on, unpacking tiles pays.
-constexpr size_t kTileTokens = 12;
+// From so many tokens on, two bytes for a weight pay; fewer go the way of AVX-512.
+constexpr size_t kFewTokens = 32;
 constexpr size_t kTokens = 16;        // of a tile
 constexpr size_t kMost = 512;         // whose results are kept
 constexpr size_t kBesides = 2;        // row tiles that meet the same inputs
@@ -161,9 +161,11 @@ void many_tokens_by_two(const DotRows& args, size_t columns, const Unpack& unpac
   }
 }
 
-template <class Weights>
+Kernels without_tiles;   // set once, before any of these is called
+
+template <class Weights, DotRowsFunction Kernels::*kFew>
 void dot_256(const DotRows& args) {
-  if (args.tokens < kTileTokens) return few_tokens<Few256, Arithmetic, Weights>(args);
+  if (args.tokens < kFewTokens) return (without_tiles.*kFew)(args);
   const TileUse use(64);
   Tile tiles[kBesides];
   Bytes bytes[kBesides];
@@ -206,9 +208,9 @@ void dot_256(const DotRows& args) {
       });
 }
 
-template <class Weights>
+template <class Weights, DotRowsFunction Kernels::*kFew>
 void dot_32(const DotRows& args) {
-  if (args.tokens < kTileTokens) return few_tokens<Few32, Arithmetic, Weights>(args);
+  if (args.tokens < kFewTokens) return (without_tiles.*kFew)(args);
   const TileUse use(32);
   Tile tiles[kBesides];
   Columns x;
@@ -247,18 +249,19 @@ void dot_32(const DotRows& args) {
 }  // namespace
 
 void use_amx_products(Kernels& kernels) {
-  kernels.q8_0 = dot_32<WeightsQ8_0>;
-  kernels.q4_0 = dot_32<WeightsQ4_0>;
-  kernels.q4_1 = dot_32<WeightsQ4_1>;
-  kernels.q5_0 = dot_32<WeightsQ5_0>;
-  kernels.q5_1 = dot_32<WeightsQ5_1>;
-  kernels.iq4_nl = dot_32<WeightsIQ4NL>;
-  kernels.q2_k = dot_256<WeightsQ2K>;
-  kernels.q3_k = dot_256<WeightsQ3K>;
-  kernels.q4_k = dot_256<WeightsQ4K>;
-  kernels.q5_k = dot_256<WeightsQ5K>;
-  kernels.q6_k = dot_256<WeightsQ6K>;
-  kernels.iq4_xs = dot_256<WeightsIQ4XS>;
+  without_tiles = kernels;
+  kernels.q8_0 = dot_32<WeightsQ8_0, &Kernels::q8_0>;
+  kernels.q4_0 = dot_32<WeightsQ4_0, &Kernels::q4_0>;
+  kernels.q4_1 = dot_32<WeightsQ4_1, &Kernels::q4_1>;
+  kernels.q5_0 = dot_32<WeightsQ5_0, &Kernels::q5_0>;
+  kernels.q5_1 = dot_32<WeightsQ5_1, &Kernels::q5_1>;
+  kernels.iq4_nl = dot_32<WeightsIQ4NL, &Kernels::iq4_nl>;
+  kernels.q2_k = dot_256<WeightsQ2K, &Kernels::q2_k>;
+  kernels.q3_k = dot_256<WeightsQ3K, &Kernels::q3_k>;
+  kernels.q4_k = dot_256<WeightsQ4K, &Kernels::q4_k>;
+  kernels.q5_k = dot_256<WeightsQ5K, &Kernels::q5_k>;
+  kernels.q6_k = dot_256<WeightsQ6K, &Kernels::q6_k>;
+  kernels.iq4_xs = dot_256<WeightsIQ4XS, &Kernels::iq4_xs>;
 }
 
 }  // namespace wenqu::engine::cpu

@@ -10,7 +10,7 @@ namespace wenqu::engine::cpu {
 namespace {
 
 // From so many tokens on, unpacking a tile pays.
-constexpr size_t kTileTokens = 12;
+constexpr size_t kTileTokens = 6;
 
 struct Arithmetic {
   static constexpr int kSignedOffset = 0;

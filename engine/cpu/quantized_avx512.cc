@@ -11,7 +11,7 @@ namespace wenqu::engine::cpu {
 namespace {
 
 // From so many tokens on, unpacking a tile pays.
-constexpr size_t kTileTokens = 12;
+constexpr size_t kTileTokens = 6;
 
 // A scale fills 32 bits.
 struct Scaling {

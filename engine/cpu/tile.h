@@ -54,6 +54,13 @@ inline void interleave(const void* rows, size_t bytes, Out& out) {
       interleave_eight(static_cast<const std::byte*>(rows) + half * 8 * kStride + at, kStride, out[at / 4][half * 8]);
 }
 
+// The same columns of the rows that the next tile takes, while there is still this one to do.
+template <size_t kBytes>
+inline void prefetch_next_rows(const std::byte* columns, size_t row_bytes) {
+  const char* next = reinterpret_cast<const char*>(columns + kTileRows * row_bytes);
+  for (size_t line = 0; line < kBytes; line += 64) _mm_prefetch(next + line, _MM_HINT_T1);
+}
+
 // Scaling is how an instruction set reads signed weights (bytes): as they are, or 128 above their values; and scales:
 // of pairs in 32 bits, the first and the second (first, second).
 template <class Scaling, class Weights>
@@ -62,6 +69,7 @@ void unpack_256(const std::byte* rows, size_t row_bytes, size_t count, Tile& til
   alignas(64) int16_t scales[kTileRows][16], sums[kTileRows][16];
   for (size_t r = 0; r < kTileRows; ++r) {
     const std::byte* block = rows + (r < count ? r : count - 1) * row_bytes;
+    prefetch_next_rows<Weights::kBytes>(block, row_bytes);
     const Weights weights(block);
 #pragma GCC unroll 8
     for (int g = 0; g < 8; ++g) _mm256_store_si256(reinterpret_cast<__m256i*>(bytes[r] + g * 32), Scaling::template bytes<Weights>(weights.weights(g)));
@@ -91,6 +99,7 @@ void unpack_32(const std::byte* rows, size_t row_bytes, size_t count, size_t blo
   alignas(64) uint8_t bytes[kTileRows][kTileColumns];
   for (size_t r = 0; r < kTileRows; ++r) {
     const std::byte* row = rows + (r < count ? r : count - 1) * row_bytes;
+    prefetch_next_rows<8 * Weights::kBytes>(row, row_bytes);
     for (size_t b = 0; b < blocks; ++b) {
       const std::byte* block = row + b * Weights::kBytes;
       _mm256_store_si256(reinterpret_cast<__m256i*>(bytes[r] + b * 32), Scaling::template bytes<Weights>(Weights::weights(block)));
