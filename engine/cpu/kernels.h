@@ -72,7 +72,7 @@ struct DotRows {
   float* const* outputs = nullptr;       // [tokens]
   size_t tokens = 0;
 };
-using DotRowsFunction = void (*)(const DotRows&);
+using DotRowsFunction = void (*)(const DotRows&);   // may throw std::bad_alloc
 
 // A sum of rows, each with its weight: out[i] += weights[r] * row r [i] for r in [0, rows), in that order.
 struct WeightedSum {

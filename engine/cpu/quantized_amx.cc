@@ -5,6 +5,9 @@
 // Blocks of 32: each has its own scale, and half a tile's length.
 #if defined(__x86_64__)
 
+#include <algorithm>
+#include <memory>
+
 #include "engine/cpu/quantized.h"
 #include "engine/cpu/vnni.h"
 
@@ -15,7 +18,10 @@ namespace {
 constexpr size_t kFewTokens = 32;
 constexpr size_t kTokens = 16;        // of a tile
 constexpr size_t kMost = 512;         // whose results are kept
-constexpr size_t kBesides = 2;        // row tiles that meet the same inputs
+constexpr size_t kBesides = 2;        // row tiles that meet the same tile of inputs
+constexpr size_t kGroups = 4;         // of such row tiles that are unpacked for one reading of all inputs
+constexpr size_t kTiles = kBesides * kGroups;
+constexpr size_t kNear = 64;          // tokens whose columns the first cache holds beside a group
 
 // Tile registers: inputs, weights (two at a time), results. GCC wants them as digits.
 #define WENQU_X 0
@@ -132,31 +138,41 @@ class Columns {
 
 using Result = int32_t[kTokens][kTileRows];
 
-// Keeps two row tiles unpacked, so that each tile of inputs that is loaded meets both.
+// What a thread works in. It lives as long as the thread, as a stack may be small.
+struct Scratch {
+  Tile tiles[kTiles];
+  Bytes bytes[kTiles];
+  alignas(64) float sums[kTiles][kMost][kTileRows];
+  Columns x;
+  alignas(64) Result low[kBesides], high[kBesides];
+
+  static Scratch& own() {
+    thread_local const std::unique_ptr<Scratch> scratch = std::make_unique<Scratch>();
+    return *scratch;
+  }
+};
+
+// Rows' tiles are unpacked for all tokens, several groups of them before the tokens pass by, so that inputs that fill
+// the caches are read less often.
+// unpack(rows, count, block column, tile) and multiply(block column, first tile, tiles, inputs, tokens, first token).
 template <typename Unpack, typename Multiply>
-void many_tokens_by_two(const DotRows& args, size_t columns, const Unpack& unpack, const Multiply& multiply) {
-  alignas(64) float sums[kBesides][kMost][kTileRows];
+void many_tokens_by_two(Scratch& scratch, const DotRows& args, size_t columns, const Unpack& unpack, const Multiply& multiply) {
   for (size_t token = 0; token < args.tokens; token += kMost) {
-    const size_t tokens = args.tokens - token < kMost ? args.tokens - token : kMost;
-    for (size_t r = 0; r < args.rows; r += kBesides * kTileRows) {
-      const size_t count = args.rows - r < kBesides * kTileRows ? args.rows - r : kBesides * kTileRows;
-      const size_t tiles = (count + kTileRows - 1) / kTileRows;
-      for (size_t i = 0; i < tiles; ++i) std::memset(sums[i], 0, tokens * sizeof(sums[i][0]));
+    const size_t tokens = std::min(args.tokens - token, kMost);
+    for (size_t r = 0; r < args.rows; r += kTiles * kTileRows) {
+      const size_t rows = std::min(args.rows - r, kTiles * kTileRows), tiles = (rows + kTileRows - 1) / kTileRows;
+      const auto rows_of = [&](size_t tile) { return std::min(rows - tile * kTileRows, kTileRows); };
+      for (size_t i = 0; i < tiles; ++i) std::memset(scratch.sums[i], 0, tokens * sizeof(scratch.sums[i][0]));
       for (size_t column = 0; column < columns; ++column) {
-        for (size_t i = 0; i < tiles; ++i) {
-          const size_t rest = count - i * kTileRows;
-          unpack(args.weights + (r + i * kTileRows) * args.row_bytes, rest < kTileRows ? rest : kTileRows, column, i);
-        }
-        for (size_t t = 0; t < tokens; t += kTokens) {
-          float (*const own[kBesides])[kTileRows] = {sums[0] + t, sums[1] + t};
-          multiply(column, tiles, args.inputs + token + t, tokens - t < kTokens ? tokens - t : kTokens, own);
-        }
+        for (size_t i = 0; i < tiles; ++i) unpack(args.weights + (r + i * kTileRows) * args.row_bytes, rows_of(i), column, i);
+        for (size_t near = 0; near < tokens; near += kNear)
+          for (size_t i = 0; i < tiles; i += kBesides)
+            for (size_t t = near; t < std::min(near + kNear, tokens); t += kTokens)
+              multiply(column, i, std::min(tiles - i, kBesides), args.inputs + token + t, std::min(tokens - t, kTokens), t);
       }
-      for (size_t i = 0; i < tiles; ++i) {
-        const size_t rest = count - i * kTileRows;
+      for (size_t i = 0; i < tiles; ++i)
         for (size_t t = 0; t < tokens; ++t)
-          std::memcpy(args.outputs[token + t] + args.first + r + i * kTileRows, sums[i][t], (rest < kTileRows ? rest : kTileRows) * sizeof(float));
-      }
+          std::memcpy(args.outputs[token + t] + args.first + r + i * kTileRows, scratch.sums[i][t], rows_of(i) * sizeof(float));
     }
   }
 }
@@ -167,17 +183,16 @@ template <class Weights, DotRowsFunction Kernels::*kFew>
 void dot_256(const DotRows& args) {
   if (args.tokens < kFewTokens) return (without_tiles.*kFew)(args);
   const TileUse use(64);
-  Tile tiles[kBesides];
-  Bytes bytes[kBesides];
-  Columns x;
-  alignas(64) Result low[kBesides], high[kBesides];
+  Scratch& scratch = Scratch::own();
   many_tokens_by_two(
-      args, args.n / 256,
+      scratch, args, args.n / 256,
       [&](const std::byte* rows, size_t count, size_t column, size_t i) {
-        unpack_256<Scaling, Weights>(rows + column * Weights::kBytes, args.row_bytes, count, tiles[i]);
-        scale_weights<Weights>(tiles[i], bytes[i]);
+        unpack_256<Scaling, Weights>(rows + column * Weights::kBytes, args.row_bytes, count, scratch.tiles[i]);
+        scale_weights<Weights>(scratch.tiles[i], scratch.bytes[i]);
       },
-      [&](size_t column, size_t count, const InputRow* inputs, size_t tokens, float (*const sums[kBesides])[kTileRows]) {
+      [&](size_t column, size_t tile, size_t count, const InputRow* inputs, size_t tokens, size_t first) {
+        Columns& x = scratch.x;
+        const Bytes* bytes = scratch.bytes + tile;
         x.take(tokens, 256, [&](size_t t) { return inputs[t].q256 + column * 256; });
         written();
         _tile_zero(WENQU_C0);
@@ -196,15 +211,17 @@ void dot_256(const DotRows& args) {
           _tile_loadd(WENQU_W1, bytes[1].high[k * 16], 64);
           _tile_dpbssd(WENQU_C3, WENQU_X, WENQU_W1);
         }
-        _tile_stored(WENQU_C0, low[0], 64);
-        _tile_stored(WENQU_C1, high[0], 64);
-        _tile_stored(WENQU_C2, low[1], 64);
-        _tile_stored(WENQU_C3, high[1], 64);
-        for (size_t i = 0; i < count; ++i)
+        _tile_stored(WENQU_C0, scratch.low[0], 64);
+        _tile_stored(WENQU_C1, scratch.high[0], 64);
+        _tile_stored(WENQU_C2, scratch.low[1], 64);
+        _tile_stored(WENQU_C3, scratch.high[1], 64);
+        for (size_t i = 0; i < count; ++i) {
+          const Block256<Weights, false> block(scratch.tiles[tile + i]);
           for (size_t t = 0; t < tokens; ++t) {
-            const __m512i products = _mm512_add_epi32(_mm512_load_si512(low[i][t]), _mm512_slli_epi32(_mm512_load_si512(high[i][t]), 7));
-            add_block_256<Weights, false>(tiles[i], column, inputs[t], products, sums[i][t]);
+            const __m512i low = _mm512_load_si512(scratch.low[i][t]), high = _mm512_load_si512(scratch.high[i][t]);
+            block.add(column, inputs[t], _mm512_add_epi32(low, _mm512_slli_epi32(high, 7)), scratch.sums[tile + i][first + t]);
           }
+        }
       });
 }
 
@@ -212,36 +229,36 @@ template <class Weights, DotRowsFunction Kernels::*kFew>
 void dot_32(const DotRows& args) {
   if (args.tokens < kFewTokens) return (without_tiles.*kFew)(args);
   const TileUse use(32);
-  Tile tiles[kBesides];
-  Columns x;
-  alignas(64) Result result[kBesides][2];
-  const auto blocks_of = [&](size_t column) { return args.n / 32 - column * 8 < 8 ? args.n / 32 - column * 8 : 8; };
+  Scratch& scratch = Scratch::own();
+  const auto blocks_of = [&](size_t column) { return std::min<size_t>(args.n / 32 - column * 8, 8); };
   many_tokens_by_two(
-      args, (args.n + 255) / 256,
+      scratch, args, (args.n + 255) / 256,
       [&](const std::byte* rows, size_t count, size_t column, size_t i) {
         const size_t blocks = blocks_of(column);
-        unpack_32<Scaling, Weights>(rows + column * 8 * Weights::kBytes, args.row_bytes, count, blocks, tiles[i]);
-        sign_weights<Weights>(blocks * 32, tiles[i]);
+        unpack_32<Scaling, Weights>(rows + column * 8 * Weights::kBytes, args.row_bytes, count, blocks, scratch.tiles[i]);
+        sign_weights<Weights>(blocks * 32, scratch.tiles[i]);
       },
-      [&](size_t column, size_t count, const InputRow* inputs, size_t tokens, float (*const sums[kBesides])[kTileRows]) {
+      [&](size_t column, size_t tile, size_t count, const InputRow* inputs, size_t tokens, size_t first) {
         const size_t blocks = blocks_of(column);
+        Columns& x = scratch.x;
         x.take(tokens, blocks * 32, [&](size_t t) { return inputs[t].q32 + column * 256; });
         written();
         for (size_t b = 0; b < blocks; ++b) {
           _tile_loadd(WENQU_X, x.at(b * 32), x.stride());
-          _tile_loadd(WENQU_W0, tiles[0].w[b * 8], 64);
+          _tile_loadd(WENQU_W0, scratch.tiles[tile].w[b * 8], 64);
           _tile_zero(WENQU_C0);
           _tile_dpbssd(WENQU_C0, WENQU_X, WENQU_W0);
-          _tile_stored(WENQU_C0, result[0][0], 64);
+          _tile_stored(WENQU_C0, scratch.low[0], 64);
           if (count == 2) {
-            _tile_loadd(WENQU_W1, tiles[1].w[b * 8], 64);
+            _tile_loadd(WENQU_W1, scratch.tiles[tile + 1].w[b * 8], 64);
             _tile_zero(WENQU_C1);
             _tile_dpbssd(WENQU_C1, WENQU_X, WENQU_W1);
-            _tile_stored(WENQU_C1, result[1][0], 64);
+            _tile_stored(WENQU_C1, scratch.low[1], 64);
           }
           for (size_t i = 0; i < count; ++i)
             for (size_t t = 0; t < tokens; ++t)
-              add_block_32<Weights>(tiles[i], b, column * 8 + b, inputs[t], _mm512_load_si512(result[i][0][t]), sums[i][t]);
+              add_block_32<Weights>(scratch.tiles[tile + i], b, column * 8 + b, inputs[t], _mm512_load_si512(scratch.low[i][t]),
+                                    scratch.sums[tile + i][first + t]);
         }
       });
 }

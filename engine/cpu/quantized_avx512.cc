@@ -43,7 +43,8 @@ void tile_256(const Tile& tile, size_t block, size_t, const InputRow* inputs, fl
     const __m512i scale = _mm512_load_si512(tile.scales[step / 4]);
     for (size_t t = 0; t < T; ++t) products[t] = _mm512_add_epi32(products[t], _mm512_mullo_epi32(dots[t], scale));
   }
-  for (size_t t = 0; t < T; ++t) add_block_256<Weights, (Weights::kSigned || Weights::kOffset > 0)>(tile, block, inputs[t], products[t], sums[t]);
+  const Block256<Weights, (Weights::kSigned || Weights::kOffset > 0)> shared(tile);
+  for (size_t t = 0; t < T; ++t) shared.add(block, inputs[t], products[t], sums[t]);
 }
 
 template <class Weights, size_t T>

@@ -266,7 +266,7 @@ class Pass {
     gate_.resize(tokens_ * width);
     up_.resize(tokens_ * width);
     const std::vector<float*> gates = row_pointers(gate_.data(), tokens_, width), ups = row_pointers(up_.data(), tokens_, width);
-    compute_.parallel(width, ops::rows_per_piece(layer.gate), [&](size_t begin, size_t end) {
+    compute_.parallel(width, ops::rows_per_piece(compute_, layer.gate, tokens_), [&](size_t begin, size_t end) {
       ops::matmul_rows(compute_, layer.gate, 0, begin, end, x.rows(), gates, begin);
       ops::matmul_rows(compute_, layer.up, 0, begin, end, x.rows(), ups, begin);
       for (size_t t = 0; t < tokens_; ++t)
@@ -318,7 +318,7 @@ class Pass {
         w.ups.push_back(up_.data() + place * width);
       }
     }
-    const size_t rows = ops::rows_per_piece(layer.expert_gate), pieces = (width + rows - 1) / rows;
+    const size_t rows = ops::rows_per_piece(compute_, layer.expert_gate, tokens_ * used / experts), pieces = (width + rows - 1) / rows;
     compute_.parallel(active.size() * pieces, 1, [&](size_t begin, size_t end) {
       for (size_t i = begin; i < end; ++i) {
         const Work& w = work[i / pieces];

@@ -55,9 +55,12 @@ std::vector<float*> row_pointers(float* out, size_t tokens, size_t stride) {
   return rows;
 }
 
-size_t rows_per_piece(const Matrix& matrix) {
-  constexpr size_t kTogether = 32;   // rows that the kernels take at a time
-  return std::clamp<size_t>(kPieceBytes / matrix.row_bytes / kTogether, 1, 8) * kTogether;
+size_t rows_per_piece(const Compute& compute, const Matrix& matrix, size_t tokens) {
+  constexpr size_t kTogether = 32, kMost = 256;   // rows: that the kernels take at a time; of a piece
+  // One token: long runs of memory. Many: as many rows as the kernels unpack for one reading of the inputs.
+  const size_t wanted = tokens < kTogether ? kPieceBytes / matrix.row_bytes : kMost / 2;
+  const size_t fair = matrix.outputs / (4 * static_cast<size_t>(compute.pool.threads()));
+  return std::clamp<size_t>(std::min(wanted, fair) / kTogether * kTogether, kTogether, kMost);
 }
 
 void matmul_rows(const Compute& compute, const Matrix& matrix, size_t index, size_t begin, size_t end,
@@ -76,7 +79,7 @@ void matmul_rows(const Compute& compute, const Matrix& matrix, size_t index, siz
 
 void matmul(const Compute& compute, const Matrix& matrix, size_t index, std::span<const cpu::InputRow> inputs,
             std::span<float* const> outputs) {
-  compute.parallel(matrix.outputs, rows_per_piece(matrix), [&](size_t begin, size_t end) {
+  compute.parallel(matrix.outputs, rows_per_piece(compute, matrix, inputs.size()), [&](size_t begin, size_t end) {
     matmul_rows(compute, matrix, index, begin, end, inputs, outputs, begin);
   });
 }

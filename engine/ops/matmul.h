@@ -49,7 +49,7 @@ void matmul(const Compute& compute, const Matrix& matrix, size_t index, std::spa
             std::span<float* const> outputs);
 
 // Rows that one piece of parallel work takes: whole groups of those that the kernels take at a time.
-size_t rows_per_piece(const Matrix& matrix);
+size_t rows_per_piece(const Compute& compute, const Matrix& matrix, size_t tokens);
 
 // The part [begin, end) of a product, on the calling thread.
 void matmul_rows(const Compute& compute, const Matrix& matrix, size_t index, size_t begin, size_t end,
