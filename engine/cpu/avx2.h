@@ -213,9 +213,9 @@ inline __m256i pairs(__m256i w, __m256i x) {
   return _mm256_maddubs_epi16(w, x);
 }
 
-// What a block adds to eight or more rows' results: scale * (d * products [+ addend]).
+// What a block adds to eight rows' results (kernels.h).
 inline __m256 add_block(__m256 sum, float scale, __m256 d, __m256i products) {
-  return _mm256_fmadd_ps(_mm256_set1_ps(scale), _mm256_mul_ps(d, _mm256_cvtepi32_ps(products)), sum);
+  return _mm256_fmadd_ps(d, _mm256_mul_ps(_mm256_set1_ps(scale), _mm256_cvtepi32_ps(products)), sum);
 }
 inline __m256 add_block(__m256 sum, float scale, __m256 d, __m256i products, __m256 addend) {
   return _mm256_fmadd_ps(_mm256_set1_ps(scale), _mm256_fmadd_ps(d, _mm256_cvtepi32_ps(products), addend), sum);

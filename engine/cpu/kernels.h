@@ -7,9 +7,10 @@
 // pass the range of half floats.
 //
 // A quantized block's products are summed as whole numbers, exactly; then, block by block,
-//   result = fma(input's scale, fma(d, products, addend), result),
-// the addend being m * sum(x) or -(dmin * minima's sum), or d * products alone is rounded where there is none. So a
-// result is the same to the last bit for every instruction set, however many rows and tokens go together. With
+//   result = fma(d, the input's scale * products, result)
+// or, for types with minima, whose addend is m * sum(x) or -(dmin * the minima's sum),
+//   result = fma(the input's scale, fma(d, products, addend), result).
+// So a result is the same to the last bit for every instruction set, however many rows and tokens go together. With
 // weights of floats it depends on the instruction set, but not on the batch.
 #pragma once
 

@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
+#include <type_traits>
 
 #include "engine/cpu/kernels.h"
 #include "engine/cpu/unpack.h"
@@ -29,6 +30,17 @@ float dot_plain(const std::byte* row, size_t n, const InputRow& input) {
 
 float same(float value) { return value; }
 
+// What a block adds to a result (kernels.h).
+template <bool kAddend>
+float add_block(float sum, float scale, float d, int32_t products, float addend) {
+  const float p = static_cast<float>(products);
+  return kAddend ? std::fma(scale, std::fma(d, p, addend), sum) : std::fma(d, scale * p, sum);
+}
+
+template <typename Block>
+constexpr bool kHasMinimum = std::is_same_v<Block, BlockQ4_1> || std::is_same_v<Block, BlockQ5_1> || std::is_same_v<Block, BlockQ2K> ||
+                             std::is_same_v<Block, BlockQ4K> || std::is_same_v<Block, BlockQ5K>;
+
 template <typename Block>
 float dot32(const std::byte* row, size_t n, const InputRow& input) {
   float sum = 0;
@@ -39,8 +51,7 @@ float dot32(const std::byte* row, size_t n, const InputRow& input) {
     unpack(block, weights);
     int32_t products = 0;
     for (size_t i = 0; i < 32; ++i) products += weights.w[i] * input.q32[b * 32 + i];
-    const float addend = weights.m * static_cast<float>(input.sum32[b]);
-    sum = std::fma(input.scale32[b], std::fma(weights.d, static_cast<float>(products), addend), sum);
+    sum = add_block<kHasMinimum<Block>>(sum, input.scale32[b], weights.d, products, weights.m * static_cast<float>(input.sum32[b]));
   }
   return sum;
 }
@@ -61,8 +72,7 @@ float dot256(const std::byte* row, size_t n, const InputRow& input) {
       products += weights.scales[sub] * part;
       minus += weights.minima[sub] * total;
     }
-    const float addend = -(weights.dmin * static_cast<float>(minus));
-    sum = std::fma(input.scale256[b], std::fma(weights.d, static_cast<float>(products), addend), sum);
+    sum = add_block<kHasMinimum<Block>>(sum, input.scale256[b], weights.d, products, -(weights.dmin * static_cast<float>(minus)));
   }
   return sum;
 }

@@ -42,13 +42,11 @@ class Block256 {
       for (size_t i = 0; i < 8; ++i)
         minus = _mm512_dpwssd_epi32(minus, sums_[i], _mm512_set1_epi32(load32(input.sum256 + block * 16 + i * 2)));
     if constexpr (kOffset) products = _mm512_sub_epi32(products, minus);
-    const __m512 p = _mm512_cvtepi32_ps(products);
-    __m512 inner;
+    const __m512 p = _mm512_cvtepi32_ps(products), scale = _mm512_set1_ps(input.scale256[block]), sum = _mm512_load_ps(sums);
     if constexpr (Weights::kMinima)
-      inner = _mm512_fmsub_ps(d_, p, _mm512_mul_ps(m_, _mm512_cvtepi32_ps(minus)));
+      _mm512_store_ps(sums, _mm512_fmadd_ps(scale, _mm512_fmsub_ps(d_, p, _mm512_mul_ps(m_, _mm512_cvtepi32_ps(minus))), sum));
     else
-      inner = _mm512_mul_ps(d_, p);
-    _mm512_store_ps(sums, _mm512_fmadd_ps(_mm512_set1_ps(input.scale256[block]), inner, _mm512_load_ps(sums)));
+      _mm512_store_ps(sums, _mm512_fmadd_ps(d_, _mm512_mul_ps(scale, p), sum));
   }
 
  private:
@@ -59,13 +57,14 @@ class Block256 {
 // `b`: the block's place in the tile.
 template <class Weights>
 inline void add_block_32(const Tile& tile, size_t b, size_t block, const InputRow& input, __m512i products, float* sums) {
-  const __m512 d = _mm512_load_ps(tile.d[b]), p = _mm512_cvtepi32_ps(products);
-  __m512 inner;
-  if constexpr (Weights::kMinimum)
-    inner = _mm512_fmadd_ps(d, p, _mm512_mul_ps(_mm512_load_ps(tile.m[b]), _mm512_set1_ps(static_cast<float>(input.sum32[block]))));
-  else
-    inner = _mm512_mul_ps(d, p);
-  _mm512_store_ps(sums, _mm512_fmadd_ps(_mm512_set1_ps(input.scale32[block]), inner, _mm512_load_ps(sums)));
+  const __m512 d = _mm512_load_ps(tile.d[b]), p = _mm512_cvtepi32_ps(products), scale = _mm512_set1_ps(input.scale32[block]);
+  const __m512 sum = _mm512_load_ps(sums);
+  if constexpr (Weights::kMinimum) {
+    const __m512 total = _mm512_set1_ps(static_cast<float>(input.sum32[block]));
+    _mm512_store_ps(sums, _mm512_fmadd_ps(scale, _mm512_fmadd_ps(d, p, _mm512_mul_ps(_mm512_load_ps(tile.m[b]), total)), sum));
+  } else {
+    _mm512_store_ps(sums, _mm512_fmadd_ps(d, _mm512_mul_ps(scale, p), sum));
+  }
 }
 
 }  // namespace
