@@ -1,6 +1,6 @@
 #include "engine/cpu/kernels.h"
 
-#include "engine/cpu/quantized.h"
+#include "engine/cpu/kernel_sets.h"
 #include "engine/cpu/unpack.h"
 
 namespace wenqu::engine::cpu {
@@ -11,6 +11,7 @@ namespace {
 Kernels with_avx512() {
   Kernels kernels = avx2_kernels();
   kernels.name = "avx512";
+  use_avx512_floats(kernels);
   use_avx512_products(kernels);
   return kernels;
 }

@@ -4,7 +4,7 @@
 #include <cmath>
 
 #include "engine/cpu/avx2.h"
-#include "engine/cpu/quantized.h"
+#include "engine/cpu/kernel_sets.h"
 
 namespace wenqu::engine::cpu {
 namespace {
@@ -163,11 +163,13 @@ void round256(const float* values, size_t n, int8_t* q, float* scale, int16_t* s
       continue;
     }
     // The sign of the first value of that magnitude.
-    for (size_t i = 0; i < 256; ++i)
-      if (std::fabs(x[i]) == largest) {
-        largest = x[i];
-        break;
-      }
+    for (size_t i = 0; i < 256; i += 8) {
+      const __m256 v = _mm256_loadu_ps(x + i), magnitude = _mm256_andnot_ps(_mm256_set1_ps(-0.0f), v);
+      const unsigned found = static_cast<unsigned>(_mm256_movemask_ps(_mm256_cmp_ps(magnitude, _mm256_set1_ps(largest), _CMP_EQ_OQ)));
+      if (found == 0) continue;
+      largest = x[i + static_cast<size_t>(__builtin_ctz(found))];
+      break;
+    }
     const float inverse = -127 / largest;
     scale[b] = 1 / inverse;
     for (size_t i = 0; i < 8; ++i) {

@@ -8,7 +8,7 @@
 #include <algorithm>
 #include <memory>
 
-#include "engine/cpu/quantized.h"
+#include "engine/cpu/kernel_sets.h"
 #include "engine/cpu/vnni.h"
 
 namespace wenqu::engine::cpu {

@@ -3,7 +3,7 @@
 #if defined(__x86_64__)
 
 #include "engine/cpu/few_tokens.h"
-#include "engine/cpu/quantized.h"
+#include "engine/cpu/kernel_sets.h"
 #include "engine/cpu/tile.h"
 
 namespace wenqu::engine::cpu {

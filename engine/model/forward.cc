@@ -41,11 +41,10 @@ class Pass {
       const Layer& layer = weights_.layers[l];
       norm(layer.attention_norm);
       WENQU_RETURN_IF_ERROR(config_.has_mla() ? mla(layer, l) : gqa(layer, l));
-      add_delta();
       norm(layer.ffn_norm);
       WENQU_RETURN_IF_ERROR(layer.is_moe ? mixture(layer) : dense(layer));
-      add_delta();
     }
+    by_token([&](size_t t) { add_delta(t); });
     return output();
   }
 
@@ -71,6 +70,9 @@ class Pass {
     for (Part& part : parts) part.first = first, first += part.count;
     return parts;
   }
+  const Part& part_of(size_t token) const {
+    return *std::find_if(parts_.begin(), parts_.end(), [&](const Part& part) { return token < part.first + part.count; });
+  }
   static std::vector<size_t> positions_of(const std::vector<Part>& parts) {
     std::vector<size_t> positions;
     for (const Part& part : parts)
@@ -84,15 +86,23 @@ class Pass {
 
   float* normed(size_t t) { return normed_.data() + t * d_; }
 
-  void norm(const std::vector<float>& weight) {
+  template <typename Body>
+  void by_token(const Body& body) const {
     compute_.parallel(tokens_, 8, [&](size_t begin, size_t end) {
-      for (size_t t = begin; t < end; ++t)
-        ops::rms_norm(hidden_.data() + t * d_, weight.data(), config_.rms_epsilon, d_, normed(t));
+      for (size_t t = begin; t < end; ++t) body(t);
     });
   }
 
-  void add_delta() {
-    for (size_t i = 0; i < hidden_.size(); ++i) hidden_[i] += delta_[i];
+  // What the part of a layer before gave (nothing at first).
+  void add_delta(size_t t) {
+    for (size_t i = t * d_; i < (t + 1) * d_; ++i) hidden_[i] += delta_[i];
+  }
+
+  void norm(const std::vector<float>& weight) {
+    by_token([&](size_t t) {
+      add_delta(t);
+      ops::rms_norm(hidden_.data() + t * d_, weight.data(), config_.rms_epsilon, d_, normed(t));
+    });
   }
 
   Status project(const Matrix& matrix, const Inputs& inputs, std::vector<float>& out) {
@@ -101,9 +111,9 @@ class Pass {
     return compute_.cancel.status();
   }
 
-  static void add_bias(const std::vector<float>& bias, std::vector<float>& rows) {
-    if (bias.empty()) return;
-    for (size_t i = 0; i < rows.size(); ++i) rows[i] += bias[i % bias.size()];
+  static void add_bias(const std::vector<float>& bias, size_t t, std::vector<float>& rows) {
+    float* row = rows.data() + t * bias.size();
+    for (size_t i = 0; i < bias.size(); ++i) row[i] += bias[i];
   }
 
   // A head's query or key, normed where the model does that, turned to its position.
@@ -119,18 +129,18 @@ class Pass {
     WENQU_RETURN_IF_ERROR(project(layer.q, x, queries_));
     WENQU_RETURN_IF_ERROR(project(layer.k, x, keys_));
     WENQU_RETURN_IF_ERROR(project(layer.v, x, values_));
-    add_bias(layer.q_bias, queries_);
-    add_bias(layer.k_bias, keys_);
-    add_bias(layer.v_bias, values_);
-    for (const Part& part : parts_)
-      for (size_t t = part.first; t < part.first + part.count; ++t) {
-        for (size_t h = 0; h < heads; ++h) place(layer.q_norm, t, queries_.data() + (t * heads + h) * head);
-        for (size_t h = 0; h < kv_heads; ++h) {
-          const size_t at = (t * kv_heads + h) * head;
-          place(layer.k_norm, t, keys_.data() + at);
-          part.cache().put(l, h, positions_[t], keys_.data() + at, values_.data() + at);
-        }
+    by_token([&](size_t t) {
+      add_bias(layer.q_bias, t, queries_);
+      add_bias(layer.k_bias, t, keys_);
+      add_bias(layer.v_bias, t, values_);
+      KvCache& cache = part_of(t).cache();
+      for (size_t h = 0; h < heads; ++h) place(layer.q_norm, t, queries_.data() + (t * heads + h) * head);
+      for (size_t h = 0; h < kv_heads; ++h) {
+        const size_t at = (t * kv_heads + h) * head;
+        place(layer.k_norm, t, keys_.data() + at);
+        cache.put(l, h, positions_[t], keys_.data() + at, values_.data() + at);
       }
+    });
     attended_.resize(tokens_ * heads * head);
     attend(l, parts_, heads, {.key = head, .value = head, .scale = config_.attention_scale}, false, queries_, attended_);
     return attention_output(layer, heads * head);
@@ -174,25 +184,24 @@ class Pass {
     const Inputs x(compute_, normed_.data(), tokens_, d_, d_, {&first, &layer.kv_a});
     if (m.q_lora > 0) {
       WENQU_RETURN_IF_ERROR(project(layer.q_a, x, latent_));
-      for (size_t t = 0; t < tokens_; ++t) {
+      by_token([&](size_t t) {
         float* q = latent_.data() + t * m.q_lora;
         ops::rms_norm(q, layer.q_a_norm.data(), config_.rms_epsilon, m.q_lora, q);
-      }
+      });
       const Inputs q(compute_, latent_.data(), tokens_, m.q_lora, m.q_lora, {&layer.q_b});
       WENQU_RETURN_IF_ERROR(project(layer.q_b, q, queries_));
     } else {
       WENQU_RETURN_IF_ERROR(project(layer.q, x, queries_));
     }
     WENQU_RETURN_IF_ERROR(project(layer.kv_a, x, keys_));
-    for (const Part& part : parts_)
-      for (size_t t = part.first; t < part.first + part.count; ++t) {
-        float* key = keys_.data() + t * row;
-        ops::rms_norm(key, layer.kv_a_norm.data(), config_.rms_epsilon, m.kv_lora, key);
-        rope_.rotate(config_.rope.pairing, t, key + m.kv_lora);
-        part.cache().put(l, 0, positions_[t], key, nullptr);
-        for (size_t h = 0; h < heads; ++h)
-          rope_.rotate(config_.rope.pairing, t, queries_.data() + (t * heads + h) * head + m.nope);
-      }
+    by_token([&](size_t t) {
+      float* key = keys_.data() + t * row;
+      ops::rms_norm(key, layer.kv_a_norm.data(), config_.rms_epsilon, m.kv_lora, key);
+      rope_.rotate(config_.rope.pairing, t, key + m.kv_lora);
+      part_of(t).cache().put(l, 0, positions_[t], key, nullptr);
+      for (size_t h = 0; h < heads; ++h)
+        rope_.rotate(config_.rope.pairing, t, queries_.data() + (t * heads + h) * head + m.nope);
+    });
     attended_.resize(tokens_ * heads * m.value);
     const auto expanded = std::find_if(parts_.begin(), parts_.end(), [](const Part& part) { return part.expand; });
     WENQU_RETURN_IF_ERROR(attend_absorbed(layer, l, {parts_.begin(), expanded}));

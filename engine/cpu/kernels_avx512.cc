@@ -1,0 +1,175 @@
+// Floats for AVX-512: what the AVX2 kernels do, in the same order, sixteen numbers at a time.
+#if defined(__x86_64__)
+
+#include <immintrin.h>
+
+#include <cmath>
+#include <cstring>
+
+#include "engine/cpu/blocks.h"
+#include "engine/cpu/kernel_sets.h"
+
+namespace wenqu::engine::cpu {
+namespace {
+
+struct LoadF32 {
+  static constexpr size_t kBytes = 4;
+  static __m512 sixteen(const std::byte* p) { return _mm512_loadu_ps(p); }
+  static float one(const std::byte* p) {
+    float value;
+    std::memcpy(&value, p, sizeof(value));
+    return value;
+  }
+};
+struct LoadF16 {
+  static constexpr size_t kBytes = 2;
+  static __m512 sixteen(const std::byte* p) { return _mm512_cvtph_ps(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p))); }
+  static float one(const std::byte* p) {
+    uint16_t bits;
+    std::memcpy(&bits, p, sizeof(bits));
+    return _cvtsh_ss(bits);
+  }
+};
+struct LoadBF16 {
+  static constexpr size_t kBytes = 2;
+  static __m512 sixteen(const std::byte* p) {
+    const __m512i wide = _mm512_cvtepu16_epi32(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)));
+    return _mm512_castsi512_ps(_mm512_slli_epi32(wide, 16));
+  }
+  static float one(const std::byte* p) {
+    uint16_t bits;
+    std::memcpy(&bits, p, sizeof(bits));
+    return bfloat_to_float(bits);
+  }
+};
+
+// Two sums of sixteen are the four sums of eight of AVX2, and are folded in their order.
+inline float fold(__m512 s0, __m512 s1) {
+  const __m512 s = _mm512_add_ps(s0, s1);
+  const __m256 half = _mm256_add_ps(_mm512_castps512_ps256(s), _mm512_extractf32x8_ps(s, 1));
+  const __m128 h = _mm_add_ps(_mm256_castps256_ps128(half), _mm256_extractf128_ps(half, 1));
+  const __m128 p = _mm_hadd_ps(h, h);
+  return _mm_cvtss_f32(_mm_hadd_ps(p, p));
+}
+
+template <typename Load, size_t T>
+void dot_floats(const std::byte* row, size_t n, const InputRow* inputs, float* out) {
+  __m512 sum[T][2];
+  for (size_t t = 0; t < T; ++t) sum[t][0] = sum[t][1] = _mm512_setzero_ps();
+  size_t i = 0;
+  for (; i + 32 <= n; i += 32)
+    for (size_t k = 0; k < 2; ++k) {
+      const __m512 w = Load::sixteen(row + (i + k * 16) * Load::kBytes);
+      for (size_t t = 0; t < T; ++t) sum[t][k] = _mm512_fmadd_ps(w, _mm512_loadu_ps(inputs[t].values + i + k * 16), sum[t][k]);
+    }
+  for (size_t t = 0; t < T; ++t) {
+    out[t] = fold(sum[t][0], sum[t][1]);
+    for (size_t k = i; k < n; ++k) out[t] = std::fma(Load::one(row + k * Load::kBytes), inputs[t].values[k], out[t]);
+  }
+}
+
+// Tokens that share one reading of the weights: with two sums each, what the registers hold.
+template <typename Load, size_t T = 8>
+void dot_rows(const DotRows& args, size_t t = 0) {
+  for (; t + T <= args.tokens; t += T)
+    for (size_t r = 0; r < args.rows; ++r) {
+      float out[T];
+      dot_floats<Load, T>(args.weights + r * args.row_bytes, args.n, args.inputs + t, out);
+      for (size_t k = 0; k < T; ++k) args.outputs[t + k][args.first + r] = out[k];
+    }
+  if constexpr (T > 1)
+    if (t < args.tokens) dot_rows<Load, T / 2>(args, t);
+}
+template <typename Load>
+void dot_all_rows(const DotRows& args) { dot_rows<Load>(args); }
+
+// K sums of rows [begin, end), 32 numbers of each in registers while the rows pass by.
+template <typename Load, size_t K>
+void sum_some_rows(const SumRows& args, const WeightedSum* sums, size_t begin, size_t end) {
+  for (size_t i = 0; i < args.n; i += 32) {
+    const size_t rest = args.n - i;
+    const __mmask16 first = rest >= 16 ? __mmask16{0xFFFF} : static_cast<__mmask16>((1u << rest) - 1);
+    const __mmask16 second = rest >= 32 ? __mmask16{0xFFFF} : rest > 16 ? static_cast<__mmask16>((1u << (rest - 16)) - 1) : __mmask16{0};
+    __m512 low[K], high[K];
+    for (size_t k = 0; k < K; ++k) {
+      low[k] = _mm512_maskz_loadu_ps(first, sums[k].out + i);
+      high[k] = _mm512_maskz_loadu_ps(second, sums[k].out + i + 16);
+    }
+    const std::byte* row = args.rows + begin * args.row_bytes + i * Load::kBytes;
+    for (size_t r = begin; r < end; ++r, row += args.row_bytes) {
+      __m512 a, b;
+      if (rest >= 32) {
+        a = Load::sixteen(row), b = Load::sixteen(row + 16 * Load::kBytes);
+      } else {
+        alignas(64) float values[32] = {};
+        for (size_t k = 0; k < rest; ++k) values[k] = Load::one(row + k * Load::kBytes);
+        a = _mm512_load_ps(values), b = _mm512_load_ps(values + 16);
+      }
+      for (size_t k = 0; k < K; ++k) {
+        const __m512 weight = _mm512_set1_ps(sums[k].weights[r]);
+        low[k] = _mm512_fmadd_ps(weight, a, low[k]);
+        high[k] = _mm512_fmadd_ps(weight, b, high[k]);
+      }
+    }
+    for (size_t k = 0; k < K; ++k) {
+      _mm512_mask_storeu_ps(sums[k].out + i, first, low[k]);
+      _mm512_mask_storeu_ps(sums[k].out + i + 16, second, high[k]);
+    }
+  }
+}
+
+template <typename Load>
+void sum_rows(const SumRows& args) {
+  constexpr size_t kSums = 12;   // what the registers hold
+  size_t s = 0;
+  for (; s + kSums <= args.count; s += kSums) {
+    const WeightedSum* sums = args.sums + s;
+    size_t common = sums[0].rows;
+    for (size_t k = 1; k < kSums; ++k) common = sums[k].rows < common ? sums[k].rows : common;
+    sum_some_rows<Load, kSums>(args, sums, 0, common);
+    for (size_t k = 0; k < kSums; ++k)
+      if (sums[k].rows > common) sum_some_rows<Load, 1>(args, sums + k, common, sums[k].rows);
+  }
+  for (; s < args.count; ++s) sum_some_rows<Load, 1>(args, args.sums + s, 0, args.sums[s].rows);
+}
+
+// As in kernels_avx2.cc.
+inline __m512 exponential(__m512 x) {
+  const __mmask16 nan = _mm512_cmp_ps_mask(x, x, _CMP_UNORD_Q), tiny = _mm512_cmp_ps_mask(x, _mm512_set1_ps(-87.3f), _CMP_LT_OQ);
+  const __m512 clamped = _mm512_min_ps(_mm512_max_ps(x, _mm512_set1_ps(-87.3f)), _mm512_set1_ps(88.3f));
+  const __m512 k = _mm512_roundscale_ps(_mm512_mul_ps(clamped, _mm512_set1_ps(1.44269504f)), _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
+  __m512 r = _mm512_fnmadd_ps(k, _mm512_set1_ps(0x1.62E4p-1f), clamped);
+  r = _mm512_fnmadd_ps(k, _mm512_set1_ps(0x1.7F7D1Cp-20f), r);
+  __m512 q = _mm512_set1_ps(1.0f / 5040);
+  for (const float c : {1.0f / 720, 1.0f / 120, 1.0f / 24, 1.0f / 6, 0.5f}) q = _mm512_fmadd_ps(q, r, _mm512_set1_ps(c));
+  const __m512 rest = _mm512_fmadd_ps(_mm512_mul_ps(r, r), q, r);
+  const __m512 power = _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_add_epi32(_mm512_cvtps_epi32(k), _mm512_set1_epi32(127)), 23));
+  const __m512 result = _mm512_maskz_mov_ps(static_cast<__mmask16>(~tiny), _mm512_fmadd_ps(power, rest, power));
+  return _mm512_mask_mov_ps(result, nan, x);
+}
+
+void silu_multiply(const float* gate, const float* up, float* out, size_t n) {
+  const __m512 one = _mm512_set1_ps(1), zero = _mm512_setzero_ps();
+  size_t i = 0;
+  for (; i + 16 <= n; i += 16) {
+    const __m512 g = _mm512_loadu_ps(gate + i);
+    const __m512 silu = _mm512_div_ps(g, _mm512_add_ps(one, exponential(_mm512_sub_ps(zero, g))));
+    _mm512_storeu_ps(out + i, _mm512_mul_ps(silu, _mm512_loadu_ps(up + i)));
+  }
+  for (; i < n; ++i) out[i] = gate[i] / (1 + std::exp(-gate[i])) * up[i];
+}
+
+}  // namespace
+
+void use_avx512_floats(Kernels& kernels) {
+  kernels.f32 = dot_all_rows<LoadF32>;
+  kernels.f16 = dot_all_rows<LoadF16>;
+  kernels.bf16 = dot_all_rows<LoadBF16>;
+  kernels.sum_rows_f32 = sum_rows<LoadF32>;
+  kernels.sum_rows_f16 = sum_rows<LoadF16>;
+  kernels.silu_multiply = silu_multiply;
+}
+
+}  // namespace wenqu::engine::cpu
+
+#endif  // __x86_64__
