@@ -56,7 +56,7 @@ inline void interleave(const void* rows, size_t bytes, Out& out) {
 
 // The same columns of the rows that the next tile takes, while there is still this one to do.
 template <size_t kBytes>
-inline void prefetch_next_rows(const std::byte* columns, size_t row_bytes) {
+__attribute__((always_inline)) inline void prefetch_next_rows(const std::byte* columns, size_t row_bytes) {
   const char* next = reinterpret_cast<const char*>(columns + kTileRows * row_bytes);
   for (size_t line = 0; line < kBytes; line += 64) _mm_prefetch(next + line, _MM_HINT_T1);
 }
