@@ -92,7 +92,7 @@ struct SumRows {
 using SumRowsFunction = void (*)(const SumRows&);
 
 struct Kernels {
-  const char* name;
+  const char* name = nullptr;
 
   DotRowsFunction f32 = nullptr, f16 = nullptr, bf16 = nullptr;
   DotRowsFunction q8_0 = nullptr, q4_0 = nullptr, q4_1 = nullptr, q5_0 = nullptr, q5_1 = nullptr, iq4_nl = nullptr;

@@ -144,7 +144,7 @@ struct Scratch {
   Bytes bytes[kTiles];
   alignas(64) float sums[kTiles][kMost][kTileRows];
   Columns x;
-  alignas(64) Result low[kBesides], high[kBesides];
+  alignas(64) Result low[kBesides], high[kBesides], blocks[kBesides][8];
 
   static Scratch& own() {
     thread_local const std::unique_ptr<Scratch> scratch = std::make_unique<Scratch>();
@@ -177,7 +177,24 @@ void many_tokens_by_two(Scratch& scratch, const DotRows& args, size_t columns, c
   }
 }
 
-Kernels without_tiles;   // set once, before any of these is called
+// Adds the tile's blocks of 32 to the results of T tokens from `token` on, which stay in registers.
+template <class Weights, size_t T>
+void add_blocks(const Tile& tile, const Result* products, size_t token, size_t first, size_t blocks, const InputRow* inputs,
+                float (*sums)[kTileRows]) {
+  __m512 sum[T];
+  for (size_t t = 0; t < T; ++t) sum[t] = _mm512_load_ps(sums[token + t]);
+  for (size_t b = 0; b < blocks; ++b) {
+    const __m512 d = _mm512_load_ps(tile.d[b]);
+    for (size_t t = 0; t < T; ++t) {
+      const InputRow& input = inputs[token + t];
+      const __m512 p = _mm512_cvtepi32_ps(_mm512_load_si512(products[b][token + t]));
+      sum[t] = with_block_32<Weights>(sum[t], input.scale32[first + b], d, p, tile.m[b], input.sum32[first + b]);
+    }
+  }
+  for (size_t t = 0; t < T; ++t) _mm512_store_ps(sums[token + t], sum[t]);
+}
+
+constinit Kernels without_tiles;   // set once, before any of these is called
 
 template <class Weights, DotRowsFunction Kernels::*kFew>
 void dot_256(const DotRows& args) {
@@ -243,22 +260,29 @@ void dot_32(const DotRows& args) {
         Columns& x = scratch.x;
         x.take(tokens, blocks * 32, [&](size_t t) { return inputs[t].q32 + column * 256; });
         written();
-        for (size_t b = 0; b < blocks; ++b) {
+        // All products first, so that the tile registers do not wait for what becomes of them.
+        for (size_t b = 0; b < blocks; b += 2) {
           _tile_loadd(WENQU_X, x.at(b * 32), x.stride());
-          _tile_loadd(WENQU_W0, scratch.tiles[tile].w[b * 8], 64);
-          _tile_zero(WENQU_C0);
-          _tile_dpbssd(WENQU_C0, WENQU_X, WENQU_W0);
-          _tile_stored(WENQU_C0, scratch.low[0], 64);
-          if (count == 2) {
-            _tile_loadd(WENQU_W1, scratch.tiles[tile + 1].w[b * 8], 64);
+          for (size_t i = 0; i < count; ++i) {
+            _tile_loadd(WENQU_W0, scratch.tiles[tile + i].w[b * 8], 64);
+            _tile_zero(WENQU_C0);
+            _tile_dpbssd(WENQU_C0, WENQU_X, WENQU_W0);
+            _tile_stored(WENQU_C0, scratch.blocks[i][b], 64);
+          }
+          if (b + 1 == blocks) break;
+          _tile_loadd(WENQU_X, x.at(b * 32 + 32), x.stride());
+          for (size_t i = 0; i < count; ++i) {
+            _tile_loadd(WENQU_W1, scratch.tiles[tile + i].w[b * 8 + 8], 64);
             _tile_zero(WENQU_C1);
             _tile_dpbssd(WENQU_C1, WENQU_X, WENQU_W1);
-            _tile_stored(WENQU_C1, scratch.low[1], 64);
+            _tile_stored(WENQU_C1, scratch.blocks[i][b + 1], 64);
           }
-          for (size_t i = 0; i < count; ++i)
-            for (size_t t = 0; t < tokens; ++t)
-              add_block_32<Weights>(scratch.tiles[tile + i], b, column * 8 + b, inputs[t], _mm512_load_si512(scratch.low[i][t]),
-                                    scratch.sums[tile + i][first + t]);
+        }
+        for (size_t i = 0; i < count; ++i) {
+          float (*const sums)[kTileRows] = scratch.sums[tile + i] + first;
+          size_t t = 0;
+          for (; t + 8 <= tokens; t += 8) add_blocks<Weights, 8>(scratch.tiles[tile + i], scratch.blocks[i], t, column * 8, blocks, inputs, sums);
+          for (; t < tokens; ++t) add_blocks<Weights, 1>(scratch.tiles[tile + i], scratch.blocks[i], t, column * 8, blocks, inputs, sums);
         }
       });
 }

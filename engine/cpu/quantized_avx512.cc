@@ -52,12 +52,17 @@ void tile_32(const Tile& tile, size_t block, size_t blocks, const InputRow* inpu
   constexpr int kOffset = Weights::kSigned ? 128 : Weights::kOffset;
   const int8_t* x[T];
   for (size_t t = 0; t < T; ++t) x[t] = inputs[t].q32 + block * 32;
+  __m512 sum[T];
+  for (size_t t = 0; t < T; ++t) sum[t] = _mm512_load_ps(sums[t]);
   for (size_t b = 0; b < blocks; ++b) {
     __m512i dots[T];
     for (size_t t = 0; t < T; ++t) dots[t] = _mm512_set1_epi32(-kOffset * inputs[t].sum32[block + b]);
     add_steps<T, 8>(tile, b * 8, x, dots);
-    for (size_t t = 0; t < T; ++t) add_block_32<Weights>(tile, b, block + b, inputs[t], dots[t], sums[t]);
+    const __m512 d = _mm512_load_ps(tile.d[b]);
+    for (size_t t = 0; t < T; ++t)
+      sum[t] = with_block_32<Weights>(sum[t], inputs[t].scale32[block + b], d, _mm512_cvtepi32_ps(dots[t]), tile.m[b], inputs[t].sum32[block + b]);
   }
+  for (size_t t = 0; t < T; ++t) _mm512_store_ps(sums[t], sum[t]);
 }
 
 // Eight tokens at a time, which is what hides the instructions' latency.

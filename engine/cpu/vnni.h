@@ -54,16 +54,14 @@ class Block256 {
   __m512i sums_[8];
 };
 
-// `b`: the block's place in the tile.
+// A tile's results for a token with those of a block of 32 added. total: the sum of the token's 32 inputs.
 template <class Weights>
-inline void add_block_32(const Tile& tile, size_t b, size_t block, const InputRow& input, __m512i products, float* sums) {
-  const __m512 d = _mm512_load_ps(tile.d[b]), p = _mm512_cvtepi32_ps(products), scale = _mm512_set1_ps(input.scale32[block]);
-  const __m512 sum = _mm512_load_ps(sums);
+inline __m512 with_block_32(__m512 sum, float scale, __m512 d, __m512 products, const float* m, int32_t total) {
   if constexpr (Weights::kMinimum) {
-    const __m512 total = _mm512_set1_ps(static_cast<float>(input.sum32[block]));
-    _mm512_store_ps(sums, _mm512_fmadd_ps(scale, _mm512_fmadd_ps(d, p, _mm512_mul_ps(_mm512_load_ps(tile.m[b]), total)), sum));
+    const __m512 addend = _mm512_mul_ps(_mm512_load_ps(m), _mm512_set1_ps(static_cast<float>(total)));
+    return _mm512_fmadd_ps(_mm512_set1_ps(scale), _mm512_fmadd_ps(d, products, addend), sum);
   } else {
-    _mm512_store_ps(sums, _mm512_fmadd_ps(d, _mm512_mul_ps(scale, p), sum));
+    return _mm512_fmadd_ps(d, _mm512_mul_ps(_mm512_set1_ps(scale), products), sum);
   }
 }
 
