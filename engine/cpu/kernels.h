@@ -99,12 +99,12 @@ struct Kernels {
   DotRowsFunction q2_k = nullptr, q3_k = nullptr, q4_k = nullptr, q5_k = nullptr, q6_k = nullptr, iq4_xs = nullptr;
 
   // n is a multiple of the block. A block that holds a value that is not finite gets the scale NaN.
-  void (*round32)(const float* values, size_t n, int8_t* q, float* scale, int16_t* sum);
-  void (*round256)(const float* values, size_t n, int8_t* q, float* scale, int16_t* sum);
-  SumRowsFunction sum_rows_f32, sum_rows_f16;
+  void (*round32)(const float* values, size_t n, int8_t* q, float* scale, int16_t* sum) = nullptr;
+  void (*round256)(const float* values, size_t n, int8_t* q, float* scale, int16_t* sum) = nullptr;
+  SumRowsFunction sum_rows_f32 = nullptr, sum_rows_f16 = nullptr;
   // values[i] = exp(values[i] - maximum); gives their sum.
-  float (*exp_sum)(float* values, size_t n, float maximum);
-  void (*silu_multiply)(const float* gate, const float* up, float* out, size_t n);   // gate / (1 + exp(-gate)) * up
+  float (*exp_sum)(float* values, size_t n, float maximum) = nullptr;
+  void (*silu_multiply)(const float* gate, const float* up, float* out, size_t n) = nullptr;   // gate / (1 + exp(-gate)) * up
 
   DotRowsFunction dot_rows(gguf::Type type) const {
     switch (type) {
