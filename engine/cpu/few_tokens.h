@@ -8,14 +8,12 @@
 // Everything here has internal linkage: files of different instruction sets must not share one copy.
 #pragma once
 
+#include "engine/cpu/ahead.h"
 #include "engine/cpu/avx2.h"
 
 namespace wenqu::engine::cpu {
 namespace {
 
-// Weights are asked for so many bytes before they are used: first into the second cache, far enough ahead to keep
-// the memory busy, then into the first.
-constexpr size_t kFarAhead = 16384, kAhead = 768;
 // The eight sums of eight vectors.
 inline __m256i sums_of(const __m256i v[8]) {
   const __m256i a = _mm256_hadd_epi32(_mm256_hadd_epi32(v[0], v[1]), _mm256_hadd_epi32(v[2], v[3]));
@@ -27,12 +25,6 @@ inline __m256 halves(const uint16_t h[8]) { return _mm256_cvtph_ps(_mm_load_si12
 
 inline __m256i scale_of(__m256i scales, int g) {
   return _mm256_shuffle_epi8(scales, _mm256_set1_epi16(static_cast<short>((g * 2 + 1) << 8 | g * 2)));
-}
-
-// GCC 12 takes a function that does nothing else for one without effect, and leaves out calls that it has not inlined.
-__attribute__((always_inline)) inline void prefetch(const std::byte* p) {
-  _mm_prefetch(reinterpret_cast<const char*>(p + kFarAhead), _MM_HINT_T1);
-  _mm_prefetch(reinterpret_cast<const char*>(p + kAhead), _MM_HINT_T0);
 }
 
 struct EightRows {
@@ -65,7 +57,7 @@ void eight_rows_256(const DotRows& args, size_t first, size_t token) {
     for (size_t r = 0; r < 8; ++r)
       for (size_t b = 0; b < count; ++b) {
         const std::byte* block = eight.rows[r] + (begin + b) * Weights::kBytes;
-        for (size_t line = 0; line < Weights::kBytes; line += 64) prefetch(block + line);
+        ask_ahead<Weights::kBytes>(block);
         const Weights weights(block);
         d[b][r] = load16(block + Weights::kScale);
         __m256i p[T];
@@ -115,7 +107,7 @@ void eight_rows_32(const DotRows& args, size_t first, size_t token) {
     for (size_t r = 0; r < 8; ++r)
       for (size_t b = 0; b < count; ++b) {
         const std::byte* block = eight.rows[r] + (begin + b) * Weights::kBytes;
-        if (b % 2 == 0) prefetch(block);
+        if (b % 2 == 0) ask_ahead<1>(block);
         d[b][r] = load16(block);
         if constexpr (Weights::kMinimum) m[b][r] = load16(block + 2);
         const __m256i w = Weights::weights(block);

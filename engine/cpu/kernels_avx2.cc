@@ -3,6 +3,7 @@
 
 #include <cmath>
 
+#include "engine/cpu/ahead.h"
 #include "engine/cpu/avx2.h"
 #include "engine/cpu/kernel_sets.h"
 
@@ -23,22 +24,6 @@ inline float half(const void* p) {
   std::memcpy(&bits, p, sizeof(bits));
   return _cvtsh_ss(bits);
 }
-
-// Runs Row<T> over all rows for groups of T tokens, then for smaller ones; a group's inputs stay in the cache
-// while the rows pass by.
-template <template <size_t> class Row, size_t T = kFloatTokens>
-void dot_rows(const DotRows& args, size_t t = 0) {
-  for (; t + T <= args.tokens; t += T)
-    for (size_t r = 0; r < args.rows; ++r) {
-      float out[T];
-      Row<T>::dot(args.weights + r * args.row_bytes, args.n, args.inputs + t, out);
-      for (size_t k = 0; k < T; ++k) args.outputs[t + k][args.first + r] = out[k];
-    }
-  if constexpr (T > 1)
-    if (t < args.tokens) dot_rows<Row, (T + 1) / 2>(args, t);
-}
-template <template <size_t> class Row, size_t T = kFloatTokens>
-void dot_all_rows(const DotRows& args) { dot_rows<Row, T>(args); }
 
 // ------------------------------------------------------------------ floats
 
@@ -79,26 +64,41 @@ inline float fold(__m256 s0, __m256 s1, __m256 s2, __m256 s3) {
   return _mm_cvtss_f32(_mm_hadd_ps(p, p));
 }
 
-template <typename Load, size_t T>
+// kFirst: nothing has read the weights before.
+template <typename Load, size_t T, bool kFirst>
 void dot_floats(const std::byte* row, size_t n, const InputRow* inputs, float* out) {
   __m256 sum[T][4];
   for (size_t t = 0; t < T; ++t)
     for (int k = 0; k < 4; ++k) sum[t][k] = _mm256_setzero_ps();
   size_t i = 0;
-  for (; i + 32 <= n; i += 32)
+  for (; i + 32 <= n; i += 32) {
+    if constexpr (kFirst) ask_ahead<32 * Load::kBytes>(row + i * Load::kBytes);
     for (size_t k = 0; k < 4; ++k) {
       const __m256 w = Load::eight(row + (i + k * 8) * Load::kBytes);
       for (size_t t = 0; t < T; ++t) sum[t][k] = _mm256_fmadd_ps(w, _mm256_loadu_ps(inputs[t].values + i + k * 8), sum[t][k]);
     }
+  }
   for (size_t t = 0; t < T; ++t) {
     out[t] = fold(sum[t][0], sum[t][1], sum[t][2], sum[t][3]);
     for (size_t k = i; k < n; ++k) out[t] = std::fma(Load::one(row + k * Load::kBytes), inputs[t].values[k], out[t]);
   }
 }
 
-template <size_t T> struct RowF32 { static constexpr auto dot = dot_floats<LoadF32, T>; };
-template <size_t T> struct RowF16 { static constexpr auto dot = dot_floats<LoadF16, T>; };
-template <size_t T> struct RowBF16 { static constexpr auto dot = dot_floats<LoadBF16, T>; };
+// Groups of T tokens over all rows, then smaller ones; a group's inputs stay in the cache while the rows pass by.
+template <typename Load, size_t T = kFloatTokens>
+void dot_rows(const DotRows& args, size_t t = 0) {
+  for (; t + T <= args.tokens; t += T)
+    for (size_t r = 0; r < args.rows; ++r) {
+      float out[T];
+      const auto dot = t == 0 ? dot_floats<Load, T, true> : dot_floats<Load, T, false>;
+      dot(args.weights + r * args.row_bytes, args.n, args.inputs + t, out);
+      for (size_t k = 0; k < T; ++k) args.outputs[t + k][args.first + r] = out[k];
+    }
+  if constexpr (T > 1)
+    if (t < args.tokens) dot_rows<Load, (T + 1) / 2>(args, t);
+}
+template <typename Load>
+void dot_all_rows(const DotRows& args) { dot_rows<Load>(args); }
 
 // ------------------------------------------------------------------ rounding
 
@@ -277,9 +277,9 @@ const Kernels& avx2_kernels() {
   static const Kernels table = [] {
     Kernels kernels = {
         .name = "avx2",
-        .f32 = dot_all_rows<RowF32>,
-        .f16 = dot_all_rows<RowF16>,
-        .bf16 = dot_all_rows<RowBF16>,
+        .f32 = dot_all_rows<LoadF32>,
+        .f16 = dot_all_rows<LoadF16>,
+        .bf16 = dot_all_rows<LoadBF16>,
         .round32 = round32,
         .round256 = round256,
         .sum_rows_f32 = sum_rows<LoadF32>,

@@ -6,6 +6,7 @@
 #include <cmath>
 #include <cstring>
 
+#include "engine/cpu/ahead.h"
 #include "engine/cpu/blocks.h"
 #include "engine/cpu/kernel_sets.h"
 
@@ -52,16 +53,19 @@ inline float fold(__m512 s0, __m512 s1) {
   return _mm_cvtss_f32(_mm_hadd_ps(p, p));
 }
 
-template <typename Load, size_t T>
+// kFirst: nothing has read the weights before.
+template <typename Load, size_t T, bool kFirst>
 void dot_floats(const std::byte* row, size_t n, const InputRow* inputs, float* out) {
   __m512 sum[T][2];
   for (size_t t = 0; t < T; ++t) sum[t][0] = sum[t][1] = _mm512_setzero_ps();
   size_t i = 0;
-  for (; i + 32 <= n; i += 32)
+  for (; i + 32 <= n; i += 32) {
+    if constexpr (kFirst) ask_ahead<32 * Load::kBytes>(row + i * Load::kBytes);
     for (size_t k = 0; k < 2; ++k) {
       const __m512 w = Load::sixteen(row + (i + k * 16) * Load::kBytes);
       for (size_t t = 0; t < T; ++t) sum[t][k] = _mm512_fmadd_ps(w, _mm512_loadu_ps(inputs[t].values + i + k * 16), sum[t][k]);
     }
+  }
   for (size_t t = 0; t < T; ++t) {
     out[t] = fold(sum[t][0], sum[t][1]);
     for (size_t k = i; k < n; ++k) out[t] = std::fma(Load::one(row + k * Load::kBytes), inputs[t].values[k], out[t]);
@@ -74,7 +78,8 @@ void dot_rows(const DotRows& args, size_t t = 0) {
   for (; t + T <= args.tokens; t += T)
     for (size_t r = 0; r < args.rows; ++r) {
       float out[T];
-      dot_floats<Load, T>(args.weights + r * args.row_bytes, args.n, args.inputs + t, out);
+      const auto dot = t == 0 ? dot_floats<Load, T, true> : dot_floats<Load, T, false>;
+      dot(args.weights + r * args.row_bytes, args.n, args.inputs + t, out);
       for (size_t k = 0; k < T; ++k) args.outputs[t + k][args.first + r] = out[k];
     }
   if constexpr (T > 1)
