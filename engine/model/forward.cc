@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "engine/ops/attention.h"
+#include "engine/ops/floats.h"
 #include "engine/ops/latent_attention.h"
 #include "engine/ops/rms_norm.h"
 #include "engine/ops/rope.h"
@@ -12,6 +13,7 @@
 namespace wenqu::engine {
 namespace {
 
+using ops::Floats;
 using ops::Inputs;
 using ops::matmul;
 using ops::row_pointers;
@@ -30,7 +32,9 @@ class Pass {
         rope_(config.rope.frequencies, config.rope.magnitude, positions_),
         hidden_(tokens_ * d_),
         normed_(tokens_ * d_),
-        delta_(tokens_ * d_) {}
+        delta_(tokens_ * d_) {
+    std::fill(delta_.begin(), delta_.end(), 0.0f);
+  }
 
   Status run() {
     for (const Part& part : parts_)
@@ -105,13 +109,13 @@ class Pass {
     });
   }
 
-  Status project(const Matrix& matrix, const Inputs& inputs, std::vector<float>& out) {
+  Status project(const Matrix& matrix, const Inputs& inputs, Floats& out) {
     out.resize(tokens_ * matrix.outputs);
     matmul(compute_, matrix, 0, inputs.rows(), row_pointers(out.data(), tokens_, matrix.outputs));
     return compute_.cancel.status();
   }
 
-  static void add_bias(const std::vector<float>& bias, size_t t, std::vector<float>& rows) {
+  static void add_bias(const std::vector<float>& bias, size_t t, Floats& rows) {
     float* row = rows.data() + t * bias.size();
     for (size_t i = 0; i < bias.size(); ++i) row[i] += bias[i];
   }
@@ -149,7 +153,7 @@ class Pass {
   // Attention of each part's queries to its cache. queries: [tokens][heads][key], out: [tokens][heads][value]; heads
   // that follow each other share a head of keys and values.
   void attend(size_t l, std::span<const Part> parts, size_t heads, const ops::AttentionShape& shape, bool values_are_keys,
-              const std::vector<float>& queries, std::vector<float>& out) {
+              const Floats& queries, Floats& out) {
     constexpr size_t kTogether = 32;
     if (parts.empty()) return;
     const size_t kv_heads = parts[0].cache().shape().heads, group = heads / kv_heads;
@@ -293,12 +297,12 @@ class Pass {
     const size_t experts = moe.router.experts, used = moe.router.used, width = moe.width;
     const Inputs x(compute_, normed_.data(), tokens_, d_, d_,
                    {&layer.expert_gate, &layer.expert_up, &layer.gate, &layer.up});
-    std::vector<float> scores;
+    Floats scores;
     WENQU_RETURN_IF_ERROR(project(layer.router, x, scores));
     std::vector<ops::ExpertChoice> choices(tokens_ * used);
     std::vector<std::vector<uint32_t>> members(experts);   // places in `choices`, by expert
     for (size_t t = 0; t < tokens_; ++t) {
-      ops::choose_experts(moe.router, std::span(scores).subspan(t * experts, experts), layer.router_bias,
+      ops::choose_experts(moe.router, std::span(scores.data() + t * experts, experts), layer.router_bias,
                           std::span(choices).subspan(t * used, used));
       for (size_t k = 0; k < used; ++k) members[choices[t * used + k].expert].push_back(static_cast<uint32_t>(t * used + k));
     }
@@ -347,7 +351,8 @@ class Pass {
     for (size_t a = 0; a < active.size(); ++a)
       for (uint32_t place : members[active[a]]) inputs[a].push_back(h.rows()[place]);
     compute_.parallel(d_, kDownRows, [&](size_t begin, size_t end) {
-      std::vector<float> out(tokens_ * used * kDownRows);
+      thread_local Floats out;
+      out.resize(tokens_ * used * kDownRows);
       std::vector<float*> outs;
       for (size_t a = 0; a < active.size(); ++a) {
         outs.clear();
@@ -375,8 +380,7 @@ class Pass {
       const size_t before = logits.size();
       logits.resize(before + count * vocabulary);
       for (size_t i = 0; i < count; ++i) {
-        rows.insert(rows.end(), hidden_.begin() + static_cast<std::ptrdiff_t>((first + i) * d_),
-                    hidden_.begin() + static_cast<std::ptrdiff_t>((first + i + 1) * d_));
+        rows.insert(rows.end(), hidden_.data() + (first + i) * d_, hidden_.data() + (first + i + 1) * d_);
         outputs.push_back(logits.data() + before + i * vocabulary);
       }
     }
@@ -403,8 +407,8 @@ class Pass {
   const std::vector<size_t> positions_;   // [tokens]
   const size_t tokens_, d_;
   const ops::RopeTable rope_;
-  std::vector<float> hidden_, normed_, delta_;   // [tokens][embedding]
-  std::vector<float> queries_, keys_, values_, latent_, absorbed_, attended_, gate_, up_;
+  Floats hidden_, normed_, delta_;   // [tokens][embedding]
+  Floats queries_, keys_, values_, latent_, absorbed_, attended_, gate_, up_;
 };
 
 }  // namespace
