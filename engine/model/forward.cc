@@ -301,11 +301,11 @@ class Pass {
     WENQU_RETURN_IF_ERROR(project(layer.router, x, scores));
     std::vector<ops::ExpertChoice> choices(tokens_ * used);
     std::vector<std::vector<uint32_t>> members(experts);   // places in `choices`, by expert
-    for (size_t t = 0; t < tokens_; ++t) {
+    by_token([&](size_t t) {
       ops::choose_experts(moe.router, std::span(scores.data() + t * experts, experts), layer.router_bias,
                           std::span(choices).subspan(t * used, used));
-      for (size_t k = 0; k < used; ++k) members[choices[t * used + k].expert].push_back(static_cast<uint32_t>(t * used + k));
-    }
+    });
+    for (size_t place = 0; place < choices.size(); ++place) members[choices[place].expert].push_back(static_cast<uint32_t>(place));
     if (layer.gate) {
       WENQU_RETURN_IF_ERROR(gated(layer, x));   // the shared experts, as one
     } else {
