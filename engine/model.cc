@@ -161,9 +161,10 @@ Status load_into(Runtime& runtime, const OpenFile& open, const LoadOptions& opti
 
 Result<std::unique_ptr<Runtime>> load_runtime(const OpenFile& open, const std::string& path, const LoadOptions& options,
                                               const CancelToken& cancel, const std::function<Status(const MemoryEstimate&)>& weighed) {
-  if (options.threads < 0) return Status(StatusCode::invalid_argument, "must not be negative", "threads");
+  WENQU_RETURN_IF_ERROR(cpu::check_threads(options.threads));
+  WENQU_RETURN_IF_ERROR(cpu::check_nice(options.nice));
   try {
-    auto runtime = std::make_unique<Runtime>(options.threads, options.prefix_cache_bytes);
+    auto runtime = std::make_unique<Runtime>(cpu::ThreadPoolOptions{options.threads, options.nice}, options.prefix_cache_bytes);
     if (const Status status = load_into(*runtime, open, options, cancel, weighed); !status)
       return path.empty() || status.where().find(path) != std::string::npos ? status : status.at(path);
     return runtime;

@@ -21,6 +21,7 @@ namespace wenqu::engine {
 
 struct LoadOptions {
   int threads = 0;              // compute threads; 0: one per core this process may use
+  int nice = 0;                 // how far the compute threads step back for others: 0 (not at all) to 19
   uint64_t memory_budget = 0;   // bytes for weights, KV cache and scratch; 0: what the system has free
   uint64_t context_tokens = 4096;  // for the estimate: the KV cache of this many tokens must fit too,
   KvType kv_type = KvType::f16;    // kept as this

@@ -21,9 +21,11 @@ namespace wenqu::engine {
 
 class Runtime {
  public:
-  Runtime(int threads, uint64_t prefix_bytes)
+  Runtime(const cpu::ThreadPoolOptions& threads, uint64_t prefix_bytes)
       : prefixes(prefix_bytes), pool(threads), queue([this](std::span<const Sequence> batch, const CancelToken& cancel) {
-          return forward({cpu::kernels(isa), pool, cancel}, config, weights, batch);
+          Status status;
+          pool.lead([&] { status = forward({cpu::kernels(isa), pool, cancel}, config, weights, batch); });
+          return status;
         }) {}
 
   std::shared_ptr<const gguf::File> file;

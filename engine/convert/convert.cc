@@ -29,6 +29,7 @@ std::string name_of(const std::string& folder) {
 }  // namespace
 
 Result<ConvertReport> convert(const ConvertOptions& options, const CancelToken& cancel) try {
+  WENQU_RETURN_IF_ERROR(cpu::check_threads(options.threads));
   WENQU_ASSIGN_OR_RETURN(const quant::Mix mix, quant::find_mix(options.mix));
   const std::string config_path = options.folder + "/config.json";
   WENQU_ASSIGN_OR_RETURN(const auto json, read_json_object(config_path));

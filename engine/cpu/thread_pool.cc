@@ -1,19 +1,38 @@
 #include "engine/cpu/thread_pool.h"
 
+#include <fmt/format.h>
+#include <linux/futex.h>
 #include <sched.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <chrono>
+#include <climits>
 #include <new>
 #include <system_error>
 
 namespace wenqu::engine::cpu {
 namespace {
 
-// A worker looks for the next loop this long before it sleeps: loops follow each other within
-// microseconds while a token is computed, and waking a sleeper takes longer than that.
+// A thread looks for the next loop, or for the end of the last piece, this long before it sleeps: loops follow each
+// other within microseconds while a token is computed, and waking a sleeper takes longer than that.
 constexpr std::chrono::microseconds kSpin{50};
-constexpr int kMaxThreads = 256;
+constexpr int kLooksBetweenClocks = 32;
+
+// Pieces drawn below, pieces in all above. Each thread may draw in vain once, so the half below has room to spare.
+constexpr uint64_t kDrawnBits = 32;
+constexpr uint64_t kDrawnMask = (uint64_t{1} << kDrawnBits) - 1;
+constexpr size_t kMaxPieces = size_t{1} << 20;
+
+// A thread draws this part of its fair share of the pieces that are left: long runs of weights at first, and single
+// pieces at the end, so that nobody has much left when the others are done.
+constexpr uint64_t kDraws = 4;
+
+constexpr uint32_t kAsleep = uint32_t{1} << 31;   // of a latch: its thread sleeps
+
+bool pieces_left(uint64_t word) { return (word & kDrawnMask) < word >> kDrawnBits; }
 
 void pause() {
 #if defined(__x86_64__)
@@ -21,18 +40,34 @@ void pause() {
 #endif
 }
 
-// Waits until `done`, busily for a moment, then giving the core away between looks.
+// Waits until `done`, for a moment. A sleeping wait follows, not a yielding one: who yields on a busy core loses
+// his turn, who sleeps gets it back when he is woken.
 template <typename Done>
 bool spin_until(Done done) {
   const auto deadline = std::chrono::steady_clock::now() + kSpin;
-  for (int round = 1;; ++round) {
-    if (done()) return true;
-    pause();
-    if (round % 64 == 0) {
-      if (std::chrono::steady_clock::now() >= deadline) return false;
-      std::this_thread::yield();
+  for (;;) {
+    for (int look = 0; look < kLooksBetweenClocks; ++look) {
+      if (done()) return true;
+      pause();
     }
+    if (std::chrono::steady_clock::now() >= deadline) return false;
   }
+}
+
+static_assert(sizeof(std::atomic<uint32_t>) == sizeof(uint32_t) && std::atomic<uint32_t>::is_always_lock_free);
+
+// Sleeps while the word is `value`; may wake for no reason.
+void futex_wait(std::atomic<uint32_t>& word, uint32_t value) {
+  ::syscall(SYS_futex, &word, FUTEX_WAIT_PRIVATE, value, nullptr, nullptr, 0);
+}
+
+void futex_wake(std::atomic<uint32_t>& word, size_t threads) {
+  ::syscall(SYS_futex, &word, FUTEX_WAKE_PRIVATE, static_cast<int>(std::min<size_t>(threads, INT_MAX)), nullptr, nullptr, 0);
+}
+
+// Lowers the calling thread's priority, if it is not lower already.
+void step_back(int nice) {
+  if (nice > ::getpriority(PRIO_PROCESS, 0)) ::setpriority(PRIO_PROCESS, 0, nice);
 }
 
 }  // namespace
@@ -41,82 +76,156 @@ int available_cores() {
   cpu_set_t set;
   CPU_ZERO(&set);
   if (::sched_getaffinity(0, sizeof(set), &set) == 0) return std::max(1, CPU_COUNT(&set));
-  return std::max(1u, std::thread::hardware_concurrency());
+  return static_cast<int>(std::max(1u, std::thread::hardware_concurrency()));
 }
 
-ThreadPool::ThreadPool(int threads) {
-  const int wanted = std::clamp(threads > 0 ? threads : available_cores(), 1, kMaxThreads);
+Status check_threads(int threads) {
+  if (threads >= 0 && threads <= kMaxThreads) return {};
+  return Status(StatusCode::invalid_argument, fmt::format("{} is not a number of threads: 1 to {}, or 0 for one per core", threads, kMaxThreads),
+                "threads");
+}
+
+Status check_nice(int nice) {
+  if (nice >= 0 && nice <= kLowestPriority) return {};
+  return Status(StatusCode::invalid_argument, fmt::format("{} is no priority to step back to: 0 (the caller's own) to {}", nice, kLowestPriority),
+                "nice");
+}
+
+ThreadPool::ThreadPool(const ThreadPoolOptions& options) {
+  const int wanted = std::clamp(options.threads > 0 ? options.threads : available_cores(), 1, kMaxThreads);
+  const int nice = std::clamp(options.nice, 0, kLowestPriority);
   workers_.reserve(static_cast<size_t>(wanted));
   try {
-    for (int i = 1; i < wanted; ++i) workers_.emplace_back([this] { work(); });
+    if (nice > 0)
+      leader_ = std::thread([this, nice] {
+        step_back(nice);
+        lead_on_own_thread();
+      });
+    for (int i = 1; i < wanted; ++i)
+      workers_.emplace_back([this, nice] {
+        step_back(nice);
+        work();
+      });
   } catch (const std::system_error&) {
     // The system gives no more threads: those there are do the work.
   }
 }
 
 ThreadPool::~ThreadPool() {
-  {
-    const std::lock_guard lock(mutex_);
-    stopping_ = true;
-  }
-  wake_.notify_all();
+  stopping_.store(true);
+  bed_.calls.fetch_add(1);
+  futex_wake(bed_.calls, workers_.size());
   for (std::thread& worker : workers_) worker.join();
+  if (!leader_.joinable()) return;
+  led_calls_.fetch_add(1);
+  futex_wake(led_calls_, 1);
+  leader_.join();
 }
 
-void ThreadPool::take_pieces(Loop& loop) {
+void ThreadPool::Latch::arrive(uint32_t count) {
+  const uint32_t before = missing.fetch_sub(count, std::memory_order_acq_rel);
+  if (before == (count | kAsleep)) futex_wake(missing, 1);
+}
+
+void ThreadPool::Latch::wait() {
+  const auto over = [&] { return (missing.load(std::memory_order_acquire) & ~kAsleep) == 0; };
+  if (spin_until(over)) return;
+  missing.fetch_or(kAsleep, std::memory_order_acq_rel);
+  while (!over()) futex_wait(missing, missing.load(std::memory_order_relaxed) | kAsleep);
+}
+
+bool ThreadPool::Loop::has_work() const { return pieces_left(draw.load(std::memory_order_seq_cst)); }
+
+// Does pieces until none is left, and reports them all at the end.
+void ThreadPool::take_pieces() {
+  uint32_t done = 0;
   for (;;) {
-    const size_t begin = loop.next.fetch_add(loop.grain, std::memory_order_relaxed);
-    if (begin >= loop.count) return;
-    const size_t end = std::min(begin + loop.grain, loop.count);
-    try {
-      (*loop.body)(begin, end);
-    } catch (...) {
-      loop.failed.store(true, std::memory_order_relaxed);
+    const uint64_t seen = loop_.draw.load(std::memory_order_relaxed);
+    if (!pieces_left(seen)) break;
+    const uint64_t left = (seen >> kDrawnBits) - (seen & kDrawnMask);
+    const uint64_t wanted = std::max<uint64_t>(left / (kDraws * (workers_.size() + 1)), 1);
+    const uint64_t drawn = loop_.draw.fetch_add(wanted, std::memory_order_acq_rel);
+    if (!pieces_left(drawn)) break;
+    const uint64_t last = std::min((drawn & kDrawnMask) + wanted, drawn >> kDrawnBits);
+    for (uint64_t piece = drawn & kDrawnMask; piece < last; ++piece, ++done) {
+      const size_t begin = piece * loop_.grain;
+      const size_t end = std::min(begin + loop_.grain, loop_.count);
+      try {
+        (*loop_.body)(loop_.first + begin, loop_.first + end);
+      } catch (...) {
+        loop_.failed.store(true, std::memory_order_relaxed);
+      }
     }
-    loop.finished.fetch_add(end - begin, std::memory_order_release);
   }
+  if (done > 0) loop_.unfinished.arrive(done);
 }
 
 void ThreadPool::run(size_t count, size_t grain, const Body& body) {
-  if (count == 0) return;
   grain = std::max<size_t>(grain, 1);
   if (workers_.empty() || count <= grain) {
     for (size_t begin = 0; begin < count; begin += grain) body(begin, std::min(begin + grain, count));
     return;
   }
-  const auto loop = std::make_shared<Loop>();
-  loop->body = &body;
-  loop->count = count;
-  loop->grain = grain;
-  {
-    const std::lock_guard lock(mutex_);
-    loop_ = loop;
-    generation_.fetch_add(1, std::memory_order_release);
-  }
-  wake_.notify_all();
-  take_pieces(*loop);
-  const auto over = [&] { return loop->finished.load(std::memory_order_acquire) == count; };
-  // Another thread is still at its last piece; if it was put aside, its core is worth more than our looks.
-  while (!spin_until(over)) std::this_thread::yield();
-  if (loop->failed.load(std::memory_order_relaxed)) throw std::bad_alloc();
+  const size_t most = count / grain >= kMaxPieces ? kMaxPieces * grain : count;
+  for (size_t first = 0; first < count; first += most) share(first, std::min(most, count - first), grain, body);
+}
+
+void ThreadPool::share(size_t first, size_t count, size_t grain, const Body& body) {
+  const size_t pieces = (count + grain - 1) / grain;
+  loop_.body = &body;
+  loop_.count = count, loop_.grain = grain, loop_.first = first;
+  loop_.failed.store(false, std::memory_order_relaxed);
+  loop_.unfinished.missing.store(static_cast<uint32_t>(pieces), std::memory_order_relaxed);
+  loop_.draw.store(static_cast<uint64_t>(pieces) << kDrawnBits, std::memory_order_seq_cst);
+  wake(pieces - 1);
+  take_pieces();
+  loop_.unfinished.wait();
+  if (loop_.failed.load(std::memory_order_relaxed)) throw std::bad_alloc();
+}
+
+// Sees to it that `threads` of the workers are awake, or all. A worker that goes to sleep meanwhile has said so
+// before its last look at the loop, which either shows it the loop or us the sleeper.
+void ThreadPool::wake(size_t threads) {
+  const size_t asleep = bed_.asleep.load(std::memory_order_seq_cst);
+  const size_t awake = workers_.size() - asleep;
+  if (asleep == 0 || threads <= awake) return;
+  bed_.calls.fetch_add(1, std::memory_order_release);
+  futex_wake(bed_.calls, threads - awake);
 }
 
 void ThreadPool::work() {
-  uint64_t seen = 0;
-  for (;;) {
-    const auto called = [&] {
-      return generation_.load(std::memory_order_acquire) != seen || stopping_.load(std::memory_order_relaxed);
-    };
-    const bool soon = spin_until(called);
-    std::shared_ptr<Loop> loop;
-    {
-      std::unique_lock lock(mutex_);
-      if (!soon) wake_.wait(lock, called);
-      if (stopping_.load(std::memory_order_relaxed)) return;
-      seen = generation_.load(std::memory_order_relaxed);
-      loop = loop_;
+  const auto called = [&] { return loop_.has_work() || stopping_.load(std::memory_order_relaxed); };
+  while (!stopping_.load(std::memory_order_relaxed)) {
+    take_pieces();
+    if (spin_until(called)) continue;
+    const uint32_t calls = bed_.calls.load(std::memory_order_acquire);
+    bed_.asleep.fetch_add(1, std::memory_order_seq_cst);
+    if (!loop_.has_work() && !stopping_.load(std::memory_order_seq_cst)) futex_wait(bed_.calls, calls);
+    bed_.asleep.fetch_sub(1, std::memory_order_relaxed);
+  }
+}
+
+void ThreadPool::lead(const std::function<void()>& work) {
+  if (!leader_.joinable()) return work();
+  led_ = &work;
+  led_failure_ = nullptr;
+  led_unfinished_.missing.store(1, std::memory_order_relaxed);
+  led_calls_.fetch_add(1, std::memory_order_release);
+  futex_wake(led_calls_, 1);
+  led_unfinished_.wait();
+  if (led_failure_) std::rethrow_exception(std::exchange(led_failure_, nullptr));
+}
+
+void ThreadPool::lead_on_own_thread() {
+  for (uint32_t seen = 0;; ++seen) {
+    while (led_calls_.load(std::memory_order_acquire) == seen) futex_wait(led_calls_, seen);
+    if (stopping_.load()) return;
+    try {
+      (*led_)();
+    } catch (...) {
+      led_failure_ = std::current_exception();
     }
-    take_pieces(*loop);
+    led_unfinished_.arrive(1);
   }
 }
 

@@ -52,6 +52,7 @@ Status write(const gguf::Tensor& tensor, gguf::Type type, gguf::Writer& writer, 
 }  // namespace
 
 Result<RequantizeReport> requantize(const RequantizeOptions& options, const CancelToken& cancel) try {
+  WENQU_RETURN_IF_ERROR(cpu::check_threads(options.threads));
   WENQU_ASSIGN_OR_RETURN(const Mix mix, find_mix(options.mix));
   WENQU_ASSIGN_OR_RETURN(const std::shared_ptr<const gguf::File> file, gguf::File::open(options.input));
   WENQU_RETURN_IF_ERROR(check_not_input(*file, options));

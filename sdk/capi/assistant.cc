@@ -30,11 +30,14 @@ wq_status wq_assistant_open(const wq_assistant_options* given, wq_assistant** ou
     wq_assistant_options options;
     WENQU_RETURN_IF_ERROR(copy_options(given, kRequiredOptions, options));
     if (!options.index_directory) return null_argument("options.index_directory");
-    if (options.threads < 0) return Status(StatusCode::invalid_argument, "must not be negative", "options.threads");
+    if (options.threads < 0 || options.threads > 1024)
+      return Status(StatusCode::invalid_argument, "must be 1 to 1024, or 0 for one per core", "options.threads");
+    if (options.nice < 0 || options.nice > 19) return Status(StatusCode::invalid_argument, "must be 0 to 19", "options.nice");
     assistant::OpenOptions open;
     open.index_directory = options.index_directory;
     if (options.model_path) open.model_path = options.model_path;
     open.model.threads = options.threads;
+    open.model.nice = options.nice;
     open.model.memory_budget = options.memory_budget;
     if (options.chat_template) open.model.chat_template = options.chat_template;
     if (options.kv_type) {

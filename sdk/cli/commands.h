@@ -43,6 +43,7 @@ struct ModelOptions {
   std::string path;
   std::string chat_template;
   int threads = 0;
+  int nice = 0;
   uint64_t memory_mib = 0;
   engine::KvType kv = engine::KvType::f16;
   bool deterministic = false;

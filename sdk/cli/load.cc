@@ -10,6 +10,7 @@ namespace wenqu::cli {
 Result<engine::LoadOptions> load_options(const ModelOptions& options) {
   engine::LoadOptions load;
   load.threads = options.threads;
+  load.nice = options.nice;
   load.memory_budget = options.memory_mib << 20;
   load.chat_template = options.chat_template;
   load.kv_type = options.kv;

@@ -27,6 +27,7 @@ void add_kv_option(CLI::App& command, wenqu::engine::KvType& kv) {
 
 void add_model_options(CLI::App& command, ModelOptions& model) {
   command.add_option("-t,--threads", model.threads, "compute threads (0: one per core)")->check(CLI::Range(0, 1024));
+  command.add_option("--nice", model.nice, "how far the compute threads step back for other work (0 to 19)")->check(CLI::Range(0, 19));
   command.add_option("--chat-template", model.chat_template, "name of the chat template, where the file's is not known");
   command.add_option("--memory", model.memory_mib, "memory the model may use, in MiB (0: what is free)");
   add_kv_option(command, model.kv);

@@ -145,10 +145,12 @@ typedef struct wq_assistant_options {
   const char* kv_type;          /* how the KV cache keeps numbers: "f32", "f16" or "q8_0"; NULL: "f16" */
   uint32_t deterministic;       /* 1: the model's figures are the same to the last bit however a prompt
                                    was divided (slower prefill of MLA models); 0: off */
+  int32_t nice;                 /* how far the compute threads step back for the machine's other work: 0 (not
+                                   at all) to 19, as nice(1) counts */
 } wq_assistant_options;
 
 #define WQ_ASSISTANT_OPTIONS_INIT \
-  { (uint32_t)sizeof(wq_assistant_options), 0, NULL, NULL, 0, NULL, NULL, NULL, NULL, 0 }
+  { (uint32_t)sizeof(wq_assistant_options), 0, NULL, NULL, 0, NULL, NULL, NULL, NULL, 0, 0 }
 
 /* For languages without the macro: zeroes `struct_size` bytes and sets the field. [any thread] */
 WQ_API wq_status wq_assistant_options_init(wq_assistant_options* options, uint32_t struct_size);

@@ -115,6 +115,7 @@ struct AssistantOptions {
   int threads = 0;             // 0: one per core
   uint64_t memory_budget = 0;  // 0: what the system has free
   std::string chat_template{}; // empty: as the model says
+  int nice = 0;                // how far the compute threads step back for other work: 0 to 19
 };
 
 enum class Mode { quick = WQ_MODE_QUICK, deep = WQ_MODE_DEEP };
@@ -126,6 +127,7 @@ class Assistant {
     given.index_directory = options.index_directory.c_str();
     given.model_path = options.model_path.empty() ? nullptr : options.model_path.c_str();
     given.threads = options.threads;
+    given.nice = options.nice;
     given.memory_budget = options.memory_budget;
     given.chat_template = options.chat_template.empty() ? nullptr : options.chat_template.c_str();
     wq_assistant* assistant = nullptr;

@@ -71,6 +71,16 @@ static void nothing_takes_null(void) {
   options.index_directory = "/nonexistent";
   options.kv_type = "f64";
   CHECK(wq_assistant_open(&options, &assistant) == WQ_E_INVALID_ARGUMENT && contains(wq_last_error(), "kv_type"));
+  options.kv_type = NULL;
+  options.nice = 20;
+  CHECK(wq_assistant_open(&options, &assistant) == WQ_E_INVALID_ARGUMENT && contains(wq_last_error(), "nice"));
+  options.nice = 19;
+  options.threads = 100000;
+  CHECK(wq_assistant_open(&options, &assistant) == WQ_E_INVALID_ARGUMENT && contains(wq_last_error(), "threads"));
+  options.threads = -1;
+  CHECK(wq_assistant_open(&options, &assistant) == WQ_E_INVALID_ARGUMENT && contains(wq_last_error(), "threads"));
+  options.threads = 0;
+  options.kv_type = "f64";
   /* A host built against the first release knows nothing of kv_type. */
   options.struct_size = (uint32_t)offsetof(wq_assistant_options, kv_type);
   CHECK(wq_assistant_open(&options, &assistant) == WQ_E_NOT_FOUND);
