@@ -28,7 +28,7 @@ constexpr size_t kMaxPieces = size_t{1} << 20;
 
 // A thread draws this part of its fair share of the pieces that are left: long runs of weights at first, and single
 // pieces at the end, so that nobody has much left when the others are done.
-constexpr uint64_t kDraws = 4;
+constexpr uint64_t kDraws = 2;
 
 constexpr uint32_t kAsleep = uint32_t{1} << 31;   // of a latch: its thread sleeps
 
@@ -65,6 +65,10 @@ void futex_wake(std::atomic<uint32_t>& word, size_t threads) {
   ::syscall(SYS_futex, &word, FUTEX_WAKE_PRIVATE, static_cast<int>(std::min<size_t>(threads, INT_MAX)), nullptr, nullptr, 0);
 }
 
+int wanted_threads(const ThreadPoolOptions& options) {
+  return std::clamp(options.threads > 0 ? options.threads : available_cores(), 1, kMaxThreads);
+}
+
 // Lowers the calling thread's priority, if it is not lower already.
 void step_back(int nice) {
   if (nice > ::getpriority(PRIO_PROCESS, 0)) ::setpriority(PRIO_PROCESS, 0, nice);
@@ -91,8 +95,8 @@ Status check_nice(int nice) {
                 "nice");
 }
 
-ThreadPool::ThreadPool(const ThreadPoolOptions& options) {
-  const int wanted = std::clamp(options.threads > 0 ? options.threads : available_cores(), 1, kMaxThreads);
+ThreadPool::ThreadPool(const ThreadPoolOptions& options) : draws_(kDraws * static_cast<uint64_t>(wanted_threads(options))) {
+  const int wanted = wanted_threads(options);
   const int nice = std::clamp(options.nice, 0, kLowestPriority);
   workers_.reserve(static_cast<size_t>(wanted));
   try {
@@ -143,7 +147,7 @@ void ThreadPool::take_pieces() {
     const uint64_t seen = loop_.draw.load(std::memory_order_relaxed);
     if (!pieces_left(seen)) break;
     const uint64_t left = (seen >> kDrawnBits) - (seen & kDrawnMask);
-    const uint64_t wanted = std::max<uint64_t>(left / (kDraws * (workers_.size() + 1)), 1);
+    const uint64_t wanted = std::max<uint64_t>(left / draws_, 1);
     const uint64_t drawn = loop_.draw.fetch_add(wanted, std::memory_order_acq_rel);
     if (!pieces_left(drawn)) break;
     const uint64_t last = std::min((drawn & kDrawnMask) + wanted, drawn >> kDrawnBits);

@@ -86,6 +86,7 @@ class ThreadPool {
   void wake(size_t threads);
 
   Loop loop_;
+  const uint64_t draws_;   // by which a thread divides what is left, to draw its next pieces
   Bed bed_;
   std::atomic<bool> stopping_{false};
   std::vector<std::thread> workers_;
