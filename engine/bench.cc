@@ -6,15 +6,20 @@
 #include <chrono>
 #include <cmath>
 #include <functional>
+#include <latch>
+#include <system_error>
+#include <thread>
 
-#include "engine/timeline.h"
+#include "engine/cpu/bandwidth.h"
+#include "engine/model/work.h"
+#include "engine/runtime.h"
 
 namespace wenqu::engine {
 namespace {
 
-std::vector<TokenId> some_tokens(size_t count, uint32_t vocabulary) {
+std::vector<TokenId> some_tokens(size_t count, uint32_t vocabulary, uint64_t seed = 1) {
   std::vector<TokenId> tokens(count);
-  uint64_t state = 1;
+  uint64_t state = seed;
   for (TokenId& token : tokens) {
     state = state * 6364136223846793005u + 1442695040888963407u;
     token = static_cast<TokenId>((state >> 33) % vocabulary);
@@ -22,59 +27,151 @@ std::vector<TokenId> some_tokens(size_t count, uint32_t vocabulary) {
   return tokens;
 }
 
-Result<BenchRow> measure(std::string test, size_t tokens, size_t repetitions, const std::function<Status()>& once) {
-  std::vector<double> rates;
+double median(std::vector<double> values) {
+  std::sort(values.begin(), values.end());
+  const size_t middle = values.size() / 2;
+  return values.size() % 2 ? values[middle] : (values[middle] + values[middle - 1]) / 2;
+}
+
+// Repeats a row's test and fills the row in. `work`: of all its tokens.
+Status measure(const Work& work, size_t repetitions, const std::function<Status()>& prepare, const std::function<Status()>& once, BenchRow& row) {
+  const size_t tokens = row.prompt_tokens + row.decode_tokens * row.sessions;
   for (size_t i = 0; i < repetitions; ++i) {
+    WENQU_RETURN_IF_ERROR(prepare());
     const auto begun = std::chrono::steady_clock::now();
     WENQU_RETURN_IF_ERROR(once());
     const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begun).count();
-    rates.push_back(static_cast<double>(tokens) / seconds);
+    row.samples.push_back(static_cast<double>(tokens) / seconds);
   }
-  BenchRow row;
-  row.test = std::move(test);
+  const double count = static_cast<double>(row.samples.size());
   double mean = 0, square = 0;
-  for (double rate : rates) mean += rate / static_cast<double>(rates.size());
-  for (double rate : rates) square += (rate - mean) * (rate - mean) / static_cast<double>(rates.size());
+  for (double rate : row.samples) mean += rate / count;
+  for (double rate : row.samples) square += (rate - mean) * (rate - mean) / count;
   row.standard_deviation = std::sqrt(square);
-  std::sort(rates.begin(), rates.end());
-  row.tokens_per_second = rates.size() % 2 ? rates[rates.size() / 2]
-                                           : (rates[rates.size() / 2] + rates[rates.size() / 2 - 1]) / 2;
-  return row;
+  row.tokens_per_second = median(row.samples);
+  row.bytes_per_second = row.tokens_per_second * work.bytes / static_cast<double>(tokens);
+  row.operations_per_second = row.tokens_per_second * work.operations / static_cast<double>(tokens);
+  return {};
 }
+
+class Bench {
+ public:
+  Bench(std::shared_ptr<const Model> model, const BenchOptions& options, const CancelToken& cancel)
+      : model_(std::move(model)), options_(options), cancel_(cancel) {
+    options_.timeline.share_prefixes = false;   // each repetition reads its tokens anew
+  }
+
+  Status run(BenchReport& report) {
+    {
+      cpu::ThreadPool pool(model_->info().threads);
+      report.bandwidth = cpu::read_bandwidth(pool);
+    }
+    WENQU_RETURN_IF_ERROR(add_timeline());
+    // The first touch of the weights reads them from disk: not what is measured.
+    WENQU_RETURN_IF_ERROR(timelines_[0]->append(some_tokens(4, model_->info().vocabulary), cancel_));
+    WENQU_RETURN_IF_ERROR(timelines_[0]->truncate(0));
+    WENQU_RETURN_IF_ERROR(to_depth());
+    if (options_.prompt_tokens > 0) WENQU_RETURN_IF_ERROR(prefill(report.rows.emplace_back()));
+    if (options_.decode_tokens == 0) return {};
+    WENQU_RETURN_IF_ERROR(decode(report.rows.emplace_back()));
+    if (options_.sessions < 2) return {};
+    while (timelines_.size() < options_.sessions) WENQU_RETURN_IF_ERROR(add_timeline());
+    return decode(report.rows.emplace_back());
+  }
+
+ private:
+  Status add_timeline() {
+    WENQU_ASSIGN_OR_RETURN(std::unique_ptr<Timeline> timeline, Timeline::create(model_, options_.timeline));
+    timelines_.push_back(std::move(timeline));
+    return {};
+  }
+
+  // Brings every timeline to the depth at which a test begins; those that have been there only forget.
+  Status to_depth() {
+    for (const auto& timeline : timelines_) {
+      WENQU_RETURN_IF_ERROR(timeline->truncate(std::min(options_.depth, timeline->tokens().size())));
+      if (const size_t missing = options_.depth - timeline->tokens().size(); missing > 0)
+        WENQU_RETURN_IF_ERROR(timeline->append(some_tokens(missing, model_->info().vocabulary), cancel_));
+    }
+    return {};
+  }
+
+  std::string name(const char* kind, size_t tokens) const {
+    return fmt::format("{}{}{}{}", kind, tokens, timelines_.size() > 1 ? fmt::format("x{}", timelines_.size()) : "",
+                       options_.depth > 0 ? fmt::format("@d{}", options_.depth) : "");
+  }
+
+  Work work_of(size_t tokens, size_t logits) const {
+    return work_of_batch(model_->runtime().config, model_->runtime().weights, tokens, logits);
+  }
+
+  Status prefill(BenchRow& row) {
+    const size_t tokens = options_.prompt_tokens;
+    row.test = name("pp", tokens);
+    row.prompt_tokens = tokens, row.depth = options_.depth;
+    const std::vector<TokenId> prompt = some_tokens(tokens, model_->info().vocabulary);
+    Work work;
+    for (size_t done = 0; done < tokens; done += kMaxBatch) {
+      const Work batch = work_of(std::min(kMaxBatch, tokens - done), done + kMaxBatch >= tokens);
+      work.operations += batch.operations, work.bytes += batch.bytes;
+    }
+    return measure(work, options_.repetitions, [&] { return to_depth(); }, [&] { return timelines_[0]->append(prompt, cancel_); }, row);
+  }
+
+  Status decode(BenchRow& row) {
+    const size_t sessions = timelines_.size(), tokens = options_.decode_tokens;
+    row.test = name("tg", tokens);
+    row.decode_tokens = tokens, row.sessions = sessions, row.depth = options_.depth;
+    Work work = work_of(sessions, sessions);
+    const double rows_read = static_cast<double>(sessions) * (static_cast<double>(options_.depth) + static_cast<double>(tokens + 1) / 2);
+    const double kv_row = static_cast<double>(kv_shape(model_->runtime().config, options_.timeline.kv_type).bytes_per_token());
+    work.bytes = (work.bytes + rows_read * kv_row) * static_cast<double>(tokens);
+    work.operations *= static_cast<double>(tokens);
+    return measure(work, options_.repetitions, [&] { return to_depth(); },
+                   [&] { return sessions == 1 ? decode_one(0) : decode_together(); }, row);
+  }
+
+  Status decode_one(size_t session) {
+    for (const TokenId& token : some_tokens(options_.decode_tokens, model_->info().vocabulary, session + 1))
+      WENQU_RETURN_IF_ERROR(timelines_[session]->append({&token, 1}, cancel_));
+    return {};
+  }
+
+  // Each session on a thread of its own, as requests are.
+  Status decode_together() {
+    std::vector<Status> ends(timelines_.size());
+    std::vector<std::thread> threads;
+    std::latch all_here(1);
+    Status started;
+    try {
+      threads.reserve(timelines_.size());
+      for (size_t i = 0; i < timelines_.size(); ++i)
+        threads.emplace_back([&, i] {
+          all_here.wait();
+          if (started) ends[i] = decode_one(i);
+        });
+    } catch (const std::system_error& error) {
+      started = Status(StatusCode::limit_exceeded, fmt::format("cannot start {} threads: {}", timelines_.size(), error.what()), "sessions");
+    }
+    all_here.count_down();
+    for (std::thread& thread : threads) thread.join();
+    WENQU_RETURN_IF_ERROR(started);
+    for (const Status& end : ends) WENQU_RETURN_IF_ERROR(end);
+    return {};
+  }
+
+  const std::shared_ptr<const Model> model_;
+  BenchOptions options_;
+  const CancelToken& cancel_;
+  std::vector<std::unique_ptr<Timeline>> timelines_;
+};
 
 }  // namespace
 
-Result<std::vector<BenchRow>> run_bench(std::shared_ptr<const Model> model, const BenchOptions& options, const CancelToken& cancel) {
-  const ModelInfo& info = model->info();
-  const std::vector<TokenId> prompt = some_tokens(options.prompt_tokens, info.vocabulary);
-  const std::vector<TokenId> decoded = some_tokens(options.decode_tokens, info.vocabulary);
-  std::vector<BenchRow> rows;
-  const std::string at_depth = options.depth > 0 ? fmt::format("@d{}", options.depth) : "";
-  TimelineOptions alone = options.timeline;
-  alone.share_prefixes = false;   // each repetition reads its tokens anew
-  WENQU_ASSIGN_OR_RETURN(const std::unique_ptr<Timeline> timeline, Timeline::create(model, alone));
-  // The first touch of the weights reads them from disk: not what is measured.
-  WENQU_RETURN_IF_ERROR(timeline->append(some_tokens(4, info.vocabulary), cancel));
-  WENQU_RETURN_IF_ERROR(timeline->truncate(0));
-  WENQU_RETURN_IF_ERROR(timeline->append(some_tokens(options.depth, info.vocabulary), cancel));
-  if (!prompt.empty()) {
-    WENQU_ASSIGN_OR_RETURN(BenchRow row, measure(fmt::format("pp{}{}", prompt.size(), at_depth), prompt.size(), options.repetitions, [&]() -> Status {
-                             WENQU_RETURN_IF_ERROR(timeline->truncate(options.depth));
-                             return timeline->append(prompt, cancel);
-                           }));
-    rows.push_back(std::move(row));
-  }
-  if (!decoded.empty()) {
-    WENQU_ASSIGN_OR_RETURN(BenchRow row, measure(fmt::format("tg{}{}", decoded.size(), at_depth), decoded.size(), options.repetitions, [&]() -> Status {
-                             WENQU_RETURN_IF_ERROR(timeline->truncate(options.depth));
-                             for (const TokenId& token : decoded)
-                               WENQU_RETURN_IF_ERROR(timeline->append({&token, 1}, cancel));
-                             return {};
-                           }));
-    row.bytes_per_second = row.tokens_per_second * static_cast<double>(info.active_bytes);
-    rows.push_back(std::move(row));
-  }
-  return rows;
+Result<BenchReport> run_bench(std::shared_ptr<const Model> model, const BenchOptions& options, const CancelToken& cancel) {
+  BenchReport report;
+  WENQU_RETURN_IF_ERROR(Bench(std::move(model), options, cancel).run(report));
+  return report;
 }
 
 }  // namespace wenqu::engine

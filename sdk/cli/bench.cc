@@ -16,28 +16,40 @@ int run_bench(const BenchOptions& options) {
   engine::BenchOptions bench;
   bench.prompt_tokens = options.prompt;
   bench.decode_tokens = options.decode;
+  bench.sessions = options.sessions;
   bench.depth = options.depth;
   bench.repetitions = options.repetitions;
   bench.timeline = timeline_options(options.model);
-  Result<std::vector<engine::BenchRow>> rows = engine::run_bench(*model, bench, interrupt.token());
-  if (!rows) return report(rows.status());
+  const Result<engine::BenchReport> measured = engine::run_bench(*model, bench, interrupt.token());
+  if (!measured) return report(measured.status());
   const engine::ModelInfo& info = (*model)->info();
   if (!options.json) {
     fmt::print("{}  {}  {:.2f} GiB  {} threads  {}\n", info.name, info.types, static_cast<double>(info.file_bytes) / (1 << 30),
                info.threads, info.isa);
-    for (const engine::BenchRow& row : *rows)
-      fmt::print("{:>8}  {:8.2f} ± {:.2f} t/s{}\n", row.test, row.tokens_per_second, row.standard_deviation,
-                 row.bytes_per_second > 0 ? fmt::format("  {:.2f} GB/s", row.bytes_per_second / 1e9) : "");
+    const std::string of_bandwidth = measured->bandwidth > 0 ? fmt::format("of {:.1f}", measured->bandwidth / 1e9) : "";
+    fmt::print("{:>14}  {:>17}  {:>7}  {:>8}  {:>7}\n", "", "t/s", "GB/s", of_bandwidth, "GOPS");
+    for (const engine::BenchRow& row : measured->rows)
+      fmt::print("{:>14}  {:8.2f} ± {:6.2f}  {:7.2f}  {:>8}  {:7.1f}\n", row.test, row.tokens_per_second, row.standard_deviation,
+                 row.bytes_per_second / 1e9,
+                 measured->bandwidth > 0 ? fmt::format("{:.0f}%", 100 * row.bytes_per_second / measured->bandwidth) : "",
+                 row.operations_per_second / 1e9);
     return kExitOk;
   }
   rapidjson::StringBuffer buffer;
   rapidjson::PrettyWriter<rapidjson::StringBuffer> json(buffer);
   json.StartArray();
-  for (const engine::BenchRow& row : *rows) {
+  for (const engine::BenchRow& row : measured->rows) {
     json.StartObject();
     json.Key("test"), json.String(row.test.c_str());
+    json.Key("n_prompt"), json.Uint64(row.prompt_tokens);
+    json.Key("n_gen"), json.Uint64(row.decode_tokens);
+    json.Key("sessions"), json.Uint64(row.sessions);
+    json.Key("depth"), json.Uint64(row.depth);
     json.Key("t_s"), json.Double(row.tokens_per_second);
     json.Key("t_s_stddev"), json.Double(row.standard_deviation);
+    json.Key("samples_t_s"), json.StartArray();
+    for (double sample : row.samples) json.Double(sample);
+    json.EndArray();
     json.Key("repetitions"), json.Uint64(options.repetitions);
     json.Key("threads"), json.Int(info.threads);
     json.Key("kv"), json.String(std::string(engine::kv_type_name(options.model.kv)).c_str());
@@ -46,7 +58,9 @@ int run_bench(const BenchOptions& options) {
     json.Key("types"), json.String(info.types.c_str());
     json.Key("bytes"), json.Uint64(info.file_bytes);
     json.Key("bytes_per_token"), json.Uint64(info.active_bytes);
-    if (row.bytes_per_second > 0) json.Key("gb_s"), json.Double(row.bytes_per_second / 1e9);
+    json.Key("gb_s"), json.Double(row.bytes_per_second / 1e9);
+    json.Key("gops"), json.Double(row.operations_per_second / 1e9);
+    if (measured->bandwidth > 0) json.Key("bandwidth_gb_s"), json.Double(measured->bandwidth / 1e9);
     json.EndObject();
   }
   json.EndArray();

@@ -119,6 +119,7 @@ struct BenchOptions {
   ModelOptions model;
   size_t prompt = 512;
   size_t decode = 128;
+  size_t sessions = 1;
   size_t depth = 0;
   size_t repetitions = 3;
   bool json = false;

@@ -137,9 +137,14 @@ int main(int argc, char** argv) {
 
   BenchOptions bench;
   command = add_command(app, "bench", "Measure prefill and decode speed", [&] { return run_bench(bench); }, code);
-  command->add_option("--model", bench.model.path, "GGUF file")->required();
+  // Under both names, as `inspect` takes the one and `ask` the other.
+  CLI::Option_group* file = command->add_option_group("Model");
+  file->add_option("MODEL", bench.model.path, "GGUF file");
+  file->add_option("--model", bench.model.path, "the same");
+  file->require_option(1);
   command->add_option("-p", bench.prompt, "prompt tokens to prefill (0: skip)")->check(CLI::Range(0, 1 << 20));
   command->add_option("-n", bench.decode, "tokens to decode (0: skip)")->check(CLI::Range(0, 1 << 20));
+  command->add_option("-b", bench.sessions, "sessions that decode together, in a row of their own (1: none)")->check(CLI::Range(1, 256));
   command->add_option("-d", bench.depth, "tokens in the context before (default 0)")->check(CLI::Range(0, 1 << 20));
   command->add_option("-r", bench.repetitions, "repetitions")->check(CLI::Range(1, 1000));
   command->add_flag("--json", bench.json, "print a JSON array");
