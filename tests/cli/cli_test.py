@@ -127,6 +127,16 @@ def tiny_model(path, values=(0.5,) * 64, alignment=32):
     return write(path, head + b"\0" * (-len(head) % alignment) + struct.pack(f"<{len(values)}f", *values), "wb")
 
 
+def bench_takes_its_model_either_way_and_no_impossible_numbers(d):
+    path = tiny_model(d + "/a.gguf")
+    expect(run("bench", path), 1, path)
+    expect(run("bench", "--model", path), 1, path)
+    expect(run("bench"), 2, "MODEL")
+    expect(run("bench", path, "--model", path), 2, "MODEL")
+    for option, value in (("-b", "0"), ("-t", "-1"), ("-t", "100000"), ("--nice", "20"), ("--nice", "-1"), ("-r", "0"), ("-p", "many")):
+        expect(run("bench", path, option, value), 2, value)
+
+
 def models_are_quantized_and_never_over_themselves(d):
     path = tiny_model(d + "/a.gguf")
     expect(run("quantize", path, d + "/b.gguf", "--type", "Q8_0"), 0, "8.50 bits")
