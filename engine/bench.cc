@@ -5,9 +5,10 @@
 #include <algorithm>
 #include <chrono>
 #include <cmath>
+#include <exception>
 #include <functional>
 #include <latch>
-#include <system_error>
+#include <new>
 #include <thread>
 
 #include "engine/cpu/bandwidth.h"
@@ -127,18 +128,20 @@ class Bench {
     const double kv_row = static_cast<double>(kv_shape(model_->runtime().config, options_.timeline.kv_type).bytes_per_token());
     work.bytes = (work.bytes + rows_read * kv_row) * static_cast<double>(tokens);
     work.operations *= static_cast<double>(tokens);
+    std::vector<std::vector<TokenId>> each;   // session's tokens
+    for (size_t i = 0; i < sessions; ++i) each.push_back(some_tokens(tokens, model_->info().vocabulary, i + 1));
     return measure(work, options_.repetitions, [&] { return to_depth(); },
-                   [&] { return sessions == 1 ? decode_one(0) : decode_together(); }, row);
+                   [&] { return sessions == 1 ? decode_one(0, each[0]) : decode_together(each); }, row);
   }
 
-  Status decode_one(size_t session) {
-    for (const TokenId& token : some_tokens(options_.decode_tokens, model_->info().vocabulary, session + 1))
+  Status decode_one(size_t session, const std::vector<TokenId>& tokens) {
+    for (const TokenId& token : tokens)
       WENQU_RETURN_IF_ERROR(timelines_[session]->append({&token, 1}, cancel_));
     return {};
   }
 
   // Each session on a thread of its own, as requests are.
-  Status decode_together() {
+  Status decode_together(const std::vector<std::vector<TokenId>>& each) {
     std::vector<Status> ends(timelines_.size());
     std::vector<std::thread> threads;
     std::latch all_here(1);
@@ -148,9 +151,9 @@ class Bench {
       for (size_t i = 0; i < timelines_.size(); ++i)
         threads.emplace_back([&, i] {
           all_here.wait();
-          if (started) ends[i] = decode_one(i);
+          if (started) ends[i] = decode_one(i, each[i]);
         });
-    } catch (const std::system_error& error) {
+    } catch (const std::exception& error) {
       started = Status(StatusCode::limit_exceeded, fmt::format("cannot start {} threads: {}", timelines_.size(), error.what()), "sessions");
     }
     all_here.count_down();
@@ -168,10 +171,12 @@ class Bench {
 
 }  // namespace
 
-Result<BenchReport> run_bench(std::shared_ptr<const Model> model, const BenchOptions& options, const CancelToken& cancel) {
+Result<BenchReport> run_bench(std::shared_ptr<const Model> model, const BenchOptions& options, const CancelToken& cancel) try {
   BenchReport report;
   WENQU_RETURN_IF_ERROR(Bench(std::move(model), options, cancel).run(report));
   return report;
+} catch (const std::bad_alloc&) {
+  return Status(StatusCode::out_of_memory, "not enough memory to measure: ask for fewer tokens or sessions");
 }
 
 }  // namespace wenqu::engine

@@ -10,8 +10,9 @@
 #include <algorithm>
 #include <chrono>
 #include <climits>
+#include <exception>
 #include <new>
-#include <system_error>
+#include <utility>
 
 namespace wenqu::engine::cpu {
 namespace {
@@ -110,8 +111,8 @@ ThreadPool::ThreadPool(const ThreadPoolOptions& options) : draws_(kDraws * stati
         step_back(nice);
         work();
       });
-  } catch (const std::system_error&) {
-    // The system gives no more threads: those there are do the work.
+  } catch (const std::exception&) {
+    // The system gives no more threads, or no memory for one: those there are do the work.
   }
 }
 
