@@ -35,7 +35,8 @@ double median(std::vector<double> values) {
 }
 
 // Repeats a row's test and fills the row in. `work`: of all its tokens.
-Status measure(const Work& work, size_t repetitions, const std::function<Status()>& prepare, const std::function<Status()>& once, BenchRow& row) {
+Status measure(const Work& work, size_t repetitions, const std::function<Status()>& prepare,
+               const std::function<Status()>& once, BenchRow& row) {
   const size_t tokens = row.prompt_tokens + row.decode_tokens * row.sessions;
   for (size_t i = 0; i < repetitions; ++i) {
     WENQU_RETURN_IF_ERROR(prepare());
@@ -116,7 +117,8 @@ class Bench {
       const Work batch = work_of(std::min(kMaxBatch, tokens - done), done + kMaxBatch >= tokens);
       work.operations += batch.operations, work.bytes += batch.bytes;
     }
-    return measure(work, options_.repetitions, [&] { return to_depth(); }, [&] { return timelines_[0]->append(prompt, cancel_); }, row);
+    return measure(work, options_.repetitions, [&] { return to_depth(); },
+                   [&] { return timelines_[0]->append(prompt, cancel_); }, row);
   }
 
   Status decode(BenchRow& row) {
@@ -124,8 +126,10 @@ class Bench {
     row.test = name("tg", tokens);
     row.decode_tokens = tokens, row.sessions = sessions, row.depth = options_.depth;
     Work work = work_of(sessions, sessions);
-    const double rows_read = static_cast<double>(sessions) * (static_cast<double>(options_.depth) + static_cast<double>(tokens + 1) / 2);
-    const double kv_row = static_cast<double>(kv_shape(model_->runtime().config, options_.timeline.kv_type).bytes_per_token());
+    const double rows_each = static_cast<double>(options_.depth) + static_cast<double>(tokens + 1) / 2;   // on average
+    const double rows_read = static_cast<double>(sessions) * rows_each;
+    const KvShape shape = kv_shape(model_->runtime().config, options_.timeline.kv_type);
+    const double kv_row = static_cast<double>(shape.bytes_per_token());
     work.bytes = (work.bytes + rows_read * kv_row) * static_cast<double>(tokens);
     work.operations *= static_cast<double>(tokens);
     std::vector<std::vector<TokenId>> each;   // session's tokens
@@ -154,7 +158,8 @@ class Bench {
           if (started) ends[i] = decode_one(i, each[i]);
         });
     } catch (const std::exception& error) {
-      started = Status(StatusCode::limit_exceeded, fmt::format("cannot start {} threads: {}", timelines_.size(), error.what()), "sessions");
+      started = Status(StatusCode::limit_exceeded, fmt::format("cannot start {} threads: {}", timelines_.size(), error.what()),
+                       "sessions");
     }
     all_here.count_down();
     for (std::thread& thread : threads) thread.join();
@@ -171,7 +176,8 @@ class Bench {
 
 }  // namespace
 
-Result<BenchReport> run_bench(std::shared_ptr<const Model> model, const BenchOptions& options, const CancelToken& cancel) try {
+Result<BenchReport> run_bench(std::shared_ptr<const Model> model, const BenchOptions& options,
+                              const CancelToken& cancel) try {
   BenchReport report;
   WENQU_RETURN_IF_ERROR(Bench(std::move(model), options, cancel).run(report));
   return report;

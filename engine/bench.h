@@ -39,6 +39,7 @@ struct BenchReport {
 // The tokens are fixed pseudo-random ids: speed does not depend on what they say, except that a mixture of experts
 // spreads them over its experts; how many of these a batch reads is reckoned, not counted. Errors: those of
 // Timeline::append; out_of_memory; limit_exceeded when the system gives no threads for the sessions.
-Result<BenchReport> run_bench(std::shared_ptr<const Model> model, const BenchOptions& options, const CancelToken& cancel);
+Result<BenchReport> run_bench(std::shared_ptr<const Model> model, const BenchOptions& options,
+                              const CancelToken& cancel);
 
 }  // namespace wenqu::engine

@@ -48,7 +48,9 @@ double read_bandwidth(ThreadPool& pool) {
   auto* const words = static_cast<uint64_t*>(memory);
   const size_t pieces = bytes / kPiece, words_per_piece = kPiece / sizeof(uint64_t);
   // Written, or every page would be the same one of zeros.
-  pool.run(pieces, 1, [&](size_t begin, size_t) { std::fill_n(words + begin * words_per_piece, words_per_piece, begin); });
+  pool.run(pieces, 1, [&](size_t begin, size_t) {
+    std::fill_n(words + begin * words_per_piece, words_per_piece, begin);
+  });
   std::atomic<uint64_t> total{0};   // keeps the reads
   double best = 0;
   for (int pass = 0; pass < kPasses; ++pass) {

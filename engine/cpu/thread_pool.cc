@@ -63,7 +63,8 @@ void futex_wait(std::atomic<uint32_t>& word, uint32_t value) {
 }
 
 void futex_wake(std::atomic<uint32_t>& word, size_t threads) {
-  ::syscall(SYS_futex, &word, FUTEX_WAKE_PRIVATE, static_cast<int>(std::min<size_t>(threads, INT_MAX)), nullptr, nullptr, 0);
+  const auto count = static_cast<int>(std::min<size_t>(threads, INT_MAX));
+  ::syscall(SYS_futex, &word, FUTEX_WAKE_PRIVATE, count, nullptr, nullptr, 0);
 }
 
 int wanted_threads(const ThreadPoolOptions& options) {
@@ -86,17 +87,18 @@ int available_cores() {
 
 Status check_threads(int threads) {
   if (threads >= 0 && threads <= kMaxThreads) return {};
-  return Status(StatusCode::invalid_argument, fmt::format("{} is not a number of threads: 1 to {}, or 0 for one per core", threads, kMaxThreads),
-                "threads");
+  return Status(StatusCode::invalid_argument,
+                fmt::format("{} is not a number of threads: 1 to {}, or 0 for one per core", threads, kMaxThreads), "threads");
 }
 
 Status check_nice(int nice) {
   if (nice >= 0 && nice <= kLowestPriority) return {};
-  return Status(StatusCode::invalid_argument, fmt::format("{} is no priority to step back to: 0 (the caller's own) to {}", nice, kLowestPriority),
-                "nice");
+  return Status(StatusCode::invalid_argument,
+                fmt::format("{} is no priority to step back to: 0 (the caller's own) to {}", nice, kLowestPriority), "nice");
 }
 
-ThreadPool::ThreadPool(const ThreadPoolOptions& options) : draws_(kDraws * static_cast<uint64_t>(wanted_threads(options))) {
+ThreadPool::ThreadPool(const ThreadPoolOptions& options)
+    : draws_(kDraws * static_cast<uint64_t>(wanted_threads(options))) {
   const int wanted = wanted_threads(options);
   const int nice = std::clamp(options.nice, 0, kLowestPriority);
   workers_.reserve(static_cast<size_t>(wanted));

@@ -28,7 +28,11 @@ void empty_loop_after_a_pause(benchmark::State& state) {
 }
 
 BENCHMARK(empty_loop)->ArgNames({"threads", "pieces"})->ArgsProduct({{1, 2, 4}, {2, 64}})->UseRealTime();
-BENCHMARK(empty_loop_after_a_pause)->ArgNames({"threads", "pieces"})->ArgsProduct({{2, 4}, {2, 64}})->UseManualTime()->Iterations(300);
+BENCHMARK(empty_loop_after_a_pause)
+    ->ArgNames({"threads", "pieces"})
+    ->ArgsProduct({{2, 4}, {2, 64}})
+    ->UseManualTime()
+    ->Iterations(300);
 
 }  // namespace
 }  // namespace wenqu::engine::cpu

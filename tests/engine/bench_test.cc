@@ -18,7 +18,8 @@ Work counted(const gguf::File& file, uint64_t experts, uint64_t used) {
   for (const gguf::Tensor& tensor : file.tensors()) {
     const bool embedding = tensor.name == "token_embd.weight" && file.tensor("output.weight");
     if (tensor.n_dims < 2 || embedding) continue;
-    const double part = tensor.name.find("_exps") != std::string_view::npos ? static_cast<double>(used) / static_cast<double>(experts) : 1;
+    const bool of_experts = tensor.name.find("_exps") != std::string_view::npos;
+    const double part = of_experts ? static_cast<double>(used) / static_cast<double>(experts) : 1;
     work.operations += 2 * part * static_cast<double>(tensor.elements());
     work.bytes += part * static_cast<double>(tensor.bytes);
   }
