@@ -53,6 +53,12 @@ bool BatchQueue::others_decode(const void* session, Clock::duration within) cons
   return std::any_of(decoded_.begin(), decoded_.end(), [&](const auto& other) { return other.first != session && other.second >= since; });
 }
 
+size_t BatchQueue::decoding() const {
+  const std::lock_guard lock(mutex_);
+  const Clock::time_point since = Clock::now() - kGoingOn;
+  return static_cast<size_t>(std::count_if(decoded_.begin(), decoded_.end(), [&](const auto& session) { return session.second >= since; }));
+}
+
 // Waits a moment for sessions that have just decoded: they are choosing their next tokens.
 void BatchQueue::gather(std::unique_lock<std::mutex>& lock) {
   const Clock::time_point now = Clock::now();

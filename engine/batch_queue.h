@@ -55,6 +55,9 @@ class BatchQueue {
   // A session that has decoded will not come back: nobody waits for it.
   void leave(const void* session);
 
+  // Sessions that have decoded a moment ago.
+  size_t decoding() const;
+
  private:
   using Clock = std::chrono::steady_clock;
   struct Entry {
@@ -81,7 +84,7 @@ class BatchQueue {
 
   const Run run_;
   const Limits limits_;
-  std::mutex mutex_;
+  mutable std::mutex mutex_;
   std::condition_variable changed_;
   std::list<Entry> waiting_;   // in the order of their turns
   bool leading_ = false;       // somebody runs a batch

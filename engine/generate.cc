@@ -1,11 +1,45 @@
 #include "engine/generate.h"
 
 #include <algorithm>
+#include <chrono>
 
 #include "base/utf8.h"
+#include "engine/runtime.h"
 #include "engine/stop_text.h"
 
 namespace wenqu::engine {
+namespace {
+
+// Appends the token that was chosen, with a draft behind it when one pays.
+Status append_chosen(Timeline& timeline, TokenId token, size_t left, Drafter& drafter, const CancelToken& cancel, GenerateResult& result) {
+  drafter.push(token);
+  if (const std::span<const TokenId> ahead = timeline.read_ahead(); !ahead.empty() && ahead.front() == token) {
+    WENQU_RETURN_IF_ERROR(timeline.append({&token, 1}, cancel));
+    ++result.accepted;
+    return {};
+  }
+  // Sessions that decode share a batch whose size drafts have been judged by.
+  const Runtime& runtime = timeline.model().runtime();
+  const size_t share = BatchTimes::kMost / std::max<size_t>(1, runtime.queue.decoding());
+  std::span<const TokenId> draft = drafter.draft(std::min(left, std::max<size_t>(1, share)) - 1);
+  // Behind the end of a turn nothing is chosen.
+  const auto end = std::find_if(draft.begin(), draft.end(), [&](TokenId id) { return runtime.tokenizer->is_end_of_generation(id); });
+  draft = draft.first(static_cast<size_t>(end - draft.begin()));
+  const auto begun = std::chrono::steady_clock::now();
+  WENQU_RETURN_IF_ERROR(timeline.append_with_draft(token, draft, cancel));
+  const std::chrono::duration<double> took = std::chrono::steady_clock::now() - begun;
+  const size_t drafted = timeline.read_ahead().size();
+  drafter.took(1 + drafted, took.count());
+  result.drafted += drafted;
+  return {};
+}
+
+}  // namespace
+
+Drafter make_drafter(const Model& model, const DraftOptions& options) {
+  const ModelInfo& info = model.info();
+  return {options, {info.active_bytes, info.active_expert_bytes, info.experts, info.experts_used}};
+}
 
 Result<GenerateResult> generate(Timeline& timeline, Sampler& sampler, const GenerateOptions& options,
                                 const TokenSink& sink, const CancelToken& cancel) {
@@ -15,6 +49,7 @@ Result<GenerateResult> generate(Timeline& timeline, Sampler& sampler, const Gene
   StopText stop(options.stop);
   GenerateResult result;
   TokenId id = 0;
+  if (options.drafter) options.drafter->follow(timeline.tokens());
   const auto finish = [&](StopReason reason) {
     result.reason = reason;
     if (const std::string rest = stop.finish(); !rest.empty() && !sink({id, rest, false})) result.reason = StopReason::sink;
@@ -31,7 +66,8 @@ Result<GenerateResult> generate(Timeline& timeline, Sampler& sampler, const Gene
     std::vector<TokenProbability> probabilities;
     if (options.top_log_probabilities >= 0)
       probabilities = log_probabilities(logits, next, static_cast<size_t>(options.top_log_probabilities));
-    const Status appended = timeline.append({&next, 1}, cancel);
+    const Status appended = options.drafter ? append_chosen(timeline, next, options.max_tokens - result.tokens, *options.drafter, cancel, result)
+                                            : timeline.append({&next, 1}, cancel);
     if (appended.code() == StatusCode::limit_exceeded) return finish(StopReason::context_full);
     WENQU_RETURN_IF_ERROR(appended);
     id = next;

@@ -1,4 +1,5 @@
-// Decodes tokens from a timeline, one at a time, into a sink that may stop it.
+// Decodes tokens from a timeline, one at a time, into a sink that may stop it. With a drafter, tokens that will
+// probably follow are read together with the one that was chosen; what is chosen stays the same.
 #pragma once
 
 #include <functional>
@@ -6,6 +7,7 @@
 #include <string_view>
 #include <vector>
 
+#include "engine/draft/drafter.h"
 #include "engine/sampler/log_probability.h"
 #include "engine/sampler/sampler.h"
 #include "engine/timeline.h"
@@ -18,6 +20,9 @@ struct GenerateOptions {
   std::vector<std::string> stop;
   // With log-probabilities of the token told and of so many most likely ones; below 0: without.
   int top_log_probabilities = -1;
+  // Of the timeline's session, kept from call to call; null: no drafts. The same text comes of it as long as a
+  // token's logits do not depend on the tokens read beside it, as in dense models and deterministic timelines.
+  Drafter* drafter = nullptr;
 };
 
 enum class StopReason {
@@ -45,7 +50,12 @@ using TokenSink = std::function<bool(const GeneratedToken&)>;
 struct GenerateResult {
   StopReason reason = StopReason::end_of_turn;
   size_t tokens = 0;
+  size_t drafted = 0;    // tokens that were read before it was known whether they are chosen
+  size_t accepted = 0;   // of `tokens`: those that were read so
 };
+
+// A drafter for the timelines of this model.
+Drafter make_drafter(const Model& model, const DraftOptions& options = {});
 
 // The sampler's history is what the timeline holds, as the prompt, and what this call generates.
 // REQUIRES: timeline.logits() is not empty. The tokens told to the sink, but for one that ends the

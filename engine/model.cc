@@ -110,6 +110,7 @@ ModelInfo describe(const Runtime& runtime, KvType kv_type) {
       parts = config.moe.router.experts, used = config.moe.router.used;
     info.active_parameters += tensor.elements() / parts * used;
     info.active_bytes += tensor.bytes / parts * used;
+    if (is_expert(tensor.name)) info.active_expert_bytes += tensor.bytes / parts * used;
   }
   std::vector<std::pair<uint64_t, std::string_view>> types;
   for (const auto& [name, bytes] : by_type) types.emplace_back(bytes, name);

@@ -54,6 +54,7 @@ struct ModelInfo {
   uint64_t active_parameters = 0;   // used for one token
   uint64_t file_bytes = 0;
   uint64_t active_bytes = 0;        // of weights read for one decoded token
+  uint64_t active_expert_bytes = 0; // of these: of routed experts
   uint64_t kv_bytes_per_token = 0;  // of LoadOptions::kv_type
   uint32_t layers = 0;
   uint32_t next_token_layers = 0;   // multi-token prediction, behind the layers

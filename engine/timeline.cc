@@ -19,6 +19,11 @@ struct Timeline::State {
 
   size_t reused = 0;           // of the first tokens
 
+  // A draft that was read behind the tokens: the cache holds it, `tokens` do not.
+  std::vector<TokenId> ahead;
+  std::vector<float> ahead_logits;   // after the token before it, and after each of its own
+  size_t ahead_taken = 0;            // of its tokens; less than all
+
   ~State() {
     if (!model) return;   // moved from
     model->runtime().queue.leave(this);
@@ -26,6 +31,13 @@ struct Timeline::State {
   }
   Status append(std::span<const TokenId> more, const CancelToken& cancel, const PrefillProgress& progress,
                 std::vector<float>* all);
+  Status append_with_draft(TokenId token, std::span<const TokenId> draft, const CancelToken& cancel);
+  std::span<const TokenId> read_ahead() const { return std::span(ahead).subspan(ahead_taken); }
+  void forget_ahead() {
+    if (ahead.empty()) return;
+    ahead.clear(), ahead_logits.clear(), ahead_taken = 0;
+    static_cast<void>(cache.resize(tokens.size()));   // shrinking does not fail
+  }
 
  private:
   static constexpr size_t kFewTokens = 16;   // not worth keeping
@@ -33,6 +45,12 @@ struct Timeline::State {
   PrefixKind kind() const { return {options.kv_type, options.deterministic}; }
   // Takes over what is known of the beginning of `prompt`, but for its last token, whose logits are wanted.
   void take_over(std::span<const TokenId> prompt);
+  Status check(std::span<const TokenId> more) const;
+  // Puts `more` into the cache behind the tokens, but for those of it that are known. Throws std::bad_alloc.
+  Status read(std::span<const TokenId> more, size_t known, Sequence::Logits wanted, const CancelToken& cancel,
+              const PrefillProgress& progress, std::vector<float>& out);
+  // The token is what the draft goes on with.
+  Status take_ahead(TokenId token, const CancelToken& cancel);
   void leave_to_others(size_t read) {
     if (options.share_prefixes && read >= kFewTokens) model->runtime().prefixes.insert(kind(), cache, tokens);
   }
@@ -46,34 +64,51 @@ void Timeline::State::take_over(std::span<const TokenId> prompt) {
   if (reused > 0) cache = std::move(known);
 }
 
-Status Timeline::State::append(std::span<const TokenId> more, const CancelToken& cancel, const PrefillProgress& progress,
-                               std::vector<float>* all) {
-  const Runtime& runtime = model->runtime();
+Status Timeline::State::check(std::span<const TokenId> more) const {
+  const uint64_t vocabulary = model->runtime().config.vocabulary;
   for (size_t i = 0; i < more.size(); ++i)
-    if (more[i] < 0 || static_cast<uint64_t>(more[i]) >= runtime.config.vocabulary)
-      return Status(StatusCode::invalid_argument, fmt::format("{} is not below the vocabulary's size of {}", more[i], runtime.config.vocabulary),
+    if (more[i] < 0 || static_cast<uint64_t>(more[i]) >= vocabulary)
+      return Status(StatusCode::invalid_argument, fmt::format("{} is not below the vocabulary's size of {}", more[i], vocabulary),
                     fmt::format("token {}", i));
   if (more.size() > options.max_tokens - std::min<uint64_t>(options.max_tokens, tokens.size()))
     return Status(StatusCode::limit_exceeded,
                   fmt::format("{} tokens do not fit behind {} into a context of {}", more.size(), tokens.size(), options.max_tokens));
+  return {};
+}
+
+Status Timeline::State::read(std::span<const TokenId> more, size_t known, Sequence::Logits wanted, const CancelToken& cancel,
+                             const PrefillProgress& progress, std::vector<float>& out) {
+  const size_t before = tokens.size();
+  tokens.reserve(before + more.size());
+  WENQU_RETURN_IF_ERROR(cache.resize(before + more.size()));
+  if (more.empty()) return {};
+  if (progress) progress(known, more.size());
+  const ReadJob job{.session = this,
+                    .sequence = {.tokens = more.subspan(known), .position = before + known, .cache = &cache, .wanted = wanted,
+                                 .deterministic = options.deterministic, .logits = &out}};
+  return model->runtime().queue.read(job, cancel, [&](size_t done) {
+    if (progress) progress(known + done, more.size());
+  });
+}
+
+Status Timeline::State::append(std::span<const TokenId> more, const CancelToken& cancel, const PrefillProgress& progress,
+                               std::vector<float>* all) {
+  if (more.empty()) return {};
+  if (more.size() == 1 && !all && !ahead.empty() && ahead[ahead_taken] == more[0]) {
+    if (progress) progress(0, 1);
+    WENQU_RETURN_IF_ERROR(take_ahead(more[0], cancel));
+    if (progress) progress(1, 1);
+    return {};
+  }
+  WENQU_RETURN_IF_ERROR(check(more));
+  forget_ahead();
   const size_t before = tokens.size();
   Status status;
   std::vector<float> last;
   size_t known = 0;   // of `more`
   try {
-    tokens.reserve(before + more.size());
     if (before == 0 && !all) take_over(more), known = reused;
-    status = cache.resize(before + more.size());
-    if (status && !more.empty()) {
-      if (progress) progress(known, more.size());
-      const ReadJob job{.session = this,
-                        .sequence = {.tokens = more.subspan(known), .position = before + known, .cache = &cache,
-                                     .wanted = all ? Sequence::Logits::all : Sequence::Logits::last,
-                                     .deterministic = options.deterministic, .logits = all ? all : &last}};
-      status = runtime.queue.read(job, cancel, [&](size_t done) {
-        if (progress) progress(known + done, more.size());
-      });
-    }
+    status = read(more, known, all ? Sequence::Logits::all : Sequence::Logits::last, cancel, progress, all ? *all : last);
   } catch (const std::bad_alloc&) {
     status = Status(StatusCode::out_of_memory, "not enough memory for the next tokens: use a smaller context");
   }
@@ -82,13 +117,52 @@ Status Timeline::State::append(std::span<const TokenId> more, const CancelToken&
     static_cast<void>(cache.resize(before));   // shrinking does not fail
     return status;
   }
-  if (more.empty()) return {};
   if (progress) progress(more.size(), more.size());
   tokens.insert(tokens.end(), more.begin(), more.end());
-  if (all) last.assign(all->end() - static_cast<std::ptrdiff_t>(runtime.config.vocabulary), all->end());
+  if (all) last.assign(all->end() - static_cast<std::ptrdiff_t>(model->runtime().config.vocabulary), all->end());
   logits = std::move(last);
   leave_to_others(more.size() - known);
   return {};
+}
+
+Status Timeline::State::append_with_draft(TokenId token, std::span<const TokenId> draft, const CancelToken& cancel) {
+  constexpr size_t kMost = BatchLimits{}.decode_tokens - 1;   // the batch is one of those who decode
+  static_assert(kMost + 1 < kFewTokens, "a draft is never left to others");
+  const uint64_t room = options.max_tokens - std::min<uint64_t>(options.max_tokens, tokens.size());
+  draft = draft.first(std::min<uint64_t>({draft.size(), kMost, room > 0 ? room - 1 : 0}));
+  const auto alone = [&] { return append({&token, 1}, cancel, {}, nullptr); };
+  if (draft.empty() || tokens.empty()) return alone();
+  Status status;
+  try {
+    std::vector<TokenId> both{token};
+    both.insert(both.end(), draft.begin(), draft.end());
+    WENQU_RETURN_IF_ERROR(check(both));
+    forget_ahead();
+    std::vector<float> first(model->runtime().config.vocabulary), all;
+    if (status = read(both, 0, Sequence::Logits::all, cancel, {}, all); status) {
+      std::copy_n(all.begin(), first.size(), first.begin());
+      logits = std::move(first);
+      tokens.push_back(token);   // there is room
+      both.erase(both.begin());
+      ahead = std::move(both), ahead_logits = std::move(all);
+      return {};
+    }
+  } catch (const std::bad_alloc&) {
+    status = Status(StatusCode::out_of_memory, "not enough memory for a draft");
+  }
+  static_cast<void>(cache.resize(tokens.size()));   // shrinking does not fail
+  return status.code() == StatusCode::out_of_memory ? alone() : status;
+}
+
+Status Timeline::State::take_ahead(TokenId token, const CancelToken& cancel) try {
+  WENQU_RETURN_IF_ERROR(cancel.status());
+  tokens.push_back(token);
+  ++ahead_taken;
+  std::copy_n(ahead_logits.begin() + static_cast<std::ptrdiff_t>(ahead_taken * logits.size()), logits.size(), logits.begin());
+  if (ahead_taken == ahead.size()) forget_ahead();
+  return {};
+} catch (const std::bad_alloc&) {
+  return Status(StatusCode::out_of_memory, "not enough memory for the next token: use a smaller context");
 }
 
 Result<std::unique_ptr<Timeline>> Timeline::create(std::shared_ptr<const Model> model, const TimelineOptions& options) {
@@ -100,6 +174,7 @@ Result<std::unique_ptr<Timeline>> Timeline::create(std::shared_ptr<const Model> 
 }
 
 Result<std::unique_ptr<Timeline>> Timeline::fork() {
+  state_->forget_ahead();
   WENQU_ASSIGN_OR_RETURN(KvCache cache, state_->cache.fork());
   try {
     auto state = std::make_unique<State>(State{state_->model, state_->options, std::move(cache), state_->tokens, state_->logits, state_->reused});
@@ -110,6 +185,7 @@ Result<std::unique_ptr<Timeline>> Timeline::fork() {
 }
 
 Status Timeline::save(const std::string& path) try {
+  state_->forget_ahead();
   return write_timeline(path, {state_->model->fingerprint(), state_->options.deterministic}, state_->cache, state_->tokens, state_->logits);
 } catch (const std::bad_alloc&) {
   return Status(StatusCode::out_of_memory, "not enough memory to save the timeline", path);
@@ -137,6 +213,12 @@ Status Timeline::append(std::span<const TokenId> tokens, const CancelToken& canc
   return state_->append(tokens, cancel, progress, nullptr);
 }
 
+Status Timeline::append_with_draft(TokenId token, std::span<const TokenId> draft, const CancelToken& cancel) {
+  return state_->append_with_draft(token, draft, cancel);
+}
+
+std::span<const TokenId> Timeline::read_ahead() const { return state_->read_ahead(); }
+
 Result<std::vector<float>> Timeline::append_with_logits(std::span<const TokenId> tokens, const CancelToken& cancel) {
   std::vector<float> all;
   WENQU_RETURN_IF_ERROR(state_->append(tokens, cancel, {}, &all));
@@ -149,6 +231,7 @@ Status Timeline::truncate(size_t size) {
   if (size > state_->tokens.size())
     return Status(StatusCode::invalid_argument, fmt::format("there are {} tokens, fewer than {}", state_->tokens.size(), size));
   if (size == state_->tokens.size()) return {};
+  state_->forget_ahead();
   WENQU_RETURN_IF_ERROR(state_->cache.resize(size));
   state_->tokens.resize(size);
   state_->logits.clear();

@@ -58,7 +58,15 @@ class Timeline {
   // range), limit_exceeded (max_tokens), out_of_memory, cancelled, deadline_exceeded.
   Status append(std::span<const TokenId> tokens, const CancelToken& cancel, const PrefillProgress& progress = {});
 
-  // The same, and gives the logits after every token: tokens.size() x vocabulary values.
+  // Reads `token` as append() does and, in the same batch, a draft of what may follow it. The timeline holds
+  // `token` only; while append() is then given the draft's tokens one by one, they are taken over without being
+  // read again, and whatever else comes or changes the timeline makes it forget the rest. What does not fit into
+  // the context, or into memory, is left out of the draft. Errors: those of append({token}).
+  Status append_with_draft(TokenId token, std::span<const TokenId> draft, const CancelToken& cancel);
+  // What is left of the draft.
+  std::span<const TokenId> read_ahead() const;
+
+  // The same as append(), and gives the logits after every token: tokens.size() x vocabulary values.
   Result<std::vector<float>> append_with_logits(std::span<const TokenId> tokens, const CancelToken& cancel);
 
   // Logits after the last token, `vocabulary` values; empty on a new or truncated timeline.

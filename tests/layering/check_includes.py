@@ -18,6 +18,7 @@ MAY = {
     "engine/cpu": ["base", "engine/gguf"],
     "engine/quant": ["base", "engine/gguf", "engine/cpu"],
     "engine/convert": ["base", "engine/gguf", "engine/cpu", "engine/quant", "engine/tokenizer"],
+    "engine/draft": ["base"],
     "engine/cache": ["base", "engine/gguf", "engine/cpu"],
     "engine/ops": ["base", "engine/gguf", "engine/cpu", "engine/cache"],
     "engine/model": ["base", "engine/gguf", "engine/tokenizer", "engine/chat", "engine/cpu", "engine/ops", "engine/cache"],
