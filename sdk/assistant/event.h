@@ -64,6 +64,8 @@ struct Usage {
   size_t cached_tokens = 0;     // of input_tokens: taken over from what the model had read before
   size_t output_tokens = 0;     // thinking included
   size_t reasoning_tokens = 0;
+  size_t drafted_tokens = 0;    // read before it was known whether the model chooses them
+  size_t accepted_tokens = 0;   // of output_tokens: those that were read so
   size_t searches = 0;
 };
 

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <filesystem>
+#include <optional>
 #include <random>
 
 #include "engine/generate.h"
@@ -21,11 +22,12 @@ constexpr std::string_view kCloseThinking = "\n</think>\n\n";
 class NativeGeneration : public Generation {
  public:
   NativeGeneration(std::shared_ptr<const engine::Model> model, std::unique_ptr<engine::Timeline> timeline,
-                   engine::Sampler sampler, const GenerationTask& task, const engine::RenderedChat& rendered,
-                   bool truncated)
+                   engine::Sampler sampler, std::optional<engine::Drafter> drafter, const GenerationTask& task,
+                   const engine::RenderedChat& rendered, bool truncated)
       : model_(std::move(model)),
         timeline_(std::move(timeline)),
         sampler_(std::move(sampler)),
+        drafter_(std::move(drafter)),
         max_thinking_(task.request->max_thinking_tokens),
         max_answer_(task.request->max_answer_tokens),
         language_(task.language),
@@ -62,7 +64,10 @@ class NativeGeneration : public Generation {
         return !paused && parser_.in_thinking() == began_thinking;
       };
       WENQU_ASSIGN_OR_RETURN(const engine::GenerateResult result,
-                             engine::generate(*timeline_, sampler_, {.max_tokens = budget}, on_token, cancel));
+                             engine::generate(*timeline_, sampler_, {.max_tokens = budget, .drafter = drafter_ ? &*drafter_ : nullptr},
+                                              on_token, cancel));
+      drafted_tokens_ += result.drafted;
+      accepted_tokens_ += result.accepted;
       if (paused) return GenerationEnd::paused;
       if (result.reason == engine::StopReason::end_of_turn && parser_.in_thinking()) {
         // A turn that ends inside the thinking has no answer yet: close the thought and ask for it.
@@ -93,6 +98,8 @@ class NativeGeneration : public Generation {
     usage.cached_tokens = timeline_->reused_tokens();
     usage.reasoning_tokens = thinking_tokens_;
     usage.output_tokens = thinking_tokens_ + answer_tokens_;
+    usage.drafted_tokens = drafted_tokens_;
+    usage.accepted_tokens = accepted_tokens_;
     return usage;
   }
 
@@ -130,6 +137,7 @@ class NativeGeneration : public Generation {
   std::shared_ptr<const engine::Model> model_;
   std::unique_ptr<engine::Timeline> timeline_;
   engine::Sampler sampler_;
+  std::optional<engine::Drafter> drafter_;
   size_t max_thinking_;
   size_t max_answer_;
   Language language_;
@@ -139,21 +147,24 @@ class NativeGeneration : public Generation {
   size_t input_tokens_ = 0;
   size_t thinking_tokens_ = 0;
   size_t answer_tokens_ = 0;
+  size_t drafted_tokens_ = 0;
+  size_t accepted_tokens_ = 0;
 };
 
 }  // namespace
 
 NativeGenerator::NativeGenerator(std::shared_ptr<const engine::Model> model, engine::ChatTemplate chat,
-                                 const engine::TimelineOptions& timeline)
-    : model_(std::move(model)), chat_(chat), timeline_(timeline) {
+                                 const engine::TimelineOptions& timeline, const engine::DraftOptions& drafts)
+    : model_(std::move(model)), chat_(chat), timeline_(timeline), drafts_(drafts) {
   const engine::ModelInfo& info = model_->info();
   name_ = info.name.empty() ? std::filesystem::path(info.path).filename().string() : info.name;
 }
 
 Result<std::shared_ptr<NativeGenerator>> NativeGenerator::create(std::shared_ptr<const engine::Model> model,
-                                                                 const engine::TimelineOptions& timeline) {
+                                                                 const engine::TimelineOptions& timeline,
+                                                                 const engine::DraftOptions& drafts) {
   WENQU_ASSIGN_OR_RETURN(const engine::ChatTemplate chat, model->chat_template());
-  return std::shared_ptr<NativeGenerator>(new NativeGenerator(std::move(model), chat, timeline));
+  return std::shared_ptr<NativeGenerator>(new NativeGenerator(std::move(model), chat, timeline, drafts));
 }
 
 Result<std::unique_ptr<Generation>> NativeGenerator::start(const GenerationTask& task) {
@@ -182,8 +193,10 @@ Result<std::unique_ptr<Generation>> NativeGenerator::start(const GenerationTask&
     sampling.seed = (static_cast<uint64_t>(random()) << 32) | random();
   }
   WENQU_ASSIGN_OR_RETURN(engine::Sampler sampler, engine::Sampler::create(sampling));
+  std::optional<engine::Drafter> drafter;
+  if (drafts_.max_tokens > 0) drafter = engine::make_drafter(*model_, drafts_);
   return std::unique_ptr<Generation>(std::make_unique<NativeGeneration>(
-      model_, std::move(timeline), std::move(sampler), task, rendered, prompt.truncated));
+      model_, std::move(timeline), std::move(sampler), std::move(drafter), task, rendered, prompt.truncated));
 }
 
 }  // namespace wenqu::assistant

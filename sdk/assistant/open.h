@@ -6,6 +6,7 @@
 #include <string>
 
 #include "base/status.h"
+#include "engine/draft/drafter.h"
 #include "engine/timeline.h"
 #include "retrieval/index.h"
 #include "sdk/assistant/assistant.h"
@@ -17,6 +18,7 @@ struct OpenOptions {
   std::string model_path;            // empty: answers are extracted from the sources
   engine::LoadOptions model;
   engine::TimelineOptions timeline;
+  engine::DraftOptions drafts;
 };
 
 struct OpenedAssistant {

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cstddef>
 
 #include "sdk/capi/guard.h"
@@ -47,6 +48,10 @@ wq_status wq_assistant_open(const wq_assistant_options* given, wq_assistant** ou
     }
     if (options.deterministic > 1) return Status(StatusCode::invalid_argument, "must be 0 or 1", "options.deterministic");
     open.timeline.deterministic = options.deterministic == 1;
+    constexpr int32_t kMostDrafted = engine::DraftOptions{}.max_tokens;
+    if (options.draft_tokens < -1 || options.draft_tokens > kMostDrafted)
+      return Status(StatusCode::invalid_argument, fmt::format("must be -1 to {}", kMostDrafted), "options.draft_tokens");
+    if (options.draft_tokens != 0) open.drafts.max_tokens = static_cast<size_t>(std::max(options.draft_tokens, 0));
     if (options.on_progress)
       open.model.progress = [&](double fraction) { return options.on_progress(fraction, options.user) == 0; };
     WENQU_ASSIGN_OR_RETURN(auto opened, assistant::open_assistant(open));

@@ -10,6 +10,7 @@
 
 #include "base/status.h"
 #include "engine/cache/kv_type.h"
+#include "engine/draft/drafter.h"
 
 namespace wenqu::cli {
 
@@ -47,6 +48,7 @@ struct ModelOptions {
   uint64_t memory_mib = 0;
   engine::KvType kv = engine::KvType::f16;
   bool deterministic = false;
+  size_t drafts = engine::DraftOptions{}.max_tokens;
   std::string expert_groups;   // "8/4"; empty: as the file says
 };
 

@@ -41,6 +41,7 @@ Result<assistant::OpenedAssistant> load_assistant(const std::string& index, cons
   open.model_path = model.path;
   WENQU_ASSIGN_OR_RETURN(open.model, load_options(model));
   open.timeline = timeline_options(model);
+  open.drafts.max_tokens = model.drafts;
   return assistant::open_assistant(open);
 }
 

@@ -25,6 +25,12 @@ void add_kv_option(CLI::App& command, wenqu::engine::KvType& kv) {
       ->check(CLI::IsMember({"f32", "f16", "q8_0"}));
 }
 
+void add_drafts_option(CLI::App& command, size_t& drafts) {
+  command.add_option("--drafts", drafts,
+                     "tokens of a repeated text that are read ahead at most (0 to 7; 0: none). The answer stays the same")
+      ->check(CLI::Range(0, 7));
+}
+
 void add_model_options(CLI::App& command, ModelOptions& model) {
   command.add_option("-t,--threads", model.threads, "compute threads (0: one per core)")->check(CLI::Range(0, 1024));
   command.add_option("--nice", model.nice, "how far the compute threads step back for other work (0 to 19)")->check(CLI::Range(0, 19));
@@ -86,6 +92,7 @@ int main(int argc, char** argv) {
   command->add_flag("--progress", ask.progress, "with --json: wenqu.progress events too");
   command->add_flag("--json", ask.json, "print the events, one JSON object a line");
   add_model_options(*command, ask.model);
+  add_drafts_option(*command, ask.model.drafts);
   command->add_option("QUESTION", ask.question, "the question");
 
   ServeOptions serve;
@@ -96,6 +103,7 @@ int main(int argc, char** argv) {
   command->add_option("--allow-origin", serve.origins, "web origin that may connect besides loopback pages (may be repeated)");
   command->add_option("--token-file", serve.token_file, "file that holds the token clients must show");
   add_model_options(*command, serve.model);
+  add_drafts_option(*command, serve.model.drafts);
 
   InspectOptions inspect;
   command = add_command(app, "inspect", "Show what a model is and what it needs", [&] { return run_inspect(inspect); }, code);

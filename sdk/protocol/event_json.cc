@@ -260,6 +260,8 @@ void write_response(Json& json, const Response& response) {
     json.number("output_tokens", static_cast<int64_t>(response.usage.output_tokens));
     json.open("output_tokens_details");
     json.number("reasoning_tokens", static_cast<int64_t>(response.usage.reasoning_tokens));
+    json.number("drafted_tokens", static_cast<int64_t>(response.usage.drafted_tokens));
+    json.number("accepted_tokens", static_cast<int64_t>(response.usage.accepted_tokens));
     json.close();
     json.number("total_tokens", static_cast<int64_t>(response.usage.input_tokens + response.usage.output_tokens));
     json.close();

@@ -92,6 +92,7 @@ def questions_that_are_none_are_refused(d):
     expect(run("ask", "--index", d + "/i", "x" * 100000), 2, "16384")
     expect(run("ask", "--index", d + "/i", input="x" * (1 << 20) + "\n"), 2, "16384")
     expect(run("ask", "--index", d + "/i", "--mode", "slow", "x"), 2, "mode")
+    expect(run("ask", "--index", d + "/i", "--drafts", "8", "x"), 2, "--drafts")
     expect(run("ask", "--index", d + "/absent", "x"), 1, d + "/absent")
     expect(run("search", "--index", d + "/i"), 2, "QUERY")
     expect(run("search", "--index", d + "/i", "？！"), 0)

@@ -147,10 +147,13 @@ typedef struct wq_assistant_options {
                                    was divided (slower prefill of MLA models); 0: off */
   int32_t nice;                 /* how far the compute threads step back for the machine's other work: 0 (not
                                    at all) to 19, as nice(1) counts */
+  int32_t draft_tokens;         /* where an answer repeats its sources, so many tokens are read ahead at
+                                   most, 1 to 7, when that is faster; the answer stays the same. 0: the
+                                   default, 7; -1: none */
 } wq_assistant_options;
 
 #define WQ_ASSISTANT_OPTIONS_INIT \
-  { (uint32_t)sizeof(wq_assistant_options), 0, NULL, NULL, 0, NULL, NULL, NULL, NULL, 0, 0 }
+  { (uint32_t)sizeof(wq_assistant_options), 0, NULL, NULL, 0, NULL, NULL, NULL, NULL, 0, 0, 0 }
 
 /* For languages without the macro: zeroes `struct_size` bytes and sets the field. [any thread] */
 WQ_API wq_status wq_assistant_options_init(wq_assistant_options* options, uint32_t struct_size);

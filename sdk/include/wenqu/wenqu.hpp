@@ -116,6 +116,7 @@ struct AssistantOptions {
   uint64_t memory_budget = 0;  // 0: what the system has free
   std::string chat_template{}; // empty: as the model says
   int nice = 0;                // how far the compute threads step back for other work: 0 to 19
+  int draft_tokens = 0;        // read ahead where an answer repeats its sources: 0: the default; -1: none
 };
 
 enum class Mode { quick = WQ_MODE_QUICK, deep = WQ_MODE_DEEP };
@@ -128,6 +129,7 @@ class Assistant {
     given.model_path = options.model_path.empty() ? nullptr : options.model_path.c_str();
     given.threads = options.threads;
     given.nice = options.nice;
+    given.draft_tokens = options.draft_tokens;
     given.memory_budget = options.memory_budget;
     given.chat_template = options.chat_template.empty() ? nullptr : options.chat_template.c_str();
     wq_assistant* assistant = nullptr;

@@ -80,6 +80,12 @@ static void nothing_takes_null(void) {
   options.threads = -1;
   CHECK(wq_assistant_open(&options, &assistant) == WQ_E_INVALID_ARGUMENT && contains(wq_last_error(), "threads"));
   options.threads = 0;
+  options.draft_tokens = 8;
+  CHECK(wq_assistant_open(&options, &assistant) == WQ_E_INVALID_ARGUMENT && contains(wq_last_error(), "draft_tokens"));
+  options.draft_tokens = -2;
+  CHECK(wq_assistant_open(&options, &assistant) == WQ_E_INVALID_ARGUMENT && contains(wq_last_error(), "draft_tokens"));
+  options.draft_tokens = -1;
+  CHECK(wq_assistant_open(&options, &assistant) == WQ_E_NOT_FOUND);
   options.kv_type = "f64";
   /* A host built against the first release knows nothing of kv_type. */
   options.struct_size = (uint32_t)offsetof(wq_assistant_options, kv_type);

@@ -49,6 +49,26 @@ std::vector<std::string> full_road() {
   return lines;
 }
 
+TEST(EventJson, UsageTellsTheTokensOfEachKind) {
+  std::string last;
+  const assistant::EventSink sink = [&](const Event& event) {
+    last = event_to_json(event);
+    return true;
+  };
+  const assistant::AskRequest request;
+  assistant::ResponseWriter writer(request, "m", false, sink);
+  writer.begin();
+  writer.response().usage = {.input_tokens = 100, .cached_tokens = 60, .output_tokens = 30, .reasoning_tokens = 20, .drafted_tokens = 12, .accepted_tokens = 9};
+  writer.complete();
+  const auto json = parsed(last);
+  const auto& usage = json["response"]["usage"];
+  EXPECT_EQ(usage["input_tokens_details"]["cached_tokens"].GetInt(), 60);
+  EXPECT_EQ(usage["output_tokens_details"]["reasoning_tokens"].GetInt(), 20);
+  EXPECT_EQ(usage["output_tokens_details"]["drafted_tokens"].GetInt(), 12);
+  EXPECT_EQ(usage["output_tokens_details"]["accepted_tokens"].GetInt(), 9);
+  EXPECT_EQ(usage["total_tokens"].GetInt(), 130);
+}
+
 TEST(EventJson, EveryEventIsOneLineWithTypeNumberAndResponse) {
   const std::vector<std::string> lines = full_road();
   for (size_t i = 0; i < lines.size(); ++i) {
