@@ -38,7 +38,7 @@ class Acceptance {
   static constexpr size_t kMatches = 7, kSlips = 4;
   static constexpr double kFade = 0.9;
   // Before anything is known: 0, 1, 2-3, 4-7, 8-15, 16-31, more tokens that matched; 0, 1, 2-3, more since a slip.
-  static constexpr std::array<double, kMatches + kSlips> kFirst = {0, 0.1, 0.25, 0.4, 0.6, 0.75, 0.85, 0.3, 0.4, 0.6, 0.7};
+  static constexpr std::array<double, kMatches + kSlips> kFirst = {0, 0.1, 0.3, 0.55, 0.75, 0.85, 0.9, 0.4, 0.6, 0.75, 0.85};
   static constexpr double kFirstWeight = 2;
 
   static size_t place(const Ground& ground) {

@@ -9,12 +9,14 @@ namespace {
 constexpr double kWorth = 1.05;         // gains less than this are not worth the memory traffic and the doubt
 constexpr size_t kSteady = 4;           // tokens that matched, after which one that does not may be a slip
 constexpr size_t kRecovered = 8;        // tokens since a slip, after which the match stands by itself
+// What drafts may cost: at first, more for every token, and at most, whatever was gained before.
+constexpr double kFirstCredit = 1, kCredit = 0.01, kMostCredit = 4;
 constexpr size_t kLongestText = 1u << 29;   // the index counts in 32 bits
 
 }  // namespace
 
 Drafter::Drafter(const DraftOptions& options, const WeightBytes& weights)
-    : most_(std::min(options.max_tokens, BatchTimes::kMost - 1)), always_(options.always), times_(weights) {
+    : most_(std::min(options.max_tokens, BatchTimes::kMost - 1)), always_(options.always), times_(weights), account_(kFirstCredit) {
   draft_.reserve(most_);
 }
 
@@ -57,13 +59,23 @@ void Drafter::push(int32_t token) noexcept try {
     else slip_.any = false;
   }
   if (chosen.any && !came_true(chosen) && chosen.ground.matched >= kSteady) slip_ = {chosen.next + 1, {0, true}, true};
+  if (came_true_ < draft_.size() && draft_[came_true_] == token) ++came_true_, ++account_;
+  else came_true_ = draft_.size();
+  account_ = std::min(account_ + kCredit, kMostCredit);
   index_.push(token);
 } catch (const std::bad_alloc&) {
   give_up();
 }
 
+void Drafter::took(size_t tokens, double seconds) noexcept {
+  times_.add(tokens, seconds);
+  draft_.resize(std::min(draft_.size(), tokens - std::min<size_t>(tokens, 1)));
+  if (!draft_.empty()) account_ -= times_.relative(1 + draft_.size()) - 1;
+}
+
 std::span<const int32_t> Drafter::draft(size_t most) noexcept {
   draft_.clear();
+  came_true_ = 0;
   const Guess guess = best();
   if (gave_up_ || !guess.any) return {};
   size_t length = 0;
@@ -73,7 +85,8 @@ std::span<const int32_t> Drafter::draft(size_t most) noexcept {
   for (size_t k = 1; k <= std::min(most, most_); ++k, ++ground.matched) {
     chance *= acceptance_.chance(ground);
     tokens += chance;
-    if (const double so_many = tokens / times_.relative(k + 1); so_many > gain) gain = so_many, length = k;
+    const double cost = times_.relative(k + 1);
+    if (tokens > gain * cost && cost - 1 <= account_) gain = tokens / cost, length = k;
     wanted = wanted || tokens / times_.reckoned(k + 1) > kWorth;
   }
   if (length == 0 && wanted) times_.age();

@@ -1,6 +1,8 @@
 // Drafts what a text may go on with, from what has stood in it: answers repeat their sources. A draft is worth
 // reading when the tokens of it that will likely be right are worth more than the time it adds to a batch, by
-// the record of guesses (acceptance) and of batches (batch_times); otherwise there is none.
+// the record of guesses (acceptance) and of batches (batch_times); otherwise there is none. A record may mislead, so
+// what drafts have cost is kept in an account besides: over any stretch of a text they cost no more time than
+// a hundredth of it and a few tokens.
 //
 // Whoever uses a draft chooses every token as without it and compares. A draft is one certain guess, so that is
 // rejection sampling: the text and its distribution are what they would be without drafts.
@@ -37,8 +39,8 @@ class Drafter {
   // What may come next, up to `most` tokens; empty when no draft pays. Valid until the next call.
   std::span<const int32_t> draft(size_t most) noexcept;
 
-  // A batch of one token and a draft took so long, `tokens` in all.
-  void took(size_t tokens, double seconds) { times_.add(tokens, seconds); }
+  // A batch of the last token and what was taken of the draft took so long, `tokens` in all.
+  void took(size_t tokens, double seconds) noexcept;
 
  private:
   struct Guess {
@@ -57,6 +59,8 @@ class Drafter {
   Acceptance acceptance_;
   BatchTimes times_;
   std::vector<int32_t> draft_;
+  size_t came_true_ = 0;     // of the draft
+  double account_;           // what drafts may still cost, in times of single tokens
   bool gave_up_ = false;
 };
 

@@ -59,13 +59,15 @@ Result<std::pair<Line, Line>> compare(Timeline& prompt, std::span<const TokenId>
   return std::pair(std::move(plain), std::move(drafted));
 }
 
-// Of two tokens always the one that did not follow the longest match: everything matches, nothing goes on so.
-std::vector<TokenId> misleading(size_t count) {
+// Of two tokens always the one that a drafter does not guess: everything matches, and no draft comes true.
+std::vector<TokenId> misleading(const Timeline& prompt, size_t count) {
   std::vector<TokenId> text;
-  RepeatIndex index;
+  Drafter guessing = make_drafter(prompt.model(), {.always = true});
+  guessing.follow(prompt.tokens());
   for (size_t i = 0; i < count; ++i) {
-    text.push_back(index.repeat().length > 0 ? 201 - index.text()[index.repeat().next] : static_cast<TokenId>(100 + i % 2));
-    index.push(text.back());
+    const std::span<const TokenId> guess = guessing.draft(1);
+    text.push_back(!guess.empty() && guess[0] == 100 ? 101 : 100);
+    guessing.push(text.back());
   }
   return text;
 }
@@ -104,7 +106,7 @@ int run(const char* path, size_t count, const DraftOptions& drafts) {
   if (const Status status = batches(prompt); !status) return fail(status);
   std::printf("%-22s  plain t/s  drafts t/s  ratio  drafted  accepted of %zu\n", "tokens of the source", count);
   for (const double share : {1.0, 0.9, 0.5, 0.0, -1.0}) {
-    std::vector<TokenId> text = share < 0 ? misleading(count) : std::vector<TokenId>(source.begin(), source.begin() + static_cast<std::ptrdiff_t>(count));
+    std::vector<TokenId> text = share < 0 ? misleading(prompt, count) : std::vector<TokenId>(source.begin(), source.begin() + static_cast<std::ptrdiff_t>(count));
     if (share >= 0)
       for (TokenId& token : text)
         if (std::uniform_real_distribution<>()(random) >= share) token = some_token();
