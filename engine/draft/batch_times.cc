@@ -7,7 +7,7 @@ namespace wenqu::engine {
 namespace {
 
 // A further token's arithmetic, as a share of the time of one that is read alone: a first guess.
-constexpr double kArithmetic = 0.15;
+constexpr double kArithmetic = 0.2;
 // A time is disturbed upwards only, so lower ones count more.
 constexpr double kTrustInLower = 0.5, kTrustInHigher = 0.125;
 
@@ -29,6 +29,12 @@ void BatchTimes::add(size_t tokens, double seconds) {
   if (known == 0) known = seconds;
   else known += (seconds < known ? kTrustInLower : kTrustInHigher) * (seconds - known);
   if (tokens > 1 && age_ > 0) age_ = 0, pace_ /= 2;
+}
+
+size_t BatchTimes::largest() const {
+  size_t measured = kMost;
+  while (measured > 1 && seconds_[measured - 1] == 0) --measured;
+  return std::min(2 * measured, kMost);
 }
 
 double BatchTimes::relative(size_t tokens) const {

@@ -29,6 +29,10 @@ class BatchTimes {
   void add(size_t tokens, double seconds);
   // In units of a batch of one. REQUIRES, as those below: 1 <= tokens <= kMost
   double relative(size_t tokens) const;
+  // A batch that took so long; 1 while there is nothing to compare with.
+  double relative_of(double seconds) const { return seconds_[0] > 0 ? seconds / seconds_[0] : 1; }
+  // The largest batch to try now: twice the largest one measured, so that a wrong reckoning does not cost much.
+  size_t largest() const;
   // As it is reckoned, whatever was measured.
   double reckoned(size_t tokens) const { return reckoned_[tokens - 1]; }
   // Batches that are not read are not measured again. So that one bad moment does not count for ever, this moves

@@ -10,7 +10,7 @@ constexpr double kWorth = 1.05;         // gains less than this are not worth th
 constexpr size_t kSteady = 4;           // tokens that matched, after which one that does not may be a slip
 constexpr size_t kRecovered = 8;        // tokens since a slip, after which the match stands by itself
 // What drafts may cost: at first, more for every token, and at most, whatever was gained before.
-constexpr double kFirstCredit = 1, kCredit = 0.01, kMostCredit = 4;
+constexpr double kFirstCredit = 0.8, kCredit = 0.01, kMostCredit = 4;
 constexpr size_t kLongestText = 1u << 29;   // the index counts in 32 bits
 
 }  // namespace
@@ -70,7 +70,7 @@ void Drafter::push(int32_t token) noexcept try {
 void Drafter::took(size_t tokens, double seconds) noexcept {
   times_.add(tokens, seconds);
   draft_.resize(std::min(draft_.size(), tokens - std::min<size_t>(tokens, 1)));
-  if (!draft_.empty()) account_ -= times_.relative(1 + draft_.size()) - 1;
+  if (!draft_.empty()) account_ -= std::max(times_.relative(1 + draft_.size()), times_.relative_of(seconds)) - 1;
 }
 
 std::span<const int32_t> Drafter::draft(size_t most) noexcept {
@@ -82,7 +82,7 @@ std::span<const int32_t> Drafter::draft(size_t most) noexcept {
   bool wanted = false;
   double chance = 1, tokens = 1, gain = kWorth;
   Acceptance::Ground ground = guess.ground;
-  for (size_t k = 1; k <= std::min(most, most_); ++k, ++ground.matched) {
+  for (size_t k = 1; k <= std::min({most, most_, times_.largest() - 1}); ++k, ++ground.matched) {
     chance *= acceptance_.chance(ground);
     tokens += chance;
     const double cost = times_.relative(k + 1);

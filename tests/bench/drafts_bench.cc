@@ -1,9 +1,10 @@
 // Decoding with drafts against decoding without, side by side, of texts whose every token is forced: how fast an
 // answer would come that repeats its source with a given share of the tokens changed.
 //
-//   wenqu_drafts_bench MODEL [TOKENS [always]]
+//   wenqu_drafts_bench MODEL [TOKENS [auto|always [SHARE...]]]
 //
-// "always" drafts whether it pays or not, to see what it would cost. Both decode the same text in turns of a few
+// SHARE: of the tokens that are the source's, -1 for a text in which no guess comes true. "always" drafts whether it
+// pays or not, to see what it would cost. Both decode the same text in turns of a few
 // tokens, so that whatever disturbs the machine disturbs both.
 #include <algorithm>
 #include <chrono>
@@ -92,7 +93,7 @@ Status batches(Timeline& prompt) {
   return {};
 }
 
-int run(const char* path, size_t count, const DraftOptions& drafts) {
+int run(const char* path, size_t count, const DraftOptions& drafts, const std::vector<double>& shares) {
   const auto model = Model::load(path, {});
   if (!model) return fail(model.status());
   auto created = Timeline::create(*model);
@@ -105,7 +106,7 @@ int run(const char* path, size_t count, const DraftOptions& drafts) {
   if (const Status status = prompt.append(source, {}); !status) return fail(status);
   if (const Status status = batches(prompt); !status) return fail(status);
   std::printf("%-22s  plain t/s  drafts t/s  ratio  drafted  accepted of %zu\n", "tokens of the source", count);
-  for (const double share : {1.0, 0.9, 0.5, 0.0, -1.0}) {
+  for (const double share : shares) {
     std::vector<TokenId> text = share < 0 ? misleading(prompt, count) : std::vector<TokenId>(source.begin(), source.begin() + static_cast<std::ptrdiff_t>(count));
     if (share >= 0)
       for (TokenId& token : text)
@@ -127,9 +128,12 @@ int run(const char* path, size_t count, const DraftOptions& drafts) {
 
 int main(int argc, char** argv) {
   if (argc < 2) {
-    std::fprintf(stderr, "usage: wenqu_drafts_bench MODEL [TOKENS [always]]\n");
+    std::fprintf(stderr, "usage: wenqu_drafts_bench MODEL [TOKENS [auto|always [SHARE...]]]\n");
     return 2;
   }
   const size_t count = argc > 2 ? static_cast<size_t>(std::max(1, std::atoi(argv[2]))) : 96;
-  return wenqu::engine::run(argv[1], count, {.always = argc > 3 && std::strcmp(argv[3], "always") == 0});
+  std::vector<double> shares;
+  for (int i = 4; i < argc; ++i) shares.push_back(std::atof(argv[i]));
+  if (shares.empty()) shares = {1.0, 0.9, 0.5, 0.0, -1.0};
+  return wenqu::engine::run(argv[1], count, {.always = argc > 3 && std::strcmp(argv[3], "always") == 0}, shares);
 }

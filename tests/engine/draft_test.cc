@@ -114,6 +114,15 @@ TEST(BatchTimes, TakesWhatWasMeasuredAndFillsTheGaps) {
   for (BatchTimes* one : {&disturbed, &quiet}) one->add(1, 1), one->add(2, 2);
   disturbed.add(2, 3), quiet.add(2, 1);
   EXPECT_LT(disturbed.relative(2) - 2, 2 - quiet.relative(2));
+  // What is tried grows with what was measured.
+  BatchTimes growing({.all = 1000});
+  EXPECT_EQ(growing.largest(), 2u);
+  growing.add(1, 1);
+  EXPECT_EQ(growing.largest(), 2u);
+  growing.add(2, 1);
+  EXPECT_EQ(growing.largest(), 4u);
+  growing.add(5, 1);
+  EXPECT_EQ(growing.largest(), 8u);
   // What makes no sense is passed over.
   times.add(0, 1), times.add(9, 1), times.add(1, 0), times.add(1, NAN);
   EXPECT_EQ(times.relative(3), 2);
