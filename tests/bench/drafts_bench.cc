@@ -12,6 +12,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <numeric>
 #include <random>
 
 #include "engine/generate.h"
@@ -108,9 +109,11 @@ int run(const char* path, size_t count, const DraftOptions& drafts, const std::v
   std::printf("%-22s  plain t/s  drafts t/s  ratio  drafted  accepted of %zu\n", "tokens of the source", count);
   for (const double share : shares) {
     std::vector<TokenId> text = share < 0 ? misleading(prompt, count) : std::vector<TokenId>(source.begin(), source.begin() + static_cast<std::ptrdiff_t>(count));
+    std::vector<size_t> places(text.size());
+    std::iota(places.begin(), places.end(), size_t{0});
+    std::shuffle(places.begin(), places.end(), random);
     if (share >= 0)
-      for (TokenId& token : text)
-        if (std::uniform_real_distribution<>()(random) >= share) token = some_token();
+      for (const size_t place : std::span(places).subspan(static_cast<size_t>(std::lround(std::min(share, 1.0) * static_cast<double>(count))))) text[place] = some_token();
     const auto both = compare(prompt, text, drafts);
     if (!both) return fail(both.status());
     const auto& [plain, drafted] = *both;
