@@ -102,6 +102,25 @@ TEST_F(BatchQueueTest, ALongPromptIsReadInPiecesBesideThoseWhoDecode) {
   EXPECT_GE(beside, 3u) << "pieces are read together with what decodes";
 }
 
+TEST_F(BatchQueueTest, CountsThoseWhoDecode) {
+  int first, second;
+  const std::vector<TokenId> prompt(100, 1);
+  EXPECT_TRUE(read(&second, prompt));
+  EXPECT_EQ(queue_.decoding(), 0u) << "who reads a prompt does not decode";
+  // Whoever is held up for long does not count for a while: tried again then.
+  const auto becomes = [&](size_t wanted, const auto& decode) {
+    for (int tries = 0; tries < 100; ++tries) {
+      decode();
+      if (queue_.decoding() == wanted) return true;
+    }
+    return false;
+  };
+  EXPECT_TRUE(becomes(1, [&] { EXPECT_TRUE(read(&first, one_)); }));
+  EXPECT_TRUE(becomes(2, [&] { EXPECT_TRUE(read(&first, one_) && read(&second, one_)); }));
+  queue_.leave(&first);
+  EXPECT_TRUE(becomes(1, [&] { EXPECT_TRUE(read(&second, one_)); }));
+}
+
 TEST_F(BatchQueueTest, PromptsTakeTurns) {
   per_token_ = 100us;
   const std::vector<TokenId> prompt(2000, 1), other(2000, 2);
