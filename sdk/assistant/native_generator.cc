@@ -194,7 +194,7 @@ Result<std::unique_ptr<Generation>> NativeGenerator::start(const GenerationTask&
   }
   WENQU_ASSIGN_OR_RETURN(engine::Sampler sampler, engine::Sampler::create(sampling));
   std::optional<engine::Drafter> drafter;
-  if (drafts_.max_tokens > 0) drafter = engine::make_drafter(*model_, drafts_);
+  if (drafts_.max_tokens > 0) drafter.emplace(engine::make_drafter(*model_, drafts_));
   return std::unique_ptr<Generation>(std::make_unique<NativeGeneration>(
       model_, std::move(timeline), std::move(sampler), std::move(drafter), task, rendered, prompt.truncated));
 }
