@@ -59,6 +59,7 @@ class LocalIndex final : public Index {
   Status remove(const std::string& document_id) override;
   Status commit() override;
   Status refresh() override;
+  Status scrub(const CancelToken& cancel) const override;
   IndexStats stats() const override;
 
  private:
@@ -186,6 +187,11 @@ Status LocalIndex::refresh() {
   WENQU_ASSIGN_OR_RETURN(auto newest, open_newest_commit(paths_, current()));
   show(std::move(newest));
   return {};
+}
+
+Status LocalIndex::scrub(const CancelToken& cancel) const {
+  const auto snapshot = current();
+  return snapshot ? snapshot->scrub(cancel) : Status();
 }
 
 IndexStats LocalIndex::stats() const {

@@ -32,7 +32,8 @@ class Index : public Retriever {
     write,   // created when absent; fails with `busy` while another writer holds it
   };
 
-  // Errors: not_found, busy, corrupt, version_mismatch, io_error; the message says how to mend it.
+  // Errors: not_found, busy, corrupt, version_mismatch, io_error, and invalid_argument for writing into
+  // a folder of other things; the message says how to mend it.
   static Result<std::unique_ptr<Index>> open(const std::string& directory, Mode mode);
 
   // Adds the document, replacing the one of the same id. Ill-formed UTF-8 is replaced by U+FFFD.
@@ -44,6 +45,10 @@ class Index : public Retriever {
   virtual Status commit() = 0;
   // Makes the newest commit of any process the one that is searched; cheap when nothing changed.
   virtual Status refresh() = 0;
+  // Reads all files of the commit that is searched from the disk again and holds them against their
+  // checksums: for hosts that run for long, at night. Searches go on meanwhile. Errors: corrupt,
+  // io_error, naming the file; cancelled.
+  virtual Status scrub(const CancelToken& cancel) const = 0;
   virtual IndexStats stats() const = 0;
 };
 

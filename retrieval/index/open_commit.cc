@@ -10,12 +10,10 @@ constexpr int kAttempts = 20;
 // What a user with a damaged commit can do.
 std::string advice(const IndexPaths& paths) {
   const std::string rebuild = "index the documents again into an empty folder";
-  IndexPaths before = paths;
-  before.manifest = paths.previous_manifest;
-  const auto manifest = read_manifest(before);
-  if (!manifest || !Snapshot::open(paths, *manifest, nullptr)) return rebuild;
-  return "the commit before it (number " + std::to_string(manifest->commit) + ") is whole: rename " +
-         paths.previous_manifest + " to " + paths.manifest + " to go back to it, or " + rebuild;
+  const auto manifest = read_manifest(paths.previous_manifest);
+  if (!manifest || manifest->commit == 0 || !Snapshot::open(paths, *manifest, nullptr)) return rebuild;
+  return "the commit before it (number " + std::to_string(manifest->commit) + ") is whole: `wenqu check --repair " +
+         paths.directory + "` goes back to it, or " + rebuild;
 }
 
 Status damaged(const IndexPaths& paths, const Status& why) {
@@ -27,7 +25,7 @@ Status damaged(const IndexPaths& paths, const Status& why) {
 
 Result<std::shared_ptr<const Snapshot>> open_newest_commit(const IndexPaths& paths,
                                                            const std::shared_ptr<const Snapshot>& earlier) {
-  auto manifest = read_manifest(paths);
+  auto manifest = read_manifest(paths.manifest);
   for (int attempt = 0; attempt < kAttempts; ++attempt) {
     if (!manifest) {
       const Status& why = manifest.status();
@@ -36,11 +34,12 @@ Result<std::shared_ptr<const Snapshot>> open_newest_commit(const IndexPaths& pat
         return damaged(paths, Status(StatusCode::corrupt, "its manifest is gone", paths.manifest));
       return why;
     }
+    if (manifest->commit == 0) return Status(StatusCode::not_found, "nothing was committed yet", paths.directory);
     if (earlier && earlier->manifest() == *manifest) return earlier;
     auto snapshot = Snapshot::open(paths, *manifest, earlier.get());
     if (snapshot || snapshot.status().code() == StatusCode::out_of_memory) return snapshot;
     // A file that is gone or changed is a defect only if the commit is still the newest.
-    auto again = read_manifest(paths);
+    auto again = read_manifest(paths.manifest);
     if (again && *again == *manifest)
       return snapshot.status().code() == StatusCode::io_error ? snapshot
                                                               : damaged(paths, snapshot.status());

@@ -16,13 +16,7 @@ using Lucene::newLucene;
 Result<std::shared_ptr<const CommittedFile>> open_verified(const IndexPaths& paths,
                                                            const ManifestFile& entry) {
   WENQU_ASSIGN_OR_RETURN(File file, File::open(paths.lucene + "/" + entry.name));
-  WENQU_ASSIGN_OR_RETURN(const uint64_t size, file.size());
-  if (size != entry.bytes)
-    return Status(StatusCode::corrupt,
-                  "is " + std::to_string(size) + " bytes long, was committed with " + std::to_string(entry.bytes),
-                  file.path());
-  WENQU_ASSIGN_OR_RETURN(const uint32_t crc, file.checksum(size));
-  if (crc != entry.crc) return Status(StatusCode::corrupt, "the content fails its checksum", file.path());
+  WENQU_RETURN_IF_ERROR(verify_file(file, entry));
   return std::shared_ptr<const CommittedFile>(
       std::make_shared<CommittedFile>(CommittedFile{std::move(file), entry}));
 }
@@ -76,8 +70,22 @@ Result<std::shared_ptr<const Snapshot>> Snapshot::open(const IndexPaths& paths, 
     snapshot->reader_ = Lucene::IndexReader::open(directory, true);
     snapshot->load_segments();
   });
-  if (!loaded) return loaded.at(paths.lucene);
+  if (!loaded) {
+    // Closing a reader whose norms failed to load crashes Lucene++ 3.0.8; its files close with it anyway.
+    snapshot->segments_.clear();
+    snapshot->reader_.reset();
+    return loaded.at(paths.lucene);
+  }
   return std::shared_ptr<const Snapshot>(std::move(snapshot));
+}
+
+Status Snapshot::scrub(const CancelToken& cancel) const {
+  for (const auto& [name, committed] : files_) {
+    WENQU_RETURN_IF_ERROR(cancel.status());
+    committed->file.drop_cache();
+    WENQU_RETURN_IF_ERROR(verify_file(committed->file, committed->entry));
+  }
+  return {};
 }
 
 Snapshot::~Snapshot() {
@@ -182,7 +190,7 @@ Result<int32_t> Snapshot::find(const std::string& document_id) const {
     docs->close();
   }));
   if (found < 0) return Status(StatusCode::not_found, "no document has this id", document_id);
-  if (kinds_.at(static_cast<size_t>(found)) != kRecord)
+  if (static_cast<size_t>(found) >= kinds_.size() || kinds_[static_cast<size_t>(found)] != kRecord)
     return Status(StatusCode::corrupt, "a document lacks its record", document_id);
   return found;
 }

@@ -12,6 +12,7 @@
 #include <string>
 #include <vector>
 
+#include "base/cancel.h"
 #include "base/status.h"
 #include "retrieval/index/schema.h"
 #include "retrieval/passage.h"
@@ -37,6 +38,10 @@ class Snapshot {
   static Result<std::shared_ptr<const Snapshot>> open(const IndexPaths& paths, const Manifest& manifest,
                                                       const Snapshot* earlier);
   ~Snapshot();
+
+  // Reads every file from the disk again and holds it against its checksum.
+  // Errors: corrupt, io_error, naming the file; cancelled.
+  Status scrub(const CancelToken& cancel) const;
 
   const Manifest& manifest() const { return manifest_; }
   const std::vector<Segment>& segments() const { return segments_; }

@@ -24,12 +24,45 @@ std::set<std::string> names_of(const Manifest& manifest) {
   return names;
 }
 
+bool is_lucene_name(const std::string& name) { return name.starts_with('_') || name.starts_with("segments"); }
+
+// Whatever else a folder is, an index must not be mixed into it.
+Status refuse_other_folders(const IndexPaths& paths) {
+  for (const std::string& ours :
+       {paths.manifest, replacement_of(paths.manifest), paths.previous_manifest, paths.lock}) {
+    WENQU_ASSIGN_OR_RETURN(const bool there, exists(ours));
+    if (there) return {};
+  }
+  WENQU_ASSIGN_OR_RETURN(const bool empty, is_empty_directory(paths.directory));
+  if (empty) return {};
+  return Status(StatusCode::invalid_argument,
+                "the folder holds other things and is no index: name a new or an empty folder", paths.directory);
+}
+
+// A new index starts with the manifest of commit 0, which names no file. So files without a manifest are
+// never taken for those of an index that is just beginning, and swept away.
+Status begin_index(const IndexPaths& paths) {
+  for (const std::string& manifest : {paths.manifest, paths.previous_manifest}) {
+    WENQU_ASSIGN_OR_RETURN(const bool there, exists(manifest));
+    if (there) return {};
+  }
+  WENQU_ASSIGN_OR_RETURN(const bool empty, is_empty_directory(paths.lucene));
+  if (!empty)
+    return Status(StatusCode::corrupt,
+                  "the manifests are gone, which alone tell what of the files is the index: put `manifest` back "
+                  "from a copy, or index the documents again into an empty folder",
+                  paths.directory);
+  return write_manifest(paths, Manifest());
+}
+
 }  // namespace
 
 Result<std::unique_ptr<Writer>> Writer::open(const IndexPaths& paths) {
   warm_up_lucene();
+  WENQU_RETURN_IF_ERROR(refuse_other_folders(paths));
   WENQU_RETURN_IF_ERROR(create_directories(paths.directory));
-  WENQU_ASSIGN_OR_RETURN(WriteLock lock, WriteLock::acquire(paths.lock));
+  WENQU_ASSIGN_OR_RETURN(WriteLock lock, WriteLock::acquire(paths.directory, paths.lock));
+  WENQU_RETURN_IF_ERROR(begin_index(paths));
   WENQU_RETURN_IF_ERROR(create_directories(paths.lucene));
   std::unique_ptr<Writer> writer;
   WENQU_RETURN_IF_ERROR(call_lucene("preparing to write", [&] {
@@ -42,6 +75,9 @@ Result<std::unique_ptr<Writer>> Writer::open(const IndexPaths& paths) {
 Writer::~Writer() { stop(); }
 
 Status Writer::start() {
+  // A writer that died may have left a commit that is seen but does not last yet. Before anything
+  // builds on it, or is removed because of it, it has to.
+  WENQU_RETURN_IF_ERROR(sync_directory(paths_.directory));
   auto newest = open_newest_commit(paths_, snapshot_);
   if (newest)
     snapshot_ = std::move(*newest);
@@ -157,11 +193,13 @@ Result<Manifest> Writer::describe_commit() {
       manifest.files.push_back(found->second);
       continue;
     }
-    WENQU_ASSIGN_OR_RETURN(File file, File::open(paths_.lucene + "/" + name));
-    WENQU_RETURN_IF_ERROR(file.sync());
+    const std::shared_ptr<File> file = directory_->written(name);
+    if (!file) return Status(StatusCode::internal, "a file of the commit was not written by it", paths_.lucene + "/" + name);
+    WENQU_RETURN_IF_ERROR(file->sync());
     ManifestFile entry{name};
-    WENQU_ASSIGN_OR_RETURN(entry.bytes, file.size());
-    WENQU_ASSIGN_OR_RETURN(entry.crc, file.checksum(entry.bytes));
+    WENQU_ASSIGN_OR_RETURN(entry.bytes, file->size());
+    WENQU_ASSIGN_OR_RETURN(entry.crc, file->checksum(entry.bytes));
+    WENQU_RETURN_IF_ERROR(file->close());
     manifest.files.push_back(std::move(entry));
   }
   WENQU_RETURN_IF_ERROR(sync_directory(paths_.lucene));
@@ -175,7 +213,9 @@ Status Writer::publish() {
   WENQU_RETURN_IF_ERROR(call_lucene("counting the commit", [&] { expected = writer_->numDocs(); }));
   if (fresh->documents() + fresh->passages() != static_cast<uint64_t>(expected))
     return Status(StatusCode::internal, "the commit does not hold what was written", paths_.lucene);
+  WENQU_RETURN_IF_ERROR(lock_.check_still_there());
   WENQU_RETURN_IF_ERROR(write_manifest(paths_, manifest));
+  directory_->release_written();
   snapshot_ = std::move(fresh);
   collect_garbage();
   return {};
@@ -184,13 +224,15 @@ Status Writer::publish() {
 void Writer::collect_garbage() {
   std::set<std::string> wanted;
   if (snapshot_) wanted = names_of(snapshot_->manifest());
-  if (auto text = read_whole_file(paths_.previous_manifest, size_t{16} << 20))
-    if (auto previous = parse_manifest(*text)) wanted.merge(names_of(*previous));
+  const auto previous = read_manifest(paths_.previous_manifest);
+  if (previous) wanted.merge(names_of(*previous));
   directory_->protect(wanted);
+  // One that cannot be read today may be needed tomorrow.
+  if (previous.status().code() == StatusCode::io_error) return;
   auto present = list_files(paths_.lucene);
   if (!present) return;  // garbage does no harm; the next commit tries again
   for (const std::string& name : *present)
-    if (!wanted.contains(name) && !directory_->names().contains(name))
+    if (is_lucene_name(name) && !wanted.contains(name) && !directory_->names().contains(name))
       (void)remove_file(paths_.lucene + "/" + name).is_ok();
 }
 

@@ -63,6 +63,11 @@ WriterDirectory::WriterDirectory(std::string folder, const Manifest* committed)
 
 std::string WriterDirectory::path_of(const String& name) const { return folder_ + "/" + from_wide(name); }
 
+std::shared_ptr<File> WriterDirectory::written(const std::string& name) const {
+  const auto found = written_.find(name);
+  return found == written_.end() ? nullptr : found->second;
+}
+
 Lucene::HashSet<String> WriterDirectory::listAll() {
   auto names = Lucene::HashSet<String>::newInstance();
   for (const std::string& name : names_) names.add(to_wide(name));
@@ -97,6 +102,7 @@ Lucene::IndexInputPtr WriterDirectory::openInput(const String& name) {
 void WriterDirectory::deleteFile(const String& name) {
   const std::string plain = from_wide(name);
   if (names_.erase(plain) == 0) throw_not_found(name);
+  written_.erase(plain);
   // What cannot be removed now is garbage that the next commit removes.
   if (!protected_.contains(plain)) (void)remove_file(path_of(name)).is_ok();
 }
@@ -112,8 +118,9 @@ Lucene::IndexOutputPtr WriterDirectory::createOutput(const String& name) {
     auto file = File::create(path_of(name));
     if (file) {
       names_.insert(plain);
-      // newLucene copies its arguments, and a File has one owner.
-      return boost::make_shared<FileOutput>(std::move(*file), write_status_);
+      const auto shared = std::make_shared<File>(std::move(*file));
+      written_[plain] = shared;
+      return Lucene::newLucene<FileOutput>(shared, write_status_);
     }
     status = file.status();
   }

@@ -57,6 +57,10 @@ class WriterDirectory : public Lucene::Directory {
   const std::set<std::string>& names() const { return names_; }
   // What of the folder a manifest names, and so must not be deleted or written again.
   void protect(std::set<std::string> names) { protected_ = std::move(names); }
+  // The file that was created under this name, still open; null for those of a commit. They stay open
+  // until release_written().
+  std::shared_ptr<File> written(const std::string& name) const;
+  void release_written() { written_.clear(); }
   // The first write that failed since this object was made; Lucene++ may have swallowed it.
   Status write_status() const { return *write_status_; }
 
@@ -77,6 +81,7 @@ class WriterDirectory : public Lucene::Directory {
   std::string folder_;
   std::set<std::string> names_;
   std::set<std::string> protected_;
+  std::map<std::string, std::shared_ptr<File>> written_;
   std::shared_ptr<Status> write_status_ = std::make_shared<Status>();
 };
 

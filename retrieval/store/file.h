@@ -5,7 +5,6 @@
 #pragma once
 
 #include <cstdint>
-#include <functional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -32,6 +31,8 @@ class File {
   Result<uint64_t> size() const;
   // Checksum of the first `bytes` bytes.
   Result<uint32_t> checksum(uint64_t bytes) const;
+  // Lets the system forget what it holds of the file in memory, so that the next read is of the disk.
+  void drop_cache() const;
   // Brings the content to stable storage.
   Status sync();
   // Reports what a deferred write may still fail with; the destructor closes silently.
@@ -49,23 +50,24 @@ class File {
 // Errors: not_found, io_error, limit_exceeded when the file is larger than `max_bytes`.
 Result<std::string> read_whole_file(const std::string& path, size_t max_bytes);
 
-// Replaces the file at `path` in one step: written beside it, synchronised, renamed over it. The
-// directory still has to be synchronised.
-Status replace_file(const std::string& path, std::string_view content);
+// A file is replaced in two steps: the new one is written beside it and synchronised, then renamed
+// over it. The directory still has to be synchronised.
+std::string replacement_of(const std::string& path);   // the name of the new one
+Status write_replacement(const std::string& path, std::string_view content);
+Status install_replacement(const std::string& path);
 
-// Creates the directory and those above it that are missing, durably.
+// Creates the directory and those above it that are missing. All are durable afterwards, those too
+// that a process which died before it could say so has left.
 Status create_directories(const std::string& path);
 // Makes the creation, renaming and removal of the directory's entries durable.
 Status sync_directory(const std::string& path);
 // The names of the entries that are not directories.
 Result<std::vector<std::string>> list_files(const std::string& directory);
+// Whether the directory has no entries but hidden ones. What does not exist is empty.
+Result<bool> is_empty_directory(const std::string& path);
+// Whether there is anything of that name. Errors: io_error, where that cannot be told.
+Result<bool> exists(const std::string& path);
 // Removing what is not there is no error.
 Status remove_file(const std::string& path);
-
-// For tests: is asked before each operation and makes it fail with the errno it returns, unless 0.
-enum class FileOperation { create, write, sync, close, rename, sync_directory };
-using FileFault = std::function<int(FileOperation, const std::string& path)>;
-// REQUIRES: no file operation is running. An empty function ends the injection.
-void set_file_fault_for_testing(FileFault fault);
 
 }  // namespace wenqu::retrieval

@@ -6,7 +6,6 @@
 
 #include "retrieval/analysis/analyzer.h"
 #include "retrieval/store/crc32c.h"
-#include "retrieval/store/file.h"
 
 namespace wenqu::retrieval {
 namespace {
@@ -105,30 +104,53 @@ Result<Manifest> parse_manifest(std::string_view text) {
   return manifest;
 }
 
-Result<Manifest> read_manifest(const IndexPaths& paths) {
-  auto text = read_whole_file(paths.manifest, kMaxManifestBytes);
+Result<Manifest> read_manifest(const std::string& path) {
+  auto text = read_whole_file(path, kMaxManifestBytes);
   if (!text) {
     if (text.status().code() == StatusCode::limit_exceeded)
-      return Status(StatusCode::corrupt, "the manifest is damaged", paths.manifest);
+      return Status(StatusCode::corrupt, "the manifest is damaged", path);
     return text.status();
   }
   auto manifest = parse_manifest(*text);
-  if (!manifest) return manifest.status().at(paths.manifest);
+  if (!manifest) return manifest.status().at(path);
   return manifest;
+}
+
+Status verify_file(const File& file, const ManifestFile& entry) {
+  WENQU_ASSIGN_OR_RETURN(const uint64_t size, file.size());
+  if (size != entry.bytes)
+    return Status(StatusCode::corrupt,
+                  "is " + std::to_string(size) + " bytes long, was committed with " + std::to_string(entry.bytes),
+                  file.path());
+  WENQU_ASSIGN_OR_RETURN(const uint32_t crc, file.checksum(size));
+  if (crc != entry.crc) return Status(StatusCode::corrupt, "the content fails its checksum", file.path());
+  return {};
 }
 
 Status write_manifest(const IndexPaths& paths, const Manifest& manifest) {
   auto standing = read_whole_file(paths.manifest, kMaxManifestBytes);
-  if (standing)
-    WENQU_RETURN_IF_ERROR(replace_file(paths.previous_manifest, *standing));
-  else if (standing.status().code() != StatusCode::not_found)
-    return standing.status();
-  WENQU_RETURN_IF_ERROR(replace_file(paths.manifest, format_manifest(manifest)));
+  if (!standing && standing.status().code() != StatusCode::not_found) return standing.status();
+  // All that needs space comes first: from here on a commit is two renames.
+  WENQU_RETURN_IF_ERROR(write_replacement(paths.manifest, format_manifest(manifest)));
+  if (standing) {
+    WENQU_RETURN_IF_ERROR(write_replacement(paths.previous_manifest, *standing));
+    WENQU_RETURN_IF_ERROR(install_replacement(paths.previous_manifest));
+  }
+  WENQU_RETURN_IF_ERROR(install_replacement(paths.manifest));
   const Status synced = sync_directory(paths.directory);
   // The new manifest is visible but may not last: the old one comes back, so that a failed commit
-  // is not half there.
-  if (!synced && standing) (void)replace_file(paths.manifest, *standing).is_ok();
+  // is not half there. Should a power cut undo that, the new commit is whole too: its files are
+  // durable, and no writer removes any before it has synchronised the directory.
+  if (!synced && standing && write_replacement(paths.manifest, *standing))
+    (void)install_replacement(paths.manifest).is_ok();
   return synced;
+}
+
+Status restore_previous_manifest(const IndexPaths& paths) {
+  WENQU_ASSIGN_OR_RETURN(const std::string text, read_whole_file(paths.previous_manifest, kMaxManifestBytes));
+  WENQU_RETURN_IF_ERROR(write_replacement(paths.manifest, text));
+  WENQU_RETURN_IF_ERROR(install_replacement(paths.manifest));
+  return sync_directory(paths.directory);
 }
 
 }  // namespace wenqu::retrieval

@@ -4,7 +4,7 @@
 // It is a small text file that ends with its own checksum:
 //   wenqu-index 1          format version
 //   analysis 1             version of the analysis that made the terms
-//   commit 12              number of the commit
+//   commit 12              number of the commit; 0 for an index that was never committed
 //   file 5120 89abcdef _0.cfs   length in bytes, CRC-32C, name below lucene/
 //   crc32c 01234567        of all bytes above
 #pragma once
@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "base/status.h"
+#include "retrieval/store/file.h"
 
 namespace wenqu::retrieval {
 
@@ -47,10 +48,15 @@ struct IndexPaths {
 std::string format_manifest(const Manifest& manifest);
 // Errors: corrupt; version_mismatch for an index that has to be built again.
 Result<Manifest> parse_manifest(std::string_view text);
-// Errors: not_found when nothing was ever committed, and as above.
-Result<Manifest> read_manifest(const IndexPaths& paths);
+// The manifest at `path`, one of `paths`. Errors: not_found, and as above.
+Result<Manifest> read_manifest(const std::string& path);
+// Holds an open file against its entry. Errors: corrupt, io_error.
+Status verify_file(const File& file, const ManifestFile& entry);
 // Makes `manifest` the newest and the file that stands there the previous one. Everything it names
 // must be durable already.
 Status write_manifest(const IndexPaths& paths, const Manifest& manifest);
+
+// Makes the previous manifest the newest again.
+Status restore_previous_manifest(const IndexPaths& paths);
 
 }  // namespace wenqu::retrieval

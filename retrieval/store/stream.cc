@@ -37,7 +37,7 @@ void FileInput::readInternal(uint8_t* bytes, int32_t offset, int32_t size) {
   if (!result) throw_lucene_io(result);
 }
 
-FileOutput::FileOutput(File file, std::shared_ptr<Status> status)
+FileOutput::FileOutput(std::shared_ptr<File> file, std::shared_ptr<Status> status)
     : file_(std::move(file)), status_(std::move(status)) {}
 
 void FileOutput::check(const Status& result) {
@@ -47,7 +47,7 @@ void FileOutput::check(const Status& result) {
 }
 
 void FileOutput::flushBuffer(const uint8_t* bytes, int32_t offset, int32_t size) {
-  check(file_.write_at(position_, {reinterpret_cast<const char*>(bytes) + offset, static_cast<size_t>(size)}));
+  check(file_->write_at(position_, {reinterpret_cast<const char*>(bytes) + offset, static_cast<size_t>(size)}));
   position_ += static_cast<uint64_t>(size);
   size_ = std::max(size_, position_);
 }
@@ -61,7 +61,7 @@ void FileOutput::close() {
   if (!open_) return;
   open_ = false;
   BufferedIndexOutput::close();
-  check(file_.close());
+  file_.reset();
 }
 
 }  // namespace wenqu::retrieval

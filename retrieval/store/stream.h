@@ -32,10 +32,12 @@ class FileInput : public Lucene::BufferedIndexInput {
   uint64_t size_ = 0;
 };
 
-// Writes a file. The first failure is also left in `status`, where Lucene++ cannot lose it.
+// Writes a file, which stays open for its other owner to synchronise: only the descriptor that wrote
+// is sure to be told of what the disk refused. The first failure is also left in `status`, where
+// Lucene++ cannot lose it.
 class FileOutput : public Lucene::BufferedIndexOutput {
  public:
-  FileOutput(File file, std::shared_ptr<Status> status);
+  FileOutput(std::shared_ptr<File> file, std::shared_ptr<Status> status);
 
   using BufferedIndexOutput::flushBuffer;
   void flushBuffer(const uint8_t* bytes, int32_t offset, int32_t size) override;
@@ -46,7 +48,7 @@ class FileOutput : public Lucene::BufferedIndexOutput {
  private:
   void check(const Status& result);
 
-  File file_;
+  std::shared_ptr<File> file_;
   std::shared_ptr<Status> status_;
   uint64_t position_ = 0;  // where the next buffer goes
   uint64_t size_ = 0;

@@ -1,7 +1,7 @@
 // The commands of the program `wenqu`, each with its options; main.cc fills them from the command line.
 //
 // Exit codes: 0 done; 1 failed; 2 wrong usage or unusable input; 3 done, but some input was passed
-// over (index); 4 in use by somebody else (index locked, port taken); 130 stopped by the user.
+// over (index) or something was lost (check); 4 in use by somebody else (index locked, port taken); 130 stopped by the user.
 #pragma once
 
 #include <cstdint>
@@ -28,6 +28,13 @@ struct IndexOptions {
   std::vector<std::string> paths;
 };
 int run_index(const IndexOptions& options);
+
+struct CheckOptions {
+  std::string index;
+  bool repair = false;
+  bool json = false;
+};
+int run_check(const CheckOptions& options);
 
 struct SearchOptions {
   std::string index;

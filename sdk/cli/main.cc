@@ -48,7 +48,7 @@ int main(int argc, char** argv) {
   app.set_version_flag("--version", "wenqu " WENQU_VERSION);
   app.require_subcommand(1);
   app.get_formatter()->column_width(34);
-  app.footer("Exit codes: 0 done, 1 failed, 2 wrong usage, 3 some input passed over, 4 in use, 130 stopped.");
+  app.footer("Exit codes: 0 done, 1 failed, 2 wrong usage, 3 some input passed over or something lost, 4 in use, 130 stopped.");
   int code = kExitOk;
 
   IndexOptions index;
@@ -61,6 +61,12 @@ int main(int argc, char** argv) {
   command->add_option("--remove", index.remove, "id of a document to remove (may be repeated)");
   command->add_flag("--json", index.json, "print JSON lines: {\"committed\": N} after each durable commit");
   command->add_option("PATH", index.paths, "files and folders to read");
+
+  CheckOptions check;
+  command = add_command(app, "check", "Look an index over: its files, then all that they hold", [&] { return run_check(check); }, code);
+  command->add_flag("--repair", check.repair, "go back to the commit before, when the newest one is damaged");
+  command->add_flag("--json", check.json, "print one JSON object");
+  command->add_option("DIR", check.index, "directory of the index")->required();
 
   SearchOptions search;
   command = add_command(app, "search", "Search without answering", [&] { return run_search(search); }, code);

@@ -1,0 +1,85 @@
+// What the durability gates share: how much of them is run, where, and the line each leaves behind.
+//
+// The short form runs with every change; WENQU_GATES=long in the environment asks for the long one.
+#pragma once
+
+#include <gtest/gtest.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include <chrono>
+#include <cstdio>
+#include <cstring>
+#include <filesystem>
+#include <string>
+
+namespace wenqu::retrieval {
+
+inline bool long_form() {
+  const char* form = ::getenv("WENQU_GATES");
+  return form && std::strcmp(form, "long") == 0;
+}
+
+// How often: sanitizers are slow and look for other defects, so they see a tenth of the short form.
+inline int repetitions(int short_form, int long_form_count) {
+  if (long_form()) return long_form_count;
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+  return short_form / 10;
+#else
+  return short_form;
+#endif
+}
+
+// Counts cases and bad ones, and tells both in one line: `RELIABILITY id=D7 n=1000 bad=0 sec=12.3`.
+class Gate {
+ public:
+  explicit Gate(std::string id) : id_(std::move(id)) {}
+  ~Gate() {
+    const std::chrono::duration<double> spent = std::chrono::steady_clock::now() - begun_;
+    std::printf("RELIABILITY id=%s n=%d bad=%d sec=%.1f%s\n", id_.c_str(), cases_, bad_, spent.count(), more_.c_str());
+    std::fflush(stdout);
+  }
+  Gate(const Gate&) = delete;
+  Gate& operator=(const Gate&) = delete;
+
+  // One case; an empty `problem` is a good one.
+  void count(const std::string& problem) {
+    ++cases_;
+    if (problem.empty()) return;
+    if (++bad_ <= 5) ADD_FAILURE() << id_ << " case " << cases_ << ": " << problem;
+  }
+  void add_figure(const std::string& name, const std::string& value) { more_ += " " + name + "=" + value; }
+  int cases() const { return cases_; }
+  int bad() const { return bad_; }
+
+ private:
+  std::string id_;
+  std::string more_;
+  int cases_ = 0;
+  int bad_ = 0;
+  std::chrono::steady_clock::time_point begun_ = std::chrono::steady_clock::now();
+};
+
+// A folder of its own for each test, in memory where there is such a place: no gate needs a real disk, and
+// thousands of real fsyncs would only wear one out.
+class GateTest : public testing::Test {
+ protected:
+  void SetUp() override {
+    std::error_code error;
+    const std::filesystem::path memory = "/dev/shm";
+    const bool usable = std::filesystem::is_directory(memory, error) && ::access(memory.c_str(), W_OK) == 0;
+    std::string pattern = ((usable ? memory : std::filesystem::temp_directory_path()) / "wenqu-gate-XXXXXX").string();
+    ASSERT_NE(::mkdtemp(pattern.data()), nullptr);
+    root_ = pattern;
+    directory_ = root_ + "/index";
+  }
+  void TearDown() override {
+    std::error_code ignored;
+    std::filesystem::remove_all(root_, ignored);
+  }
+
+  std::string root_;
+  std::string directory_;
+};
+
+}  // namespace wenqu::retrieval
