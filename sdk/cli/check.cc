@@ -14,7 +14,8 @@ using retrieval::IndexCheck;
 
 void print_commit(std::string_view which, const CommitCheck& check) {
   const std::string number = check.commit ? fmt::format("commit {}", check.commit) : "a commit of unknown number";
-  fmt::print("{}: {}, written {} UTC: ", which, number, check.written_at.empty() ? "at an unknown time" : check.written_at);
+  fmt::print("{}: {}, written {}: ", which, number,
+             check.written_at.empty() ? "at an unknown time" : check.written_at + " UTC");
   if (check.whole()) {
     fmt::print("whole: {} documents, {} passages, {} files, {:.1f} MiB\n", check.documents, check.passages, check.files,
                static_cast<double>(check.bytes) / (1 << 20));
@@ -44,7 +45,8 @@ void print_advice(const std::string& directory, const IndexCheck& check) {
     fmt::print("`wenqu check --repair {}` goes back to commit {}. All that was added, replaced or removed after {} UTC "
                "is lost then.\n", directory, check.previous.commit, check.previous.written_at);
   } else {
-    fmt::print("Nothing whole is left to go back to: put a copy back, or index the documents again into an empty folder.\n");
+    fmt::print("Nothing whole is left to go back to: put a copy back, or index the documents again into an empty "
+               "folder.\n");
   }
 }
 

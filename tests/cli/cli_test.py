@@ -6,6 +6,7 @@ Each check is a function; a failing one is named, and the exit code is 1.
 import fcntl
 import json
 import os
+import random
 import signal
 import socket
 import struct
@@ -39,7 +40,7 @@ def expect(result, code, *words):
 
 
 def every_command_has_help(d):
-    for command in ([], ["index"], ["search"], ["ask"], ["serve"], ["inspect"], ["tokenize"], ["logits"], ["bench"]):
+    for command in ([], ["index"], ["check"], ["search"], ["ask"], ["serve"], ["inspect"], ["tokenize"], ["logits"], ["bench"]):
         expect(run(*command, "--help"), 0, "Usage")
     expect(run("--version"), 0, "wenqu 0.")
     expect(run("fly"), 2)
@@ -210,12 +211,70 @@ def a_damaged_index_is_told_and_not_believed(d):
     run("index", "--index", d + "/i", write(d + "/a.txt", "some text about herons"))
     folder = d + "/i/lucene"
     name = max(os.listdir(folder), key=lambda n: os.path.getsize(os.path.join(folder, n)))
-    with open(os.path.join(folder, name), "r+b") as file:
-        file.seek(os.path.getsize(os.path.join(folder, name)) // 2)
+    flip_a_bit(os.path.join(folder, name))
+    expect(run("search", "--index", d + "/i", "herons"), 1, name)
+
+
+def flip_a_bit(path):
+    with open(path, "r+b") as file:
+        file.seek(os.path.getsize(path) // 2)
         byte = file.read(1)
         file.seek(-1, os.SEEK_CUR)
         file.write(bytes([byte[0] ^ 0x40]))
-    expect(run("search", "--index", d + "/i", "herons"), 1, name)
+
+
+def an_index_is_checked_and_repaired(d):
+    expect(run("check", d + "/i"), 1, "no index here")
+    expect(run("check"), 2, "DIR")
+    run("index", "--index", d + "/i", write(d + "/a.jsonl", document("a", "the heron is grey")))
+    expect(run("check", d + "/i"), 0, "newest: commit 1", "whole", "nothing to go back to")
+    before = set(os.listdir(d + "/i/lucene"))
+    run("index", "--index", d + "/i", write(d + "/b.jsonl", document("b", "the otter is brown")))
+    expect(run("check", d + "/i"), 0, "commit 2", "2 documents")
+    name = next(name for name in os.listdir(d + "/i/lucene") if name not in before and name.endswith(".cfs"))
+    flip_a_bit(d + "/i/lucene/" + name)
+    expect(run("check", d + "/i"), 1, name, "checksum", "--repair", "goes back to commit 1", "is lost")
+    told = json.loads(run("check", "--json", d + "/i").stdout)
+    assert told["newest"]["whole"] is False and told["newest"]["damage"][0]["where"].endswith(name), told
+    assert told["previous"]["whole"] is True and told["previous"]["documents"] == 1 and not told["repaired"], told
+    with open(d + "/i/lock", "r+b") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        expect(run("check", "--repair", d + "/i"), 4)
+    expect(run("check", "--repair", d + "/i"), 3, "commit 1 again", "is lost")
+    expect(run("check", d + "/i"), 0, "commit 1")
+    expect(run("search", "--index", d + "/i", "heron"), 0, "grey")
+    expect(run("index", "--index", d + "/i", d + "/b.jsonl"), 0, "the index holds 2 documents")
+    for name in os.listdir(d + "/i/lucene"):
+        flip_a_bit(d + "/i/lucene/" + name)
+    expect(run("check", d + "/i"), 1, "Nothing whole is left")
+    expect(run("check", "--repair", d + "/i"), 1, "nothing was changed")
+
+
+def a_folder_of_other_things_is_no_index(d):
+    os.mkdir(d + "/f")
+    write(d + "/f/letter.txt", "dear all")
+    expect(run("index", "--index", d + "/f", d + "/f/letter.txt"), 2, "empty folder")
+    assert os.listdir(d + "/f") == ["letter.txt"]
+
+
+def kills_at_random_lose_no_committed_document(d):
+    draw = random.Random(20261125)
+    path = write(d + "/many.jsonl", "".join(document(f"k{i}", f"heron {i} " * 20) for i in range(3000)))
+    safe = 0
+    for _ in range(8):
+        process = subprocess.Popen([WENQU, "index", "--index", d + "/i", "--commit-every", "100", "--json", path],
+                                   stdout=subprocess.PIPE, text=True)
+        time.sleep(draw.uniform(0.01, 0.3))
+        process.kill()
+        told, _ = process.communicate()
+        committed = [json.loads(line).get("committed", 0) for line in told.splitlines()]
+        safe = max([safe, *committed])
+        if safe == 0:
+            continue
+        expect(run("check", d + "/i"), 0)
+        found = json.loads(run("search", "--index", d + "/i", "--json", "--top", "1", "heron").stdout)["total"]
+        assert found >= safe, (found, safe)
+    assert safe > 0
 
 
 def committed_documents_are_told_and_survive_a_kill(d):

@@ -2,7 +2,6 @@
 #pragma once
 
 #include <gtest/gtest.h>
-#include <stdlib.h>
 
 #include <filesystem>
 #include <memory>
@@ -10,15 +9,15 @@
 #include <vector>
 
 #include "retrieval/index.h"
+#include "test_folder.h"
 
 namespace wenqu::retrieval {
 
 class IndexTest : public testing::Test {
  protected:
   void SetUp() override {
-    std::string pattern = (std::filesystem::temp_directory_path() / "wenqu-index-XXXXXX").string();
-    ASSERT_NE(mkdtemp(pattern.data()), nullptr);
-    root_ = pattern;
+    root_ = make_test_folder();
+    ASSERT_FALSE(root_.empty());
     directory_ = root_ + "/索引 é";
   }
   void TearDown() override {

@@ -5,13 +5,14 @@
 
 #include <gtest/gtest.h>
 #include <stdlib.h>
-#include <unistd.h>
 
 #include <chrono>
 #include <cstdio>
 #include <cstring>
 #include <filesystem>
 #include <string>
+
+#include "test_folder.h"
 
 namespace wenqu::retrieval {
 
@@ -60,17 +61,12 @@ class Gate {
   std::chrono::steady_clock::time_point begun_ = std::chrono::steady_clock::now();
 };
 
-// A folder of its own for each test, in memory where there is such a place: no gate needs a real disk, and
-// thousands of real fsyncs would only wear one out.
+// A folder of its own for each test.
 class GateTest : public testing::Test {
  protected:
   void SetUp() override {
-    std::error_code error;
-    const std::filesystem::path memory = "/dev/shm";
-    const bool usable = std::filesystem::is_directory(memory, error) && ::access(memory.c_str(), W_OK) == 0;
-    std::string pattern = ((usable ? memory : std::filesystem::temp_directory_path()) / "wenqu-gate-XXXXXX").string();
-    ASSERT_NE(::mkdtemp(pattern.data()), nullptr);
-    root_ = pattern;
+    root_ = make_test_folder();
+    ASSERT_FALSE(root_.empty());
     directory_ = root_ + "/index";
   }
   void TearDown() override {
