@@ -79,6 +79,11 @@ Result<std::shared_ptr<const Snapshot>> Snapshot::open(const IndexPaths& paths, 
   return std::shared_ptr<const Snapshot>(std::move(snapshot));
 }
 
+Status Snapshot::verify(const std::string& file) const {
+  const auto found = files_.find(file);
+  return found == files_.end() ? Status() : verify_file(found->second->file, found->second->entry);
+}
+
 Status Snapshot::scrub(const CancelToken& cancel) const {
   for (const auto& [name, committed] : files_) {
     WENQU_RETURN_IF_ERROR(cancel.status());

@@ -39,6 +39,8 @@ class Snapshot {
                                                       const Snapshot* earlier);
   ~Snapshot();
 
+  // Holds one file against its checksum again; ok for one that is not of this commit.
+  Status verify(const std::string& file) const;
   // Reads every file from the disk again and holds it against its checksum.
   // Errors: corrupt, io_error, naming the file; cancelled.
   Status scrub(const CancelToken& cancel) const;

@@ -1,12 +1,12 @@
 #include "retrieval/index/writer.h"
 
-#include <lucene++/LogByteSizeMergePolicy.h>
 #include <lucene++/SerialMergeScheduler.h>
 
 #include <set>
 
 #include "retrieval/documents/passages.h"
 #include "retrieval/index/open_commit.h"
+#include "retrieval/index/verified_merge.h"
 #include "retrieval/store/lucene_call.h"
 
 namespace wenqu::retrieval {
@@ -93,6 +93,9 @@ Status Writer::start() {
         newLucene<Lucene::IndexWriter>(Lucene::DirectoryPtr(directory_), newLucene<Lucene::KeywordAnalyzer>(),
                                        committed == nullptr, Lucene::IndexWriter::MaxFieldLengthUNLIMITED);
     writer->setSimilarity(newLucene<LengthSimilarity>());
+    writer->setMergePolicy(newLucene<VerifiedMergePolicy>(writer, [this](const std::string& name) {
+      return snapshot_ ? snapshot_->verify(name) : Status();
+    }));
     // The default scheduler merges on threads of its own and may outlive the writer.
     writer->setMergeScheduler(newLucene<Lucene::SerialMergeScheduler>());
     writer->setRAMBufferSizeMB(kBufferMegabytes);

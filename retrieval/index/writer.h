@@ -2,7 +2,8 @@
 //
 // A commit is done in this order: Lucene++ writes its files; we synchronise and checksum each new
 // one; the commit is opened and counted; the manifest is replaced. Whatever fails before the last
-// step leaves the commit before as it was. Files of the last two commits are kept.
+// step leaves the commit before as it was. Files of the last two commits are kept, and none is removed
+// before the manifest that no longer needs it lasts.
 //
 // Thread safety: one thread at a time.
 #pragma once
@@ -26,7 +27,8 @@ namespace wenqu::retrieval {
 
 class Writer {
  public:
-  // Creates what is missing and takes the write lock first of all.
+  // Creates what is missing, with the write lock before anything else of the index. Errors:
+  // invalid_argument when the folder holds other things, busy, corrupt, version_mismatch, io_error.
   static Result<std::unique_ptr<Writer>> open(const IndexPaths& paths);
   ~Writer();
 

@@ -162,6 +162,32 @@ TEST_F(IndexCheckTest, AnIndexInUseIsCheckedButNotRepaired) {
   EXPECT_EQ(scrubbed.where(), newest_file());
 }
 
+TEST_F(IndexCheckTest, DamageIsNeverMergedIntoFilesThatLookWhole) {
+  auto index = open(Index::Mode::write);
+  EXPECT_OK(index->add(make_document("first", std::string(3000, 'f'))));
+  EXPECT_OK(index->commit());
+  // Damaged behind the back of a writer that has it open, in the middle of a stored text.
+  for (const auto& entry : std::filesystem::directory_iterator(directory_ + "/lucene")) {
+    if (entry.path().extension() != ".cfs") continue;
+    std::ifstream in(entry.path(), std::ios::binary);
+    const std::string content(std::istreambuf_iterator<char>(in), {});
+    const size_t place = content.find("ffffffffff");
+    ASSERT_NE(place, std::string::npos);
+    std::fstream file(entry.path(), std::ios::in | std::ios::out | std::ios::binary);
+    file.seekp(static_cast<std::streamoff>(place + 5));
+    file.put('g');
+  }
+  Status status;
+  for (int i = 0; status && i < 30; ++i) {
+    EXPECT_OK(index->add(make_document("doc" + std::to_string(i), "lantern")));
+    status = index->commit();
+  }
+  EXPECT_EQ(status.code(), StatusCode::corrupt) << status.to_string();
+  EXPECT_THAT(status.message(), HasSubstr("checksum"));
+  index.reset();
+  EXPECT_FALSE(check().newest.whole());
+}
+
 TEST_F(IndexCheckTest, OtherFoldersAreNoIndexAndAreLeftAlone) {
   EXPECT_EQ(check_index(directory_, CancelToken()).status().code(), StatusCode::not_found);
   std::filesystem::create_directories(directory_ + "/lucene");

@@ -269,6 +269,30 @@ TEST_F(IndexCrashTest, AFailedAddIsNotForgottenByTheCommit) {
   EXPECT_EQ(stored(), (State{{"a", "alpha"}, {"b", "beta"}}));
 }
 
+TEST_F(IndexCrashTest, ReadersKeepWorkingThroughAFailedCommit) {
+  auto writer = open(Index::Mode::write);
+  EXPECT_OK(write(*writer, kStory[0]));
+  auto reader = open(Index::Mode::read);
+  for (const FileOperation failing : {FileOperation::create, FileOperation::write, FileOperation::sync,
+                                      FileOperation::rename, FileOperation::sync_directory}) {
+    SCOPED_TRACE(static_cast<int>(failing));
+    set_file_fault_for_testing([&](FileOperation operation, const std::string&) { return operation == failing ? EIO : 0; });
+    EXPECT_FALSE(write(*writer, {{"a", "alpha never"}, {"d", "delta never"}}));
+    for (const Index* index : {writer.get(), reader.get()}) {
+      EXPECT_EQ(ids(find(*index, "alpha")), std::vector<std::string>{"a"});
+      EXPECT_EQ(index->fetch("a")->text, "alpha one");
+      EXPECT_TRUE(find(*index, "delta").hits.empty());
+    }
+    set_file_fault_for_testing(nullptr);
+    EXPECT_OK(reader->refresh());
+    EXPECT_EQ(reader->fetch("a")->text, "alpha one");
+  }
+  // The loss may still have to be told once.
+  if (!write(*writer, kStory[1])) EXPECT_OK(write(*writer, kStory[1]));
+  EXPECT_OK(reader->refresh());
+  EXPECT_EQ(reader->fetch("a")->text, "alpha two");
+}
+
 TEST_F(IndexCrashTest, AWriterOfAnotherProcessExcludesUsUntilItDies) {
   for (int round = 0; round < 10; ++round) {
     int ends[2];
