@@ -31,6 +31,7 @@ class DiskModel {
   void apply(const FileEvent& event);
   // What another process sees: nothing is lost while the machine lives.
   Files visible() const;
+  const std::set<std::string>& directories() const { return directories_; }
   // What is found after a power cut that does `damage` to all that is not safe.
   Files after_power_cut(Damage damage, std::mt19937& random) const;
 

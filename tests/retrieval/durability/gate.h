@@ -21,11 +21,11 @@ inline bool long_form() {
   return form && std::strcmp(form, "long") == 0;
 }
 
-// How often: sanitizers are slow and look for other defects, so they see a tenth of the short form.
+// How often: sanitizers are slow and look for other defects, so they see a quarter of the short form.
 inline int repetitions(int short_form, int long_form_count) {
   if (long_form()) return long_form_count;
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-  return short_form / 10;
+  return short_form / 4;
 #else
   return short_form;
 #endif

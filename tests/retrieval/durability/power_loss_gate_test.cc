@@ -104,7 +104,7 @@ class PowerLossGate : public GateTest {
 
 TEST_F(PowerLossGate, NoAcknowledgedDocumentIsLostWhenThePowerIsCut) {
   Gate gate("D10");
-  const int wanted = repetitions(2000, 50'000);
+  const int wanted = repetitions(6000, 60'000);
   for (unsigned seed = 1; gate.cases() < wanted; ++seed) {
     std::filesystem::remove_all(directory_);
     State state;
@@ -117,16 +117,18 @@ TEST_F(PowerLossGate, NoAcknowledgedDocumentIsLostWhenThePowerIsCut) {
 // A writer is killed, another one takes over, and only then the power goes.
 TEST_F(PowerLossGate, NothingIsLostWhenThePowerIsCutAfterAKill) {
   Gate gate("D10-after-kill");
-  const int wanted = repetitions(1000, 20'000);
+  const int wanted = repetitions(6000, 60'000);
   std::mt19937 random(3);
   for (unsigned seed = 1; gate.cases() < wanted; ++seed) {
     std::filesystem::remove_all(directory_);
     State state;
     const std::vector<Moment> first = tell(make_story(seed, 3), {}, state);
     DiskModel disk(root_);
-    const size_t killed = random() % first.size();
+    // The beginning has moments of its own, which would seldom be drawn.
+    const size_t killed = seed % 2 == 1 ? seed / 2 % 12 : random() % first.size();
     for (size_t i = 0; i <= killed; ++i) apply(disk, first[i], Plant::none);
     DiskModel::put(disk.visible(), root_, root_);
+    for (const std::string& directory : disk.directories()) std::filesystem::create_directories(directory);
     // What is seen has to last as soon as the next writer builds on it.
     State found;
     ASSERT_EQ(compare(directory_, first[killed].acknowledged, &first[killed].attempted, &found), "");
@@ -139,7 +141,7 @@ TEST_F(PowerLossGate, NothingIsLostWhenThePowerIsCutAfterAKill) {
 // The synchronisation of the directory fails once at the last step of a commit, which has to be taken back.
 TEST_F(PowerLossGate, NothingIsLostWhenThePowerIsCutAfterAFailedCommit) {
   Gate gate("D10-after-failure");
-  const int wanted = repetitions(500, 10'000);
+  const int wanted = repetitions(6000, 60'000);
   for (unsigned seed = 1; gate.cases() < wanted; ++seed) {
     std::filesystem::remove_all(directory_);
     int synchronised = 0;
