@@ -26,15 +26,16 @@ std::set<std::string> names_of(const Manifest& manifest) {
 
 bool is_lucene_name(const std::string& name) { return name.starts_with('_') || name.starts_with("segments"); }
 
-// Whatever else a folder is, an index must not be mixed into it.
+// Whatever else a folder is, an index must not be mixed into it. Another process may just be beginning one: it makes
+// the lock first, so whoever finds something there finds that too.
 Status refuse_other_folders(const IndexPaths& paths) {
+  WENQU_ASSIGN_OR_RETURN(const bool empty, is_empty_directory(paths.directory));
+  if (empty) return {};
   for (const std::string& ours :
-       {paths.manifest, replacement_of(paths.manifest), paths.previous_manifest, paths.lock}) {
+       {paths.lock, paths.manifest, replacement_of(paths.manifest), paths.previous_manifest}) {
     WENQU_ASSIGN_OR_RETURN(const bool there, exists(ours));
     if (there) return {};
   }
-  WENQU_ASSIGN_OR_RETURN(const bool empty, is_empty_directory(paths.directory));
-  if (empty) return {};
   return Status(StatusCode::invalid_argument,
                 "the folder holds other things and is no index: name a new or an empty folder", paths.directory);
 }
