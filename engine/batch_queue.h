@@ -9,6 +9,7 @@
 // Thread safety: all members from any thread.
 #pragma once
 
+#include <algorithm>
 #include <chrono>
 #include <condition_variable>
 #include <functional>
@@ -46,6 +47,11 @@ class BatchQueue {
   using Progress = std::function<void(size_t done)>;
 
   explicit BatchQueue(Run run, const Limits& limits = {}) : run_(std::move(run)), limits_(limits) {}
+  // Of a batch, at least 1. Before the first read().
+  void set_largest_batch(size_t tokens) {
+    limits_.tokens = tokens;
+    limits_.decode_tokens = std::min(limits_.decode_tokens, tokens);
+  }
 
   // Returns when the job's tokens were read, or not, on error. Errors: what `run` gives for this session,
   // out_of_memory, cancelled, deadline_exceeded (within one piece of the model's work when the session is alone in
@@ -83,7 +89,7 @@ class BatchQueue {
   bool others_decode(const void* session, Clock::duration within) const;
 
   const Run run_;
-  const Limits limits_;
+  Limits limits_;
   mutable std::mutex mutex_;
   std::condition_variable changed_;
   std::list<Entry> waiting_;   // in the order of their turns

@@ -4,54 +4,16 @@
 
 #include <algorithm>
 #include <charconv>
-#include <cstdio>
-#include <cstring>
 #include <map>
 #include <new>
 
+#include "base/page_advice.h"
+#include "engine/memory_plan.h"
 #include "engine/model/forward.h"
 #include "engine/runtime.h"
 
 namespace wenqu::engine {
 namespace {
-
-// Bytes the system can give without swapping; 0 when it does not say.
-uint64_t available_memory() {
-  std::FILE* file = std::fopen("/proc/meminfo", "re");
-  if (!file) return 0;
-  unsigned long long kilobytes = 0;
-  char line[256];
-  while (std::fgets(line, sizeof(line), file))
-    if (std::sscanf(line, "MemAvailable: %llu kB", &kilobytes) == 1) break;
-  std::fclose(file);
-  return kilobytes << 10;
-}
-
-MemoryEstimate estimate_of(const gguf::File& file, const Config& config, const Weights& weights, uint64_t context_tokens,
-                           KvType kv_type, int threads) {
-  MemoryEstimate estimate;
-  estimate.weights = weights.derived_bytes();
-  for (const gguf::Tensor& tensor : file.tensors()) estimate.weights += tensor.bytes;
-  const uint64_t tokens = std::min<uint64_t>(context_tokens, config.context);
-  estimate.kv_cache = kv_shape(config, kv_type).bytes_per_token() * ((tokens + KvCache::kSegmentTokens - 1) / KvCache::kSegmentTokens) *
-                      KvCache::kSegmentTokens;
-  estimate.scratch = scratch_bytes(config, std::min<uint64_t>(kMaxBatch, tokens), static_cast<size_t>(threads));
-  return estimate;
-}
-
-Status fits(const MemoryEstimate& estimate, const LoadOptions& options) {
-  const uint64_t budget = options.memory_budget ? options.memory_budget : available_memory();
-  if (budget == 0 || estimate.total() <= budget) return {};
-  constexpr double kMiB = 1 << 20;
-  return Status(StatusCode::out_of_memory,
-                fmt::format("needs {:.1f} MiB (weights {:.1f}, KV cache of {} tokens {:.1f}, scratch {:.1f}), but {} {:.1f} "
-                            "MiB: use a smaller or more strongly quantized model{}",
-                            static_cast<double>(estimate.total()) / kMiB, static_cast<double>(estimate.weights) / kMiB,
-                            options.context_tokens, static_cast<double>(estimate.kv_cache) / kMiB,
-                            static_cast<double>(estimate.scratch) / kMiB,
-                            options.memory_budget ? "the budget is" : "the system has",
-                            static_cast<double>(budget) / kMiB, options.memory_budget ? ", or raise the budget" : ""));
-}
 
 // Whether a tensor belongs to a layer of multi-token prediction.
 bool behind_trunk(std::string_view name, const Config& config) {
@@ -121,11 +83,38 @@ ModelInfo describe(const Runtime& runtime, KvType kv_type) {
   return info;
 }
 
+// A plan, or why there can be none.
+using Weighed = std::function<Result<MemoryPlan>(const MemoryNeeds&)>;
+
+// Divides the memory between sessions and experts.
+void use_plan(const MemoryPlan& plan, Runtime& runtime) {
+  runtime.memory = plan;
+  runtime.prefixes.set_budget(plan.prefix_cache);
+  runtime.queue.set_largest_batch(plan.batch_tokens);
+  if (plan.budget > 0) runtime.account = std::make_shared<MemoryAccount>(plan.shared, plan.experts);
+  if (plan.on_demand) {
+    std::vector<ExpertLayer> layers;
+    for (const Layer* layer : runtime.weights.mixtures()) {
+      const auto stack = [](const Matrix& matrix) { return ExpertStack{matrix.data, matrix.stride_bytes}; };
+      layers.push_back({stack(layer->expert_gate), stack(layer->expert_up), stack(layer->expert_down)});
+    }
+    const auto left = [account = runtime.account] { return account->left(); };
+    runtime.experts = std::make_unique<ExpertResidency>(std::move(layers), runtime.config.moe.router.experts, left);
+    runtime.weights.residency = runtime.experts.get();
+    // What every token needs is wanted at once.
+    for (const gguf::Tensor& tensor : runtime.file->tensors())
+      if (!is_expert(tensor.name)) ask_for({tensor.data, tensor.bytes});
+  }
+  ExpertResidency* const experts = runtime.experts.get();
+  runtime.account->set_hooks([&runtime] { return runtime.prefixes.give_way(); },
+                             [experts] { if (experts) experts->trim(); });
+}
+
 using OpenFile = std::function<Result<std::shared_ptr<const gguf::File>>()>;
 
 // Opens the file and takes it apart. `weighed` is asked when all that needs memory is known.
 Status load_into(Runtime& runtime, const OpenFile& open, const LoadOptions& options, const CancelToken& cancel,
-                 const std::function<Status(const MemoryEstimate&)>& weighed) {
+                 const Weighed& weighed) {
   const auto progress = [&](double fraction) -> Status {
     if (options.progress && !options.progress(fraction)) return Status(StatusCode::cancelled, "loading was stopped");
     return cancel.status();
@@ -138,8 +127,8 @@ Status load_into(Runtime& runtime, const OpenFile& open, const LoadOptions& opti
     WENQU_RETURN_IF_ERROR(set_expert_groups(options.expert_groups, options.expert_groups_used, runtime.config));
   WENQU_RETURN_IF_ERROR(progress(0.1));
   WENQU_ASSIGN_OR_RETURN(runtime.weights, load_weights(file, runtime.config));
-  WENQU_RETURN_IF_ERROR(
-      weighed(estimate_of(file, runtime.config, runtime.weights, options.context_tokens, options.kv_type, runtime.pool.threads())));
+  WENQU_ASSIGN_OR_RETURN(const MemoryPlan plan, weighed(memory_needs(file, runtime.config, runtime.weights, options, runtime.pool.threads())));
+  use_plan(plan, runtime);
   WENQU_RETURN_IF_ERROR(progress(0.3));
   WENQU_ASSIGN_OR_RETURN(runtime.tokenizer, Tokenizer::create(file));
   if (runtime.tokenizer->size() > runtime.config.vocabulary)
@@ -161,7 +150,7 @@ Status load_into(Runtime& runtime, const OpenFile& open, const LoadOptions& opti
 }
 
 Result<std::unique_ptr<Runtime>> load_runtime(const OpenFile& open, const std::string& path, const LoadOptions& options,
-                                              const CancelToken& cancel, const std::function<Status(const MemoryEstimate&)>& weighed) {
+                                              const CancelToken& cancel, const Weighed& weighed) {
   WENQU_RETURN_IF_ERROR(cpu::check_threads(options.threads));
   WENQU_RETURN_IF_ERROR(cpu::check_nice(options.nice));
   try {
@@ -179,7 +168,7 @@ Result<std::unique_ptr<Runtime>> load_runtime(const OpenFile& open, const std::s
 Result<std::shared_ptr<const Model>> Model::load(const std::string& path, const LoadOptions& options, const CancelToken& cancel) {
   WENQU_ASSIGN_OR_RETURN(std::unique_ptr<Runtime> runtime,
                          load_runtime([&] { return gguf::File::open(path); }, path, options, cancel,
-                                      [&](const MemoryEstimate& estimate) { return fits(estimate, options); }));
+                                      [&](const MemoryNeeds& needs) { return plan_memory(needs, options); }));
   return std::shared_ptr<const Model>(new Model(std::move(runtime)));
 }
 
@@ -187,15 +176,15 @@ Result<std::shared_ptr<const Model>> Model::load(std::shared_ptr<const gguf::Fil
                                                  const CancelToken& cancel) {
   const auto open = [&]() -> Result<std::shared_ptr<const gguf::File>> { return file; };
   WENQU_ASSIGN_OR_RETURN(std::unique_ptr<Runtime> runtime,
-                         load_runtime(open, file->path(), options, cancel, [&](const MemoryEstimate& estimate) { return fits(estimate, options); }));
+                         load_runtime(open, file->path(), options, cancel, [&](const MemoryNeeds& needs) { return plan_memory(needs, options); }));
   return std::shared_ptr<const Model>(new Model(std::move(runtime)));
 }
 
 Result<std::pair<ModelInfo, MemoryEstimate>> Model::inspect(const std::string& path, const LoadOptions& options) {
   MemoryEstimate memory;
-  const auto weighed = [&](const MemoryEstimate& estimate) {
-    memory = estimate;
-    return Status();
+  const auto weighed = [&](const MemoryNeeds& needs) -> Result<MemoryPlan> {
+    memory = memory_estimate(needs, options.context_tokens);
+    return MemoryPlan();
   };
   WENQU_ASSIGN_OR_RETURN(const std::unique_ptr<Runtime> runtime, load_runtime([&] { return gguf::File::open(path); }, path, options, {}, weighed));
   return std::pair(runtime->info, memory);
@@ -207,7 +196,10 @@ Result<MemoryEstimate> Model::estimate(const std::string& path, uint64_t context
   if (!config) return config.status().at(path);
   const Result<Weights> weights = load_weights(*file, *config);
   if (!weights) return weights.status().at(path);
-  return estimate_of(*file, *config, *weights, context_tokens, kv_type, cpu::available_cores());
+  LoadOptions options;
+  options.context_tokens = context_tokens;
+  options.kv_type = kv_type;
+  return memory_estimate(memory_needs(*file, *config, *weights, options, cpu::available_cores()), context_tokens);
 }
 
 Model::Model(std::unique_ptr<Runtime> runtime) : runtime_(std::move(runtime)) {}
@@ -217,8 +209,27 @@ const ModelInfo& Model::info() const { return runtime_->info; }
 const Tokenizer& Model::tokenizer() const { return *runtime_->tokenizer; }
 
 const Sha256::Digest& Model::fingerprint() const {
-  std::call_once(runtime_->fingerprint_once, [&] { runtime_->fingerprint = engine::fingerprint(*runtime_->file, runtime_->config); });
+  std::call_once(runtime_->fingerprint_once, [&] {
+    runtime_->fingerprint = engine::fingerprint(*runtime_->file, runtime_->config);
+    if (runtime_->experts) runtime_->experts->forget_strays();   // it has looked at some
+  });
   return runtime_->fingerprint;
+}
+
+MemoryUse Model::memory() const {
+  const MemoryPlan& plan = runtime_->memory;
+  MemoryUse use;
+  use.budget = plan.budget;
+  use.weights = plan.weights;
+  use.scratch = plan.scratch;
+  use.sessions = runtime_->account->used();
+  if (plan.budget > 0) use.sessions_limit = runtime_->account->chargeable();
+  use.prefix_cache = runtime_->prefixes.bytes();
+  use.on_demand = plan.on_demand;
+  if (!plan.on_demand) return use;
+  use.experts_limit = runtime_->account->left();
+  use.experts = runtime_->experts->use();
+  return use;
 }
 
 Result<ChatTemplate> Model::chat_template() const {

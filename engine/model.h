@@ -15,6 +15,7 @@
 #include "base/status.h"
 #include "engine/cache/kv_type.h"
 #include "engine/chat/chat_template.h"
+#include "engine/residency/expert_use.h"
 #include "engine/tokenizer/tokenizer.h"
 
 namespace wenqu::engine {
@@ -22,10 +23,13 @@ namespace wenqu::engine {
 struct LoadOptions {
   int threads = 0;              // compute threads; 0: one per core this process may use
   int nice = 0;                 // how far the compute threads step back for others: 0 (not at all) to 19
-  uint64_t memory_budget = 0;   // bytes for weights, KV cache and scratch; 0: what the system has free
-  uint64_t context_tokens = 4096;  // for the estimate: the KV cache of this many tokens must fit too,
+  // Bytes for weights, the KV caches of all timelines, the prefix cache and scratch; 0: what the system has free. A
+  // mixture of experts that does not fit as a whole is run all the same: experts are kept by use, and the others are
+  // read when they are wanted.
+  uint64_t memory_budget = 0;
+  uint64_t context_tokens = 4096;  // the KV cache of this many tokens must fit at least,
   KvType kv_type = KvType::f16;    // kept as this
-  uint64_t prefix_cache_bytes = 256 << 20;   // for beginnings that timelines share, besides their own caches
+  uint64_t prefix_cache_bytes = 256 << 20;   // for beginnings that timelines share, at most; it gives way to timelines
   // Routing by groups: only experts of the `expert_groups_used` best of `expert_groups` may be chosen. 0: as
   // the file says or, where it is silent, as DeepSeek's models were trained.
   uint32_t expert_groups = 0, expert_groups_used = 0;
@@ -38,7 +42,23 @@ struct MemoryEstimate {
   uint64_t weights = 0;    // mapped from the file, and derived from it
   uint64_t kv_cache = 0;   // for the context asked for
   uint64_t scratch = 0;
-  uint64_t total() const { return weights + kv_cache + scratch; }
+  uint64_t prefix_cache = 0;   // at most; less where memory is short
+  uint64_t context_tokens = 0;
+  uint64_t least = 0;      // budget that is enough: without a prefix cache, and with experts read on demand
+  uint64_t total() const { return weights + kv_cache + scratch + prefix_cache; }
+};
+
+// What a loaded model holds of its budget at the moment.
+struct MemoryUse {
+  uint64_t budget = 0;          // 0: none
+  uint64_t weights = 0;         // that stay in memory
+  uint64_t scratch = 0;         // for the batch that runs
+  uint64_t sessions = 0;        // KV caches and logits of the timelines, and what only the prefix cache has
+  uint64_t sessions_limit = 0;  // of it; 0: what the system has
+  uint64_t prefix_cache = 0;    // what timelines have too among it
+  bool on_demand = false;       // experts are read when they are wanted,
+  uint64_t experts_limit = 0;   // may come to so many bytes now,
+  ExpertUse experts;            // and were used so since the model was loaded
 };
 
 struct ModelInfo {
@@ -83,7 +103,7 @@ class Model {
  public:
   // Errors: those of gguf::File::open; unsupported (architecture or tensor type, with what is
   // supported); corrupt (a missing or misshapen tensor, an impossible hyper-parameter, by name);
-  // out_of_memory with the estimate when it does not fit the budget.
+  // out_of_memory with the estimate when it does not fit the budget, even with experts read on demand.
   static Result<std::shared_ptr<const Model>> load(const std::string& path, const LoadOptions& options,
                                                    const CancelToken& cancel = {});
   // The same of a file that is open already.
@@ -97,6 +117,7 @@ class Model {
 
   const ModelInfo& info() const;
   const Tokenizer& tokenizer() const;
+  MemoryUse memory() const;
   // Tells this model from every other one; made at the first call.
   const Sha256::Digest& fingerprint() const;
   // Errors: unsupported, when the file's template was not recognised and none was named.

@@ -14,7 +14,8 @@ size_t common(std::span<const TokenId> a, std::span<const TokenId> b) {
 
 }  // namespace
 
-KvCache PrefixCache::find(const PrefixKind& kind, const KvShape& shape, std::span<const TokenId> tokens) {
+KvCache PrefixCache::find(const PrefixKind& kind, const KvShape& shape, std::span<const TokenId> tokens,
+                          const std::shared_ptr<MemoryAccount>& account) {
   const std::lock_guard lock(mutex_);
   std::vector<std::shared_ptr<std::byte[]>> segments;
   size_t size = 0;
@@ -31,12 +32,12 @@ KvCache PrefixCache::find(const PrefixKind& kind, const KvShape& shape, std::spa
     size += longest;
     node = longest == kSegment ? best : nullptr;
   }
-  return KvCache::adopt(shape, segments, size);
+  return KvCache::adopt(shape, segments, size, account);
 }
 
 void PrefixCache::insert(const PrefixKind& kind, KvCache& cache, std::span<const TokenId> tokens) noexcept try {
-  if (budget_ == 0) return;
   const std::lock_guard lock(mutex_);
+  if (budget_ == 0) return;
   Node* node = &roots_[kind];
   for (size_t begin = 0; begin < tokens.size(); begin += kSegment) {
     const std::span<const TokenId> mine = tokens.subspan(begin, std::min(kSegment, tokens.size() - begin));
@@ -69,27 +70,42 @@ void PrefixCache::insert(const PrefixKind& kind, KvCache& cache, std::span<const
   // What was put in so far is whole; the rest is read again when it is needed.
 }
 
-// Gives up leaves, the longest unused first.
-void PrefixCache::make_room() {
-  while (bytes_ > budget_) {
-    std::vector<std::unique_ptr<Node>>* siblings = nullptr;
-    size_t place = 0;
-    uint64_t oldest = UINT64_MAX;
-    std::vector<Node*> open;
-    for (auto& [kind, root] : roots_) open.push_back(&root);
-    while (!open.empty()) {
-      Node* node = open.back();
-      open.pop_back();
-      for (size_t i = 0; i < node->children.size(); ++i) {
-        Node* child = node->children[i].get();
-        if (!child->children.empty()) open.push_back(child);
-        else if (child->used < oldest) oldest = child->used, siblings = &node->children, place = i;
-      }
+bool PrefixCache::give_up_one(bool only_ours) {
+  std::vector<std::unique_ptr<Node>>* siblings = nullptr;
+  size_t place = 0;
+  uint64_t oldest = UINT64_MAX;
+  std::vector<Node*> open;
+  for (auto& [kind, root] : roots_) open.push_back(&root);
+  while (!open.empty()) {
+    Node* node = open.back();
+    open.pop_back();
+    for (size_t i = 0; i < node->children.size(); ++i) {
+      Node* child = node->children[i].get();
+      if (!child->children.empty()) open.push_back(child);
+      else if (child->used < oldest && !(only_ours && child->segment.use_count() > 1)) oldest = child->used, siblings = &node->children, place = i;
     }
-    if (!siblings) return;
-    bytes_ -= (*siblings)[place]->bytes;
-    siblings->erase(siblings->begin() + static_cast<std::ptrdiff_t>(place));
   }
+  if (!siblings) return false;
+  bytes_ -= (*siblings)[place]->bytes;
+  siblings->erase(siblings->begin() + static_cast<std::ptrdiff_t>(place));
+  return true;
+}
+
+void PrefixCache::make_room() {
+  while (bytes_ > budget_ && give_up_one(false)) {
+  }
+}
+
+void PrefixCache::set_budget(uint64_t bytes) {
+  const std::lock_guard lock(mutex_);
+  budget_ = bytes;
+}
+
+bool PrefixCache::give_way() noexcept try {
+  const std::lock_guard lock(mutex_);
+  return give_up_one(true) || give_up_one(false);
+} catch (const std::bad_alloc&) {
+  return false;
 }
 
 uint64_t PrefixCache::bytes() const {

@@ -4,7 +4,7 @@
 //
 // A radix tree: each node holds the tokens of one cache segment, fewer at an end, and is matched token by
 // token. Segments are shared with the timelines (engine/cache) and counted by reference; what was not used for
-// the longest time goes first when the budget is spent.
+// the longest time goes first when the budget is spent, or when sessions need the memory.
 //
 // Thread safety: all members from any thread.
 #pragma once
@@ -32,12 +32,19 @@ class PrefixCache {
  public:
   // Of segments, those that timelines use too among them. 0: nothing is kept.
   explicit PrefixCache(uint64_t budget_bytes) : budget_(budget_bytes) {}
+  // Another budget, for what is inserted from now on.
+  void set_budget(uint64_t bytes);
 
   // The longest beginning of `tokens` that is known, as a cache of that many tokens, maybe none. Throws std::bad_alloc.
-  KvCache find(const PrefixKind& kind, const KvShape& shape, std::span<const TokenId> tokens);
+  KvCache find(const PrefixKind& kind, const KvShape& shape, std::span<const TokenId> tokens,
+               const std::shared_ptr<MemoryAccount>& account = nullptr);
 
   // Keeps what a timeline has read. Does nothing when memory is short.
   void insert(const PrefixKind& kind, KvCache& cache, std::span<const TokenId> tokens) noexcept;
+
+  // Gives up the segment that was unused for the longest time, of those that no timeline has if there are such. False
+  // when there is none left.
+  bool give_way() noexcept;
 
   uint64_t bytes() const;
 
@@ -49,9 +56,11 @@ class PrefixCache {
     uint64_t used = 0;                            // when, by the clock below
     std::vector<std::unique_ptr<Node>> children;  // behind a full segment
   };
+  // Gives up a leaf, the longest unused; of those only we have, if so asked. Throws std::bad_alloc.
+  bool give_up_one(bool only_ours);
   void make_room();
 
-  const uint64_t budget_;
+  uint64_t budget_;
   mutable std::mutex mutex_;
   std::map<PrefixKind, Node> roots_;   // without tokens
   uint64_t clock_ = 0, bytes_ = 0;

@@ -7,15 +7,18 @@
 #include <optional>
 
 #include "engine/batch_queue.h"
+#include "engine/cache/memory_account.h"
 #include "engine/chat/chat_template.h"
 #include "engine/cpu/isa.h"
 #include "engine/cpu/thread_pool.h"
 #include "engine/gguf/file.h"
+#include "engine/memory_plan.h"
 #include "engine/model.h"
 #include "engine/model/config.h"
 #include "engine/model/fingerprint.h"
 #include "engine/model/weights.h"
 #include "engine/prefix_cache.h"
+#include "engine/residency/expert_residency.h"
 
 namespace wenqu::engine {
 
@@ -40,6 +43,11 @@ class Runtime {
   // Made when first asked for.
   std::once_flag fingerprint_once;
   Fingerprint fingerprint{};
+
+  // What sessions hold, and what is left for the experts in memory.
+  MemoryPlan memory;
+  std::shared_ptr<MemoryAccount> account = std::make_shared<MemoryAccount>();
+  std::unique_ptr<ExpertResidency> experts;   // nullptr: all of the weights stay in memory
 
   mutable PrefixCache prefixes;
 

@@ -14,6 +14,7 @@ struct Timeline::State {
   std::shared_ptr<const Model> model;
   TimelineOptions options;   // max_tokens is the one that counts
   KvCache cache;
+  MemoryCharge charge;       // for the logits
   std::vector<TokenId> tokens;
   std::vector<float> logits;   // after the last token
 
@@ -25,7 +26,6 @@ struct Timeline::State {
   size_t ahead_taken = 0;            // of its tokens; less than all
 
   ~State() {
-    if (!model) return;   // moved from
     model->runtime().queue.leave(this);
     leave_to_others(tokens.size());
   }
@@ -37,6 +37,18 @@ struct Timeline::State {
     if (ahead.empty()) return;
     ahead.clear(), ahead_logits.clear(), ahead_taken = 0;
     static_cast<void>(cache.resize(tokens.size()));   // shrinking does not fail
+  }
+
+  // Those of so many tokens.
+  static Result<MemoryCharge> charge_logits(const Model& model, size_t tokens) {
+    const Runtime& runtime = model.runtime();
+    const uint64_t bytes = tokens * runtime.config.vocabulary * sizeof(float);
+    MemoryCharge charge(runtime.account, bytes);
+    if (charge) return charge;
+    return Status(StatusCode::out_of_memory,
+                  fmt::format("the logits of {} tokens need {:.1f} MiB, which {} not have left: end other sessions", tokens,
+                              static_cast<double>(bytes) / (1 << 20),
+                              runtime.account->limit() == MemoryAccount::kNoLimit ? "the system does" : "the memory budget does"));
   }
 
  private:
@@ -59,7 +71,7 @@ struct Timeline::State {
 void Timeline::State::take_over(std::span<const TokenId> prompt) {
   reused = 0;
   if (!options.share_prefixes || prompt.size() < kFewTokens) return;
-  KvCache known = model->runtime().prefixes.find(kind(), cache.shape(), prompt.first(prompt.size() - 1));
+  KvCache known = model->runtime().prefixes.find(kind(), cache.shape(), prompt.first(prompt.size() - 1), cache.account());
   reused = known.size();
   if (reused > 0) cache = std::move(known);
 }
@@ -103,6 +115,10 @@ Status Timeline::State::append(std::span<const TokenId> more, const CancelToken&
   WENQU_RETURN_IF_ERROR(check(more));
   forget_ahead();
   const size_t before = tokens.size();
+  MemoryCharge for_all;
+  if (all) {
+    WENQU_ASSIGN_OR_RETURN(for_all, charge_logits(*model, more.size()));
+  }
   Status status;
   std::vector<float> last;
   size_t known = 0;   // of `more`
@@ -169,15 +185,19 @@ Result<std::unique_ptr<Timeline>> Timeline::create(std::shared_ptr<const Model> 
   const Config& config = model->runtime().config;
   TimelineOptions own = options;
   own.max_tokens = options.max_tokens ? std::min(options.max_tokens, config.context) : config.context;
-  auto state = std::make_unique<State>(State{std::move(model), own, KvCache(kv_shape(config, own.kv_type)), {}, {}});
+  const std::shared_ptr<MemoryAccount> account = model->runtime().account;
+  WENQU_ASSIGN_OR_RETURN(MemoryCharge charge, State::charge_logits(*model, 2));
+  std::unique_ptr<State> state(new State{std::move(model), own, KvCache(kv_shape(config, own.kv_type), account), std::move(charge), {}, {}});
   return std::unique_ptr<Timeline>(new Timeline(std::move(state)));
 }
 
 Result<std::unique_ptr<Timeline>> Timeline::fork() {
   state_->forget_ahead();
   WENQU_ASSIGN_OR_RETURN(KvCache cache, state_->cache.fork());
+  WENQU_ASSIGN_OR_RETURN(MemoryCharge charge, State::charge_logits(*state_->model, 2));
   try {
-    auto state = std::make_unique<State>(State{state_->model, state_->options, std::move(cache), state_->tokens, state_->logits, state_->reused});
+    std::unique_ptr<State> state(new State{state_->model, state_->options, std::move(cache), std::move(charge), state_->tokens, state_->logits,
+                                           state_->reused});
     return std::unique_ptr<Timeline>(new Timeline(std::move(state)));
   } catch (const std::bad_alloc&) {
     return Status(StatusCode::out_of_memory, "not enough memory to fork the timeline");

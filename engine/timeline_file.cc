@@ -116,7 +116,7 @@ Status read_timeline(const std::string& path, const KvShape& shape, uint64_t voc
   WENQU_RETURN_IF_ERROR(take(std::as_writable_bytes(std::span(logits))));
   for (const TokenId token : tokens)
     if (token < 0 || static_cast<uint64_t>(token) >= vocabulary) return fail(StatusCode::corrupt, "holds a token that is none");
-  cache = KvCache(own);
+  cache = KvCache(own, cache.account());
   if (const Status status = cache.resize(tokens.size()); !status) return status.at(path);
   WENQU_RETURN_IF_ERROR(each_run(cache, take));
   origin.deterministic = header.deterministic == 1;

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <atomic>
 #include <cmath>
 #include <cstring>
 #include <new>
@@ -105,29 +106,68 @@ size_t KvShape::row_bytes(size_t numbers) const {
   return 0;
 }
 
+std::shared_ptr<std::byte[]> KvCache::new_segment() const {
+  MemoryCharge charge(account_, segment_bytes());
+  if (!charge) return nullptr;
+  // The charge is given back when the last cache that has the segment lets it go.
+  struct Memory {
+    MemoryCharge charge;
+    std::unique_ptr<std::byte[]> bytes;
+  };
+  const auto memory = std::make_shared<Memory>(Memory{std::move(charge), std::unique_ptr<std::byte[]>(new std::byte[segment_bytes()])});
+  return {memory, memory->bytes.get()};
+}
+
 Status KvCache::resize(size_t size) {
   const size_t wanted = (size + kSegmentTokens - 1) / kSegmentTokens;
   const size_t before = segments_.size();
-  const auto fresh = [&] { return std::shared_ptr<std::byte[]>(new std::byte[segment_bytes()]); };
+  // What can never be had drives nothing out.
+  bool granted = !account_ || wanted <= before || (wanted - before) * segment_bytes() <= account_->chargeable();
+  bool enough = true;
   try {
     segments_.reserve(wanted);
-    while (segments_.size() < wanted) segments_.push_back({fresh()});
-    // What is to be added to must not be seen by a fork.
-    const size_t tail = size_ / kSegmentTokens;
-    if (size > size_ && size_ % kSegmentTokens != 0 && !segments_[tail].own) {
-      std::shared_ptr<std::byte[]> copy = fresh();
-      std::memcpy(copy.get(), segments_[tail].data.get(), segment_bytes());
-      segments_[tail] = {std::move(copy)};
+    while (granted && segments_.size() < wanted) {
+      std::shared_ptr<std::byte[]> segment = new_segment();
+      granted = segment != nullptr;
+      if (granted) segments_.push_back({std::move(segment)});
     }
+    if (granted && size > size_ && size_ % kSegmentTokens != 0) granted = own_tail(size_ / kSegmentTokens);
   } catch (const std::bad_alloc&) {
-    segments_.resize(before);
-    return Status(StatusCode::out_of_memory,
-                  fmt::format("the KV cache of {} tokens needs {} MiB: use a smaller context or a smaller KV type", size,
-                              shape_.bytes_per_token() * size >> 20));
+    enough = false;
   }
-  segments_.resize(wanted);
-  size_ = size;
-  return {};
+  if (granted && enough) {
+    segments_.resize(wanted);
+    size_ = size;
+    return {};
+  }
+  segments_.resize(before);
+  constexpr double kMiB = 1 << 20;
+  const double needed = static_cast<double>(shape_.bytes_per_token() * size) / kMiB;
+  if (!enough || account_->limit() == MemoryAccount::kNoLimit)
+    return Status(StatusCode::out_of_memory,
+                  fmt::format("the KV cache of {} tokens needs {:.1f} MiB, which the system does not have: use a smaller context or "
+                              "a smaller KV type", size, needed));
+  return Status(StatusCode::out_of_memory,
+                fmt::format("the KV cache of {} tokens needs {:.1f} MiB; of the memory budget, all sessions together may hold {:.1f} MiB and "
+                            "hold {:.1f} MiB: end other sessions, use a smaller context or a smaller KV type, or raise the budget",
+                            size, needed, static_cast<double>(account_->chargeable()) / kMiB, static_cast<double>(account_->used()) / kMiB));
+}
+
+// What is added to must not be seen by others. False when the account refuses.
+bool KvCache::own_tail(size_t segment) {
+  Segment& tail = segments_[segment];
+  const auto alone = [&] {
+    if (tail.data.use_count() > 1) return false;
+    // What others read of it they have read.
+    std::atomic_thread_fence(std::memory_order_acquire);
+    return tail.own = true;
+  };
+  if (tail.own || alone()) return true;
+  std::shared_ptr<std::byte[]> copy = new_segment();
+  if (!copy) return alone();   // who gave way may have been the other one
+  std::memcpy(copy.get(), tail.data.get(), segment_bytes());
+  tail = {std::move(copy)};
+  return true;
 }
 
 std::shared_ptr<std::byte[]> KvCache::share(size_t segment) {
@@ -135,8 +175,9 @@ std::shared_ptr<std::byte[]> KvCache::share(size_t segment) {
   return segments_[segment].data;
 }
 
-KvCache KvCache::adopt(const KvShape& shape, std::span<const std::shared_ptr<std::byte[]>> segments, size_t size) {
-  KvCache cache(shape);
+KvCache KvCache::adopt(const KvShape& shape, std::span<const std::shared_ptr<std::byte[]>> segments, size_t size,
+                       std::shared_ptr<MemoryAccount> account) {
+  KvCache cache(shape, std::move(account));
   for (const std::shared_ptr<std::byte[]>& data : segments) cache.segments_.push_back({data, false});
   cache.size_ = size;
   return cache;
@@ -144,7 +185,7 @@ KvCache KvCache::adopt(const KvShape& shape, std::span<const std::shared_ptr<std
 
 Result<KvCache> KvCache::fork() {
   try {
-    KvCache other(shape_);
+    KvCache other(shape_, account_);
     other.size_ = size_;
     other.segments_ = segments_;
     for (Segment& segment : segments_) segment.own = false;

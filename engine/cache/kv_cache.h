@@ -9,6 +9,8 @@
 // Segments are shared between caches that were forked from each other and are never written while they
 // are: a cache copies the last one before it adds to it.
 //
+// A segment's bytes are charged to an account, if there is one, as long as any cache has it.
+//
 // Thread safety: one thread at a time; rows of one cache may be read and written by several threads
 // when they are different rows. Forks are independent of each other.
 #pragma once
@@ -20,6 +22,7 @@
 
 #include "base/status.h"
 #include "engine/cache/kv_type.h"
+#include "engine/cache/memory_account.h"
 
 namespace wenqu::engine {
 
@@ -43,18 +46,22 @@ class KvCache {
  public:
   static constexpr size_t kSegmentTokens = 256;
 
-  explicit KvCache(const KvShape& shape) : shape_(shape) {}
+  explicit KvCache(const KvShape& shape, std::shared_ptr<MemoryAccount> account = nullptr)
+      : shape_(shape), account_(std::move(account)) {}
 
   const KvShape& shape() const { return shape_; }
+  const std::shared_ptr<MemoryAccount>& account() const { return account_; }
   size_t size() const { return size_; }
   // Bytes of the segments, those shared with forks among them.
   size_t bytes() const { return segments_.size() * segment_bytes(); }
-  // Makes room for `size` tokens. On out_of_memory nothing has changed; shrinking does not fail.
+  // Makes room for `size` tokens. On out_of_memory (of the machine, or of the account) nothing has changed; shrinking
+  // does not fail.
   Status resize(size_t size);
   // A segment's bytes, which nobody writes from now on.
   std::shared_ptr<std::byte[]> share(size_t segment);
-  // A cache of `size` tokens that others have shared.
-  static KvCache adopt(const KvShape& shape, std::span<const std::shared_ptr<std::byte[]>> segments, size_t size);
+  // A cache of `size` tokens that others have shared; what it adds is charged to `account`.
+  static KvCache adopt(const KvShape& shape, std::span<const std::shared_ptr<std::byte[]>> segments, size_t size,
+                       std::shared_ptr<MemoryAccount> account = nullptr);
   uint64_t segment_bytes() const { return shape_.layers * shape_.heads * head_bytes(); }
   // A cache of the same content. The two share it until one of them adds to the last segment.
   Result<KvCache> fork();
@@ -81,12 +88,16 @@ class KvCache {
     std::shared_ptr<std::byte[]> data;   // [layers][heads][kSegmentTokens] keys, then values
     bool own = true;                     // no fork has it too
   };
+  // nullptr when the account refuses. Throws std::bad_alloc.
+  std::shared_ptr<std::byte[]> new_segment() const;
+  bool own_tail(size_t segment);
   size_t head_bytes() const { return kSegmentTokens * (shape_.key_bytes() + shape_.value_bytes()); }
   std::byte* rows(size_t layer, size_t head, size_t segment) const {
     return segments_[segment].data.get() + (layer * shape_.heads + head) * head_bytes();
   }
 
   KvShape shape_;
+  std::shared_ptr<MemoryAccount> account_;
   std::vector<Segment> segments_;
   size_t size_ = 0;
 };

@@ -9,6 +9,7 @@
 #include "engine/ops/rms_norm.h"
 #include "engine/ops/rope.h"
 #include "engine/ops/router.h"
+#include "engine/residency/expert_residency.h"
 
 namespace wenqu::engine {
 namespace {
@@ -306,6 +307,12 @@ class Pass {
                           std::span(choices).subspan(t * used, used));
     });
     for (size_t place = 0; place < choices.size(); ++place) members[choices[place].expert].push_back(static_cast<uint32_t>(place));
+    std::vector<uint32_t> active;
+    for (uint32_t e = 0; e < experts; ++e)
+      if (!members[e].empty()) active.push_back(e);
+    // Those that are not in memory are read while the others are computed.
+    ExpertResidency::Lease lease;
+    if (weights_.residency) lease = weights_.residency->want(layer.mixture, active, members, tokens_);
     if (layer.gate) {
       WENQU_RETURN_IF_ERROR(gated(layer, x));   // the shared experts, as one
     } else {
@@ -319,11 +326,8 @@ class Pass {
     };
     gate_.resize(tokens_ * used * width);
     up_.resize(tokens_ * used * width);
-    std::vector<uint32_t> active;
     std::vector<Work> work;
-    for (uint32_t e = 0; e < experts; ++e) {
-      if (members[e].empty()) continue;
-      active.push_back(e);
+    for (uint32_t e : active) {
       Work& w = work.emplace_back();
       for (uint32_t place : members[e]) {
         w.inputs.push_back(x.rows()[place / used]);
@@ -336,6 +340,7 @@ class Pass {
       for (size_t i = begin; i < end; ++i) {
         const Work& w = work[i / pieces];
         const size_t from = i % pieces * rows, to = std::min(from + rows, width);
+        lease.wait_for(i / pieces, compute_.cancel);
         ops::matmul_rows(compute_, layer.expert_gate, active[i / pieces], from, to, w.inputs, w.gates, from);
         ops::matmul_rows(compute_, layer.expert_up, active[i / pieces], from, to, w.inputs, w.ups, from);
         for (size_t k = 0; k < w.gates.size(); ++k)
@@ -344,6 +349,7 @@ class Pass {
     });
     WENQU_RETURN_IF_ERROR(compute_.cancel.status());
 
+    lease.wait_for_all(compute_.cancel);
     // Stage two: down, and the weighted sum in the order of choice, so that it does not depend on which
     // tokens share the batch. A piece owns its rows of every token.
     const Inputs h(compute_, gate_.data(), tokens_ * used, width, width, {&layer.expert_down});

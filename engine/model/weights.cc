@@ -209,6 +209,15 @@ uint64_t Weights::derived_bytes() const {
   return bytes;
 }
 
+std::vector<const Layer*> Weights::mixtures() const {
+  std::vector<const Layer*> all;
+  for (const Layer& layer : layers)
+    if (layer.is_moe) all.push_back(&layer);
+  for (const NextTokenLayer& next : next_token_layers)
+    if (next.layer.is_moe) all.push_back(&next.layer);
+  return all;
+}
+
 Result<Weights> load_weights(const gguf::File& file, Config& config) {
   Loader loader(file);
   Weights weights;
@@ -234,6 +243,11 @@ Result<Weights> load_weights(const gguf::File& file, Config& config) {
   weights.next_token_layers.resize(config.next_token_layers);
   for (uint32_t i = 0; i < config.next_token_layers; ++i)
     WENQU_RETURN_IF_ERROR(load_next_token_layer(loader, config.layers + i, config, weights.next_token_layers[i], weights));
+  size_t mixtures = 0;
+  for (Layer& layer : weights.layers)
+    if (layer.is_moe) layer.mixture = mixtures++;
+  for (NextTokenLayer& next : weights.next_token_layers)
+    if (next.layer.is_moe) next.layer.mixture = mixtures++;
   return weights;
 }
 

@@ -18,6 +18,8 @@ namespace wenqu::engine {
 
 using ops::Matrix;
 
+class ExpertResidency;
+
 struct Layer {
   std::vector<float> attention_norm, ffn_norm;
 
@@ -43,6 +45,7 @@ struct Layer {
   Matrix router;
   std::vector<float> router_bias;  // for the choice only; empty: none
   Matrix expert_gate, expert_up, expert_down;   // [expert]
+  size_t mixture = 0;              // number of this layer among those with experts
 };
 
 // Multi-token prediction: from a token's hidden state behind the trunk and the next token's embedding to
@@ -64,6 +67,12 @@ struct Weights {
 
   std::vector<std::vector<std::byte>> derived;   // matrices that are not in the file
   uint64_t derived_bytes() const;
+
+  // The layers with experts, by Layer::mixture.
+  std::vector<const Layer*> mixtures() const;
+
+  // Who brings chosen experts into memory; nullptr: nobody needs to.
+  ExpertResidency* residency = nullptr;
 };
 
 // Sets config.vocabulary, and divides the rotary frequencies by the file's factors. Errors: corrupt (a missing or misshapen tensor, by name), unsupported (its
