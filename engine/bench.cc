@@ -35,15 +35,25 @@ double median(std::vector<double> values) {
 }
 
 // Repeats a row's test and fills the row in. `work`: of all its tokens.
-Status measure(const Work& work, size_t repetitions, const std::function<Status()>& prepare,
+Status measure(const Model& model, const Work& work, size_t repetitions, const std::function<Status()>& prepare,
                const std::function<Status()>& once, BenchRow& row) {
   const size_t tokens = row.prompt_tokens + row.decode_tokens * row.sessions;
+  const MemoryUse before = model.memory();
+  double all_seconds = 0;
   for (size_t i = 0; i < repetitions; ++i) {
     WENQU_RETURN_IF_ERROR(prepare());
     const auto begun = std::chrono::steady_clock::now();
     WENQU_RETURN_IF_ERROR(once());
     const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begun).count();
     row.samples.push_back(static_cast<double>(tokens) / seconds);
+    all_seconds += seconds;
+  }
+  row.on_demand = before.on_demand;
+  if (row.on_demand) {
+    const ExpertUse now = model.memory().experts, &then = before.experts;
+    row.hit_rate = ExpertUse{.hits = now.hits - then.hits, .misses = now.misses - then.misses}.hit_rate();
+    row.read_per_token = static_cast<double>(now.bytes_read - then.bytes_read) / static_cast<double>(tokens * repetitions);
+    row.waited = (now.seconds_waited - then.seconds_waited) / all_seconds;
   }
   const double count = static_cast<double>(row.samples.size());
   double mean = 0, square = 0;
@@ -117,7 +127,7 @@ class Bench {
       const Work batch = work_of(std::min(kMaxBatch, tokens - done), done + kMaxBatch >= tokens);
       work.operations += batch.operations, work.bytes += batch.bytes;
     }
-    return measure(work, options_.repetitions, [&] { return to_depth(); },
+    return measure(*model_, work, options_.repetitions, [&] { return to_depth(); },
                    [&] { return timelines_[0]->append(prompt, cancel_); }, row);
   }
 
@@ -134,7 +144,7 @@ class Bench {
     work.operations *= static_cast<double>(tokens);
     std::vector<std::vector<TokenId>> each;   // session's tokens
     for (size_t i = 0; i < sessions; ++i) each.push_back(some_tokens(tokens, model_->info().vocabulary, i + 1));
-    return measure(work, options_.repetitions, [&] { return to_depth(); },
+    return measure(*model_, work, options_.repetitions, [&] { return to_depth(); },
                    [&] { return sessions == 1 ? decode_one(0, each[0]) : decode_together(each); }, row);
   }
 

@@ -29,6 +29,11 @@ struct BenchRow {
   double standard_deviation = 0;
   double bytes_per_second = 0;       // of weights, and in decode rows of the KV cache
   double operations_per_second = 0;  // of matrix products with weights: two for each parameter a token goes through
+  // Of a model whose experts are read on demand.
+  bool on_demand = false;
+  double hit_rate = 1;               // experts that were in memory, of those wanted
+  double read_per_token = 0;         // bytes brought in
+  double waited = 0;                 // part of the time in which the model waited for that
 };
 
 struct BenchReport {

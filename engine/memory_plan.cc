@@ -18,7 +18,7 @@ uint64_t wanted_experts(const MemoryNeeds& needs, size_t tokens) {
 
 // The least that works with experts read on demand, for a batch of so many tokens.
 uint64_t on_demand(const MemoryNeeds& needs, size_t tokens) {
-  return needs.weights + needs.kv_cache + needs.scratch(tokens) + wanted_experts(needs, tokens);
+  return needs.weights + needs.kv_cache + needs.logits + needs.scratch(tokens) + wanted_experts(needs, tokens);
 }
 
 std::string mib(uint64_t bytes) { return fmt::format("{:.1f}", static_cast<double>(bytes) / (1 << 20)); }
@@ -42,6 +42,7 @@ MemoryNeeds memory_needs(const gguf::File& file, const Config& config, const Wei
   const uint64_t tokens = std::min<uint64_t>(options.context_tokens, config.context);
   const uint64_t segments = (tokens + KvCache::kSegmentTokens - 1) / KvCache::kSegmentTokens;
   needs.kv_cache = kv_shape(config, options.kv_type).bytes_per_token() * segments * KvCache::kSegmentTokens;
+  needs.logits = session_logits_bytes(config);
   needs.prefix_cache = options.prefix_cache_bytes;
   needs.scratch = [config, threads, tokens](size_t batch) {
     return scratch_bytes(config, std::min<uint64_t>(batch, tokens), static_cast<size_t>(threads));
@@ -53,7 +54,7 @@ MemoryEstimate memory_estimate(const MemoryNeeds& needs, uint64_t context_tokens
   MemoryEstimate estimate;
   estimate.weights = needs.weights + needs.experts;
   estimate.kv_cache = needs.kv_cache;
-  estimate.scratch = needs.scratch(kMaxBatch);
+  estimate.scratch = needs.scratch(kMaxBatch) + needs.logits;
   estimate.prefix_cache = needs.prefix_cache;
   estimate.context_tokens = context_tokens;
   estimate.least = estimate.total() - estimate.prefix_cache;
@@ -67,7 +68,7 @@ Result<MemoryPlan> plan_memory(const MemoryNeeds& needs, const LoadOptions& opti
   const uint64_t all = estimate.total() - estimate.prefix_cache;
   MemoryPlan plan;
   plan.weights = estimate.weights;
-  plan.scratch = estimate.scratch;
+  plan.scratch = needs.scratch(kMaxBatch);
   plan.prefix_cache = needs.prefix_cache;
   if (budget == 0 || all <= budget) {
     if (!options.memory_budget) return plan;

@@ -22,6 +22,7 @@ struct MemoryNeeds {
   uint32_t experts_used = 0;    // by a token, in a layer
   bool can_be_read_again = false;   // the file is mapped
   uint64_t kv_cache = 0;        // of the context asked for
+  uint64_t logits = 0;          // of one session
   uint64_t prefix_cache = 0;    // at most
   std::function<uint64_t(size_t tokens)> scratch;   // of a batch
 };

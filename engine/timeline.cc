@@ -39,16 +39,13 @@ struct Timeline::State {
     static_cast<void>(cache.resize(tokens.size()));   // shrinking does not fail
   }
 
-  // Those of so many tokens.
-  static Result<MemoryCharge> charge_logits(const Model& model, size_t tokens) {
-    const Runtime& runtime = model.runtime();
-    const uint64_t bytes = tokens * runtime.config.vocabulary * sizeof(float);
-    MemoryCharge charge(runtime.account, bytes);
+  static Result<MemoryCharge> charge_logits(const Model& model, uint64_t bytes) {
+    const std::shared_ptr<MemoryAccount>& account = model.runtime().account;
+    MemoryCharge charge(account, bytes);
     if (charge) return charge;
     return Status(StatusCode::out_of_memory,
-                  fmt::format("the logits of {} tokens need {:.1f} MiB, which {} not have left: end other sessions", tokens,
-                              static_cast<double>(bytes) / (1 << 20),
-                              runtime.account->limit() == MemoryAccount::kNoLimit ? "the system does" : "the memory budget does"));
+                  fmt::format("{:.1f} MiB for logits are more than {} left: end other sessions", static_cast<double>(bytes) / (1 << 20),
+                              account->limit() == MemoryAccount::kNoLimit ? "the system has" : "the sessions' part of the memory budget has"));
   }
 
  private:
@@ -117,7 +114,7 @@ Status Timeline::State::append(std::span<const TokenId> more, const CancelToken&
   const size_t before = tokens.size();
   MemoryCharge for_all;
   if (all) {
-    WENQU_ASSIGN_OR_RETURN(for_all, charge_logits(*model, more.size()));
+    WENQU_ASSIGN_OR_RETURN(for_all, charge_logits(*model, more.size() * runtime.config.vocabulary * sizeof(float)));
   }
   Status status;
   std::vector<float> last;
@@ -186,7 +183,7 @@ Result<std::unique_ptr<Timeline>> Timeline::create(std::shared_ptr<const Model> 
   TimelineOptions own = options;
   own.max_tokens = options.max_tokens ? std::min(options.max_tokens, config.context) : config.context;
   const std::shared_ptr<MemoryAccount> account = model->runtime().account;
-  WENQU_ASSIGN_OR_RETURN(MemoryCharge charge, State::charge_logits(*model, 2));
+  WENQU_ASSIGN_OR_RETURN(MemoryCharge charge, State::charge_logits(*model, session_logits_bytes(config)));
   std::unique_ptr<State> state(new State{std::move(model), own, KvCache(kv_shape(config, own.kv_type), account), std::move(charge), {}, {}});
   return std::unique_ptr<Timeline>(new Timeline(std::move(state)));
 }
@@ -194,7 +191,7 @@ Result<std::unique_ptr<Timeline>> Timeline::create(std::shared_ptr<const Model> 
 Result<std::unique_ptr<Timeline>> Timeline::fork() {
   state_->forget_ahead();
   WENQU_ASSIGN_OR_RETURN(KvCache cache, state_->cache.fork());
-  WENQU_ASSIGN_OR_RETURN(MemoryCharge charge, State::charge_logits(*state_->model, 2));
+  WENQU_ASSIGN_OR_RETURN(MemoryCharge charge, State::charge_logits(*state_->model, session_logits_bytes(state_->model->runtime().config)));
   try {
     std::unique_ptr<State> state(new State{state_->model, state_->options, std::move(cache), std::move(charge), state_->tokens, state_->logits,
                                            state_->reused});

@@ -36,6 +36,8 @@ using PrefillProgress = std::function<void(size_t done, size_t total)>;
 
 class Timeline {
  public:
+  // Errors: out_of_memory, here and below when the model's memory budget has no room for what the timeline is to
+  // hold; timelines that hold theirs go on.
   static Result<std::unique_ptr<Timeline>> create(std::shared_ptr<const Model> model,
                                                   const TimelineOptions& options = {});
   ~Timeline();

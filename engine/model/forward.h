@@ -31,6 +31,9 @@ KvShape kv_shape(const Config& config, KvType type);
 // Bytes that a batch of `tokens` needs while it runs on so many threads.
 size_t scratch_bytes(const Config& config, size_t tokens, size_t threads);
 
+// Bytes that a session keeps beside its KV cache: the logits after its last token, and those that replace them.
+inline size_t session_logits_bytes(const Config& config) { return 2 * config.vocabulary * sizeof(float); }
+
 // The next tokens of one line of tokens.
 struct Sequence {
   std::span<const TokenId> tokens;   // ids below the vocabulary

@@ -106,14 +106,17 @@ void ExpertResidency::drop(size_t index) {
 
 // The system maps what lies around a page with it: of neighbours that are not in memory, that goes again.
 void ExpertResidency::drop_mapped_around(size_t index, size_t kind) {
-  const size_t expert = index % experts_;
-  if (expert > 0 && !policy_.in_memory(index - 1)) {
-    const std::span<const std::byte> other = matrix(index - 1, kind);
-    let_go(whole_pages(other.last(std::min(other.size(), kMappedAround))));
-  }
-  if (expert + 1 < experts_ && !policy_.in_memory(index + 1)) {
-    const std::span<const std::byte> other = matrix(index + 1, kind);
-    let_go(whole_pages(other.first(std::min(other.size(), kMappedAround))));
+  const size_t layer = index - index % experts_, reach = kMappedAround / layers_[index / experts_][kind].bytes + 1;
+  const size_t first = std::max(layer, index - std::min(index, reach)), last = std::min(layer + experts_, index + reach + 1);
+  for (size_t i = first; i < last;) {
+    if (policy_.in_memory(i)) {
+      ++i;
+      continue;
+    }
+    const size_t begin = i;
+    while (i < last && !policy_.in_memory(i)) ++i;
+    const std::byte* const data = matrix(begin, kind).data();
+    let_go(whole_pages({data, (i - begin) * matrix(begin, kind).size()}));
   }
 }
 

@@ -97,8 +97,8 @@ wq_status wq_estimate(const char* model_path, uint64_t context_tokens, wq_string
     const uint64_t context = context_tokens ? context_tokens : 4096;
     WENQU_ASSIGN_OR_RETURN(const engine::MemoryEstimate estimate, engine::Model::estimate(model_path, context));
     *out = new wq_string{fmt::format(
-        R"({{"weights":{},"kv_cache":{},"scratch":{},"total":{},"context_tokens":{}}})", estimate.weights,
-        estimate.kv_cache, estimate.scratch, estimate.total(), context)};
+        R"({{"weights":{},"kv_cache":{},"scratch":{},"prefix_cache":{},"total":{},"least":{},"context_tokens":{}}})", estimate.weights,
+        estimate.kv_cache, estimate.scratch, estimate.prefix_cache, estimate.total(), estimate.least, context)};
     return {};
   });
 }

@@ -28,11 +28,15 @@ int run_bench(const BenchOptions& options) {
                info.threads, info.isa);
     const std::string of_bandwidth = measured->bandwidth > 0 ? fmt::format("of {:.1f}", measured->bandwidth / 1e9) : "";
     fmt::print("{:>14}  {:>17}  {:>7}  {:>8}  {:>7}\n", "", "t/s", "GB/s", of_bandwidth, "GOPS");
-    for (const engine::BenchRow& row : measured->rows)
+    for (const engine::BenchRow& row : measured->rows) {
       fmt::print("{:>14}  {:8.2f} ± {:6.2f}  {:7.2f}  {:>8}  {:7.1f}\n", row.test, row.tokens_per_second, row.standard_deviation,
                  row.bytes_per_second / 1e9,
                  measured->bandwidth > 0 ? fmt::format("{:.0f}%", 100 * row.bytes_per_second / measured->bandwidth) : "",
                  row.operations_per_second / 1e9);
+      if (row.on_demand)
+        fmt::print("{:>14}  experts: {:.1f}% in memory, {:.1f} MB a token read, {:.0f}% of the time waited for\n", "", 100 * row.hit_rate,
+                   row.read_per_token / 1e6, 100 * row.waited);
+    }
     return kExitOk;
   }
   rapidjson::StringBuffer buffer;
@@ -60,6 +64,11 @@ int run_bench(const BenchOptions& options) {
     json.Key("bytes_per_token"), json.Uint64(info.active_bytes);
     json.Key("gb_s"), json.Double(row.bytes_per_second / 1e9);
     json.Key("gops"), json.Double(row.operations_per_second / 1e9);
+    if (row.on_demand) {
+      json.Key("expert_hit_rate"), json.Double(row.hit_rate);
+      json.Key("expert_bytes_read_per_token"), json.Double(row.read_per_token);
+      json.Key("waited"), json.Double(row.waited);
+    }
     if (measured->bandwidth > 0) json.Key("bandwidth_gb_s"), json.Double(measured->bandwidth / 1e9);
     json.EndObject();
   }

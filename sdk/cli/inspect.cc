@@ -51,6 +51,9 @@ void print_model(const engine::ModelInfo& info, const engine::MemoryEstimate& me
   line("", fmt::format("weights   {:>10}  (mapped from the file)", size(memory.weights)));
   line("", fmt::format("KV cache  {:>10}  ({}, {} a token)", size(memory.kv_cache), engine::kv_type_name(kv), size(info.kv_bytes_per_token)));
   line("", fmt::format("scratch   {:>10}  (while a long prompt is read)", size(memory.scratch)));
+  line("", fmt::format("prefixes  {:>10}  (at most: beginnings that sessions share; they give way)", size(memory.prefix_cache)));
+  line("", fmt::format("least     {:>10}  ({})", size(memory.least),
+                       info.experts ? "a budget that is enough, with experts read on demand" : "a budget that is enough"));
 }
 
 }  // namespace

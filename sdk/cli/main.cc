@@ -35,7 +35,8 @@ void add_model_options(CLI::App& command, ModelOptions& model) {
   command.add_option("-t,--threads", model.threads, "compute threads (0: one per core)")->check(CLI::Range(0, 1024));
   command.add_option("--nice", model.nice, "how far the compute threads step back for other work (0 to 19)")->check(CLI::Range(0, 19));
   command.add_option("--chat-template", model.chat_template, "name of the chat template, where the file's is not known");
-  command.add_option("--memory", model.memory_mib, "memory the model may use, in MiB (0: what is free)");
+  command.add_option("--memory", model.memory_mib, "memory for the model and its sessions, in MiB (0: what is free); a mixture of experts "
+                     "that is larger keeps those used most and reads the others on demand");
   add_kv_option(command, model.kv);
   command.add_flag("--deterministic", model.deterministic, "the same figures to the last bit however the prompt is divided");
   command.add_option("--expert-groups", model.expert_groups, "route by GROUPS/USED, such as 8/4, whatever the file says");

@@ -138,7 +138,9 @@ typedef struct wq_assistant_options {
   int32_t threads;              /* compute threads; 0: one per core */
   const char* index_directory;  /* needed */
   const char* model_path;       /* a GGUF file; NULL: answers are extracted from the sources */
-  uint64_t memory_budget;       /* bytes for the model; 0: what the system has free */
+  uint64_t memory_budget;       /* bytes for the model and all requests' caches; 0: what the
+                                   system has free. A mixture of experts that is larger keeps those
+                                   used most and reads the others on demand */
   const char* chat_template;    /* a template's name; NULL: as the model says */
   wq_load_progress on_progress; /* NULL: none */
   void* user;                   /* given to on_progress */
@@ -240,7 +242,9 @@ WQ_API wq_status wq_request_free(wq_request* request);
 /* ------------------------------------------------------------------ models */
 
 /* What loading a model would need, as JSON: {"weights":bytes,"kv_cache":bytes,"scratch":bytes,
- * "total":bytes,"context_tokens":n}. `context_tokens` 0: 4096. [any thread] */
+ * "prefix_cache":bytes,"total":bytes,"least":bytes,"context_tokens":n}. The prefix cache is what it
+ * may grow to and gives way; "least" is a memory_budget that is enough, for a mixture of experts with
+ * experts read on demand. `context_tokens` 0: 4096. [any thread] */
 WQ_API wq_status wq_estimate(const char* model_path, uint64_t context_tokens, wq_string** out);
 
 #ifdef __cplusplus
