@@ -39,7 +39,7 @@ class ExpertResidencyTest : public testing::Test {
     path_ = testing::TempDir() + "wenqu_experts_" + std::to_string(::getpid());
     std::mt19937 random(1);
     std::vector<uint32_t> numbers(2 * kExperts * kExpertBytes / 4 + 4096);
-    for (uint32_t& number : numbers) number = random();
+    for (uint32_t& number : numbers) number = static_cast<uint32_t>(random());
     std::ofstream(path_, std::ios::binary).write(reinterpret_cast<const char*>(numbers.data()), static_cast<std::streamsize>(numbers.size() * 4));
     content_.assign(reinterpret_cast<const std::byte*>(numbers.data()), reinterpret_cast<const std::byte*>(numbers.data() + numbers.size()));
     file_.emplace(*MappedFile::open(path_));

@@ -1,5 +1,7 @@
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <atomic>
 #include <new>
 #include <thread>
 
@@ -148,7 +150,7 @@ TEST_F(MemoryBudgetTest, ForksAndSavedSessionsAreCountedOnce) {
 
 TEST_F(MemoryBudgetTest, LogitsOfManyTokensAreCounted) {
   const auto model = load_with_room(1);
-  auto timeline = *Timeline::create(model, {.kv_type = KvType::f32});
+  auto timeline = *Timeline::create(model);
   const uint64_t tokens = model->memory().sessions_limit / (model->info().vocabulary * sizeof(float)) + 1;
   ASSERT_LE(tokens, 512u);
   EXPECT_EQ(timeline->append_with_logits(some(tokens, 1), {}).status().code(), StatusCode::out_of_memory);
@@ -160,7 +162,7 @@ TEST_F(MemoryBudgetTest, ASessionThatRunsOutOfMemoryInTheMiddleOfABatchFailsAlon
   const auto model = load({.deepseek = true, .seed = 21});
   const Runtime& runtime = model->runtime();
   const KvShape shape = kv_shape(runtime.config, KvType::f32);
-  const std::vector<TokenId> prompt = some(1200, 1), answer = some(40, 2);
+  const std::vector<TokenId> prompt = some(1200, 1), answer = some(1500, 2);
   KvCache good(shape), bad(shape);
   ASSERT_TRUE(good.resize(answer.size()));
   ASSERT_TRUE(bad.resize(prompt.size()));
@@ -176,9 +178,10 @@ TEST_F(MemoryBudgetTest, ASessionThatRunsOutOfMemoryInTheMiddleOfABatchFailsAlon
     return {};
   }, {.gather = std::chrono::milliseconds(500)});
   std::vector<float> got, want;
-  std::atomic<bool> begun{false};
+  std::atomic<bool> begun{false}, over{false};
+  size_t decoded = 0;
   std::thread decoding([&] {
-    for (size_t i = 0; i < answer.size(); ++i) {
+    for (size_t& i = decoded; i < answer.size() && !over; ++i) {
       EXPECT_TRUE(queue.read({&good, {.tokens = std::span(answer).subspan(i, 1), .position = i, .cache = &good, .deterministic = true, .logits = &got}}, {}));
       begun = true;
     }
@@ -187,11 +190,12 @@ TEST_F(MemoryBudgetTest, ASessionThatRunsOutOfMemoryInTheMiddleOfABatchFailsAlon
   while (!begun) std::this_thread::yield();
   const Status status = queue.read({&bad, {.tokens = prompt, .cache = &bad, .wanted = Sequence::Logits::none}}, {});
   EXPECT_EQ(status.code(), StatusCode::out_of_memory);
+  over = true;
   decoding.join();
   EXPECT_TRUE(together);
   KvCache cache(shape);
   ASSERT_TRUE(cache.resize(answer.size()));
-  for (size_t i = 0; i < answer.size(); ++i) {
+  for (size_t i = 0; i < decoded; ++i) {
     const Sequence next{.tokens = std::span(answer).subspan(i, 1), .position = i, .cache = &cache, .deterministic = true, .logits = &want};
     ASSERT_TRUE(forward({cpu::kernels(runtime.isa), runtime.pool, {}}, runtime.config, runtime.weights, {&next, 1}));
   }
