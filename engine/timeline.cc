@@ -24,6 +24,7 @@ struct Timeline::State {
   std::vector<TokenId> ahead;
   std::vector<float> ahead_logits;   // after the token before it, and after each of its own
   size_t ahead_taken = 0;            // of its tokens; less than all
+  MemoryCharge ahead_charge;         // for its logits
 
   ~State() {
     model->runtime().queue.leave(this);
@@ -35,7 +36,9 @@ struct Timeline::State {
   std::span<const TokenId> read_ahead() const { return std::span(ahead).subspan(ahead_taken); }
   void forget_ahead() {
     if (ahead.empty()) return;
-    ahead.clear(), ahead_logits.clear(), ahead_taken = 0;
+    ahead.clear(), ahead_taken = 0;
+    ahead_logits = {};
+    ahead_charge = {};
     static_cast<void>(cache.resize(tokens.size()));   // shrinking does not fail
   }
 
@@ -114,7 +117,7 @@ Status Timeline::State::append(std::span<const TokenId> more, const CancelToken&
   const size_t before = tokens.size();
   MemoryCharge for_all;
   if (all) {
-    WENQU_ASSIGN_OR_RETURN(for_all, charge_logits(*model, more.size() * runtime.config.vocabulary * sizeof(float)));
+    WENQU_ASSIGN_OR_RETURN(for_all, charge_logits(*model, more.size() * model->runtime().config.vocabulary * sizeof(float)));
   }
   Status status;
   std::vector<float> last;
@@ -151,13 +154,16 @@ Status Timeline::State::append_with_draft(TokenId token, std::span<const TokenId
     both.insert(both.end(), draft.begin(), draft.end());
     WENQU_RETURN_IF_ERROR(check(both));
     forget_ahead();
-    std::vector<float> first(model->runtime().config.vocabulary), all;
+    const size_t vocabulary = model->runtime().config.vocabulary;
+    Result<MemoryCharge> for_logits = charge_logits(*model, both.size() * vocabulary * sizeof(float));
+    if (!for_logits) return alone();
+    std::vector<float> first(vocabulary), all;
     if (status = read(both, 0, Sequence::Logits::all, cancel, {}, all); status) {
       std::copy_n(all.begin(), first.size(), first.begin());
       logits = std::move(first);
       tokens.push_back(token);   // there is room
       both.erase(both.begin());
-      ahead = std::move(both), ahead_logits = std::move(all);
+      ahead = std::move(both), ahead_logits = std::move(all), ahead_charge = std::move(*for_logits);
       return {};
     }
   } catch (const std::bad_alloc&) {
