@@ -9,8 +9,9 @@ namespace {
 constexpr double kWorth = 1.05;         // gains less than this are not worth the memory traffic and the doubt
 constexpr size_t kSteady = 4;           // tokens that matched, after which one that does not may be a slip
 constexpr size_t kRecovered = 8;        // tokens since a slip, after which the match stands by itself
-// What drafts may cost: at first, more for every token, and at most, whatever was gained before.
-constexpr double kFirstCredit = 0.8, kCredit = 0.01, kMostCredit = 4;
+// What drafts may cost: at first, more for every token and for every guess that came true, and at most, whatever
+// was gained before.
+constexpr double kFirstCredit = 0.5, kCredit = 0.005, kTrueCredit = 0.05, kMostCredit = 3;
 constexpr size_t kLongestText = 1u << 29;   // the index counts in 32 bits
 
 }  // namespace
@@ -61,7 +62,7 @@ void Drafter::push(int32_t token) noexcept try {
   if (chosen.any && !came_true(chosen) && chosen.ground.matched >= kSteady) slip_ = {chosen.next + 1, {0, true}, true};
   if (came_true_ < draft_.size() && draft_[came_true_] == token) ++came_true_, ++account_;
   else came_true_ = draft_.size();
-  account_ = std::min(account_ + kCredit, kMostCredit);
+  account_ = std::min(account_ + kCredit + (chosen.any && came_true(chosen) ? kTrueCredit : 0), kMostCredit);
   index_.push(token);
 } catch (const std::bad_alloc&) {
   give_up();

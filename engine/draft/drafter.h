@@ -1,8 +1,8 @@
 // Drafts what a text may go on with, from what has stood in it: answers repeat their sources. A draft is worth
 // reading when the tokens of it that will likely be right are worth more than the time it adds to a batch, by
 // the record of guesses (acceptance) and of batches (batch_times); otherwise there is none. A record may mislead, so
-// what drafts have cost is kept in an account besides: over any stretch of a text they cost no more time than
-// a hundredth of it and a few tokens.
+// what drafts have cost is kept in an account besides: where no guess comes true, they cost no more time than half a
+// hundredth of the text's and, behind a stretch where they did, a few tokens'.
 //
 // Whoever uses a draft chooses every token as without it and compares. A draft is one certain guess, so that is
 // rejection sampling: the text and its distribution are what they would be without drafts.
