@@ -137,8 +137,10 @@ void ThreadPool::Latch::arrive(uint32_t count) {
 void ThreadPool::Latch::wait() {
   const auto over = [&] { return (missing.load(std::memory_order_acquire) & ~kAsleep) == 0; };
   if (spin_until(over)) return;
-  missing.fetch_or(kAsleep, std::memory_order_acq_rel);
-  while (!over()) futex_wait(missing, missing.load(std::memory_order_relaxed) | kAsleep);
+  // Sleeps on the very value that was not the end: a value read anew may be the end, whose waker has gone.
+  for (uint32_t seen = missing.fetch_or(kAsleep, std::memory_order_acq_rel) | kAsleep; (seen & ~kAsleep) != 0;
+       seen = missing.load(std::memory_order_acquire))
+    futex_wait(missing, seen);
 }
 
 bool ThreadPool::Loop::has_work() const { return pieces_left(draw.load(std::memory_order_seq_cst)); }

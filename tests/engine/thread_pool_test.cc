@@ -95,6 +95,25 @@ TEST(ThreadPool, TheCallerIsWokenByTheLastPieceOfAnother) {
   }
 }
 
+TEST(ThreadPool, TheCallerIsNotLeftAsleepWhenTheLastPieceEndsAsItLiesDown) {
+  ThreadPool pool(2);
+  const std::thread::id caller = std::this_thread::get_id();
+  for (int round = 0; round < 20000; ++round) {
+    std::atomic<bool> begun{false};
+    pool.run(2, 1, [&](size_t, size_t) {
+      if (std::this_thread::get_id() == caller) {
+        while (!begun) std::this_thread::yield();
+        return;
+      }
+      begun = true;
+      // About as long as the caller looks for the end before it sleeps.
+      const auto end = std::chrono::steady_clock::now() + std::chrono::nanoseconds(48000 + round % 400 * 25);
+      while (std::chrono::steady_clock::now() < end) {
+      }
+    });
+  }
+}
+
 TEST(ThreadPool, IdleThreadsTakeNoProcessorTime) {
   ThreadPool pool(4);
   meet(pool);
