@@ -8,19 +8,26 @@ namespace wenqu::engine::cpu {
 #if defined(__x86_64__)
 namespace {
 
-Kernels with_avx512() {
-  Kernels kernels = avx2_kernels();
-  kernels.name = "avx512";
-  use_avx512_floats(kernels);
-  use_avx512_products(kernels);
-  return kernels;
+// Even what fills a set's table in may be compiled to its instructions: only the set that is asked for is touched.
+const Kernels& avx512_kernels() {
+  static const Kernels table = [] {
+    Kernels kernels = avx2_kernels();
+    kernels.name = "avx512";
+    use_avx512_floats(kernels);
+    use_avx512_products(kernels);
+    return kernels;
+  }();
+  return table;
 }
 
-Kernels with_amx() {
-  Kernels kernels = with_avx512();
-  kernels.name = "amx";
-  use_amx_products(kernels);
-  return kernels;
+const Kernels& amx_kernels() {
+  static const Kernels table = [] {
+    Kernels kernels = avx512_kernels();
+    kernels.name = "amx";
+    use_amx_products(kernels);
+    return kernels;
+  }();
+  return table;
 }
 
 }  // namespace
@@ -28,12 +35,11 @@ Kernels with_amx() {
 
 const Kernels& kernels(Isa isa) {
 #if defined(__x86_64__)
-  static const Kernels avx512 = with_avx512(), amx = with_amx();
   switch (isa) {
     case Isa::scalar: break;
     case Isa::avx2: return avx2_kernels();
-    case Isa::avx512: return avx512;
-    case Isa::amx: return amx;
+    case Isa::avx512: return avx512_kernels();
+    case Isa::amx: return amx_kernels();
   }
 #endif
   static_cast<void>(isa);
