@@ -98,7 +98,9 @@ TEST_F(BatchQueueTest, ALongPromptIsReadInPiecesBesideThoseWhoDecode) {
       EXPECT_LE(size, 210u);
       if (size > 8) read_tokens += size, beside += sizes.size() > 1;
     }
-  EXPECT_EQ(read_tokens / 8 * 8, 1000u);
+  // What is left for a last piece may be so short that it looks like decoding.
+  EXPECT_GE(read_tokens, 1000u - 8);
+  EXPECT_LE(read_tokens, 1000u);
   EXPECT_GE(beside, 3u) << "pieces are read together with what decodes";
 }
 
