@@ -132,6 +132,36 @@ TEST_P(DotRowsTest, VectorKernelsAgreeWithTheScalarOneForEveryBatch) {
   }
 }
 
+TEST_P(DotRowsTest, TheLargestWeightsAndInputsOverflowNothing) {
+  const Type type = GetParam();
+  if (input_form(type) == kPlain) return;   // floats have room
+  std::mt19937 random(4);
+  const size_t n = 256, rows = 17, most = 33;
+  Batch batch(scalar_kernels(), most, n, random);
+  for (const int8_t x : {int8_t{127}, int8_t{-127}}) {
+    std::fill(batch.q32.begin(), batch.q32.end(), x);
+    std::fill(batch.q256.begin(), batch.q256.end(), x);
+    std::fill(batch.sum32.begin(), batch.sum32.end(), static_cast<int16_t>(32 * x));
+    std::fill(batch.sum256.begin(), batch.sum256.end(), static_cast<int16_t>(16 * x));
+    for (const unsigned fill : {0x00u, 0x0Fu, 0x7Fu, 0x80u, 0xF0u, 0xFFu}) {
+      std::vector<std::byte> weights = random_weights(type, rows, n, random);   // for its scales, which are numbers
+      const size_t block_bytes = gguf::type_traits(type).block_bytes;
+      const bool scales_last = type == Type::q2_k || type == Type::q3_k || type == Type::q6_k;
+      for (size_t at = 0; at < weights.size(); ++at) {
+        const size_t in_block = at % block_bytes;
+        if (scales_last ? in_block < block_bytes - 4 : in_block >= 4) weights[at] = static_cast<std::byte>(fill);
+      }
+      for (const size_t tokens : {size_t{1}, size_t{4}, size_t{8}, most}) {
+        const auto want = run(scalar_kernels().dot_rows(type), type, weights, rows, n, batch, 0, tokens);
+        for (const Isa isa : kIsas)
+          if (is_supported(isa)) {
+            EXPECT_EQ(run(kernels(isa).dot_rows(type), type, weights, rows, n, batch, 0, tokens), want) << name(isa) << " " << fill << " " << tokens;
+          }
+      }
+    }
+  }
+}
+
 TEST_P(DotRowsTest, ATokensResultDoesNotDependOnItsBatch) {
   std::mt19937 random(3);
   const Type type = GetParam();
