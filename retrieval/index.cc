@@ -211,7 +211,7 @@ Result<std::unique_ptr<Index>> Index::open(const std::string& directory, Mode mo
   if (directory.empty()) return Status(StatusCode::invalid_argument, "the index needs a directory");
   IndexPaths paths(directory);
   if (mode == Mode::write) {
-    WENQU_ASSIGN_OR_RETURN(auto writer, Writer::open(paths));
+    WENQU_ASSIGN_OR_RETURN(auto writer, Writer::open(paths, Writer::Options()));
     auto snapshot = writer->snapshot();
     return std::unique_ptr<Index>(
         std::make_unique<LocalIndex>(std::move(paths), std::move(writer), std::move(snapshot)));

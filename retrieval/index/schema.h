@@ -1,8 +1,8 @@
 // How documents lie in Lucene++.
 //
 // A document is a run of Lucene documents: first its record (everything but the terms), then its
-// passages in order. Only whole documents are added and deleted, and Lucene++ merges neighbouring
-// segments only, so a run is never broken: the record of a passage is found by walking back.
+// passages in order. Only whole documents are added and deleted, and only neighbouring segments are
+// merged, so a run is never broken: the record of a passage is found by walking back.
 // Every Lucene document of a run carries the document's id as a term, which deletes it as a whole.
 #pragma once
 
@@ -10,6 +10,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <string>
+#include <string_view>
 
 #include "retrieval/analysis/analyzer.h"
 
@@ -41,5 +42,7 @@ inline constexpr size_t kMaxTextBytes = size_t{64} << 20;
 // A term as Lucene++ keeps it: cut at a length no real word reaches. Empty for what it cannot keep
 // (U+FFFF is its end mark, U+0000 and replacement characters mean nothing).
 std::wstring index_term(const std::string& text);
+// The same in UTF-8; a part of `text`.
+std::string_view index_term_bytes(std::string_view text);
 
 }  // namespace wenqu::retrieval

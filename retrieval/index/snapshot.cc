@@ -1,9 +1,13 @@
 #include "retrieval/index/snapshot.h"
 
 #include <lucene++/FieldSelector.h>
+#include <lucene++/MultiReader.h>
+#include <lucene++/SegmentInfos.h>
+
+#include <algorithm>
 
 #include "base/utf8.h"
-#include "retrieval/index/passage_fields.h"
+#include "retrieval/index/open_segment.h"
 #include "retrieval/index/record.h"
 #include "retrieval/index/length_code.h"
 #include "retrieval/store/lucene_call.h"
@@ -19,6 +23,16 @@ Result<std::shared_ptr<const CommittedFile>> open_verified(const IndexPaths& pat
   WENQU_RETURN_IF_ERROR(verify_file(file, entry));
   return std::shared_ptr<const CommittedFile>(
       std::make_shared<CommittedFile>(CommittedFile{std::move(file), entry}));
+}
+
+// The file, if one of the segments has it open.
+std::shared_ptr<const CommittedFile> known_file(const std::vector<std::shared_ptr<const OpenSegment>>& opened,
+                                                const ManifestFile& entry) {
+  for (const auto& segment : opened) {
+    const auto found = segment->files().find(entry.name);
+    if (found != segment->files().end() && found->second->entry == entry) return found->second;
+  }
+  return nullptr;
 }
 
 // Loads the one stored field that is wanted.
@@ -50,7 +64,8 @@ Result<std::string> stored_bytes(const Lucene::IndexReaderPtr& reader, int32_t d
 }  // namespace
 
 Result<std::shared_ptr<const Snapshot>> Snapshot::open(const IndexPaths& paths, const Manifest& manifest,
-                                                       const Snapshot* earlier) {
+                                                       const Snapshot* earlier,
+                                                       const std::vector<std::shared_ptr<const OpenSegment>>& opened) {
   warm_up_lucene();
   std::shared_ptr<Snapshot> snapshot(new Snapshot);
   snapshot->manifest_ = manifest;
@@ -62,20 +77,17 @@ Result<std::shared_ptr<const Snapshot>> Snapshot::open(const IndexPaths& paths, 
         continue;
       }
     }
+    if (auto known = known_file(opened, entry)) {
+      snapshot->files_.emplace(entry.name, std::move(known));
+      continue;
+    }
     WENQU_ASSIGN_OR_RETURN(auto file, open_verified(paths, entry));
     snapshot->files_.emplace(entry.name, std::move(file));
   }
-  const Status loaded = call_lucene("opening the index", [&] {
-    const Lucene::DirectoryPtr directory = newLucene<CommitDirectory>(snapshot->files_);
-    snapshot->reader_ = Lucene::IndexReader::open(directory, true);
-    snapshot->load_segments();
-  });
-  if (!loaded) {
-    // Closing a reader whose norms failed to load crashes Lucene++ 3.0.8; its files close with it anyway.
-    snapshot->segments_.clear();
-    snapshot->reader_.reset();
-    return loaded.at(paths.lucene);
-  }
+  Status loaded;
+  const Status called = call_lucene("opening the index", [&] { loaded = snapshot->load_segments(earlier, opened); });
+  if (!called) return called.at(paths.lucene);
+  if (!loaded) return loaded.at(paths.lucene);
   return std::shared_ptr<const Snapshot>(std::move(snapshot));
 }
 
@@ -97,53 +109,90 @@ Snapshot::~Snapshot() {
   if (reader_) (void)call_lucene("closing the index", [&] { reader_->close(); }).is_ok();
 }
 
-void Snapshot::load_segments() {
-  kinds_.assign(static_cast<size_t>(reader_->maxDoc()), kDeleted);
-  auto readers = reader_->getSequentialSubReaders();
+Status Snapshot::load_segments(const Snapshot* earlier,
+                               const std::vector<std::shared_ptr<const OpenSegment>>& opened) {
+  const auto infos = newLucene<Lucene::SegmentInfos>();
+  infos->read(Lucene::DirectoryPtr(newLucene<CommitDirectory>(files_)));
+  auto readers = Lucene::Collection<Lucene::IndexReaderPtr>::newInstance();
   int32_t base = 0;
-  for (int32_t i = 0; i < readers.size(); ++i) {
+  for (int32_t i = 0; i < infos->size(); ++i) {
     Segment segment;
-    segment.reader = readers[i];
+    WENQU_RETURN_IF_ERROR(load_segment(infos->info(i), earlier, opened, segment));
     segment.base = base;
-    segment.size = readers[i]->maxDoc();
     base += segment.size;
-    for (size_t field = 0; field < kTermFields; ++field)
-      segment.lengths[field] = readers[i]->norms(kTermFieldNames[field]);
+    documents_ += segment.counts.documents;
+    passages_ += segment.counts.passages;
     load_kinds(segment);
+    readers.add(segment.reader);
     segments_.push_back(std::move(segment));
   }
+  reader_ = newLucene<Lucene::MultiReader>(readers, false);
   load_average_lengths();
+  return {};
+}
+
+Status Snapshot::load_segment(const Lucene::SegmentInfoPtr& info, const Snapshot* earlier,
+                              const std::vector<std::shared_ptr<const OpenSegment>>& opened, Segment& segment) {
+  const CommittedFiles files = segment_files(info, files_);
+  const Segment* before = nullptr;
+  if (earlier)
+    for (const Segment& other : earlier->segments_)
+      if (other.open->files() == files && other.size == info->docCount) before = &other;
+  if (before) segment.open = before->open;
+  const std::string name = from_wide(info->name);
+  for (const auto& other : opened)
+    if (!segment.open && other->name() == name && other->size() == info->docCount && other->files() == files)
+      segment.open = other;
+  if (!segment.open) {
+    WENQU_ASSIGN_OR_RETURN(segment.open, OpenSegment::open(info, files));
+  }
+  segment.size = segment.open->size();
+  segment.lengths = segment.open->lengths();
+  segment.reader = segment.open->reader();
+  const std::string deletions = deletions_name(info);
+  if (deletions.empty()) {
+    segment.counts = segment.open->counts(nullptr);
+    return {};
+  }
+  const auto file = files_.find(deletions);
+  if (file == files_.end()) return Status(StatusCode::corrupt, "the deletions of a segment are gone", deletions);
+  segment.deletions_file = file->second;
+  if (before && before->deletions_file == segment.deletions_file) {
+    segment.deletions = before->deletions;
+    segment.counts = before->counts;
+    segment.reader = before->reader;
+    return {};
+  }
+  const std::shared_ptr<const File> bits(file->second, &file->second->file);
+  WENQU_ASSIGN_OR_RETURN(Deletions decoded, Deletions::decode(ByteSource(bits, 0, file->second->entry.bytes),
+                                                              static_cast<uint32_t>(segment.size)));
+  segment.deletions = std::make_shared<const Deletions>(std::move(decoded));
+  segment.counts = segment.open->counts(segment.deletions.get());
+  segment.reader = segment.open->reader_without(info, deletions, file->second);
+  return {};
 }
 
 void Snapshot::load_kinds(const Segment& segment) {
-  constexpr int kSources = static_cast<int>(Source::file) + 1;
-  for (int kind = 0; kind <= kSources; ++kind) {
-    const bool is_record = kind == kSources;
-    const Lucene::String value = is_record ? kRecordKind : kind_of_source(static_cast<Source>(kind));
-    const auto docs = segment.reader->termDocs(newLucene<Lucene::Term>(Lucene::String(kKindField), value));
-    uint64_t& count = is_record ? documents_ : passages_;
-    for (; docs->next(); ++count)
-      kinds_.at(static_cast<size_t>(segment.base + docs->doc())) =
-          is_record ? static_cast<uint8_t>(kRecord) : static_cast<uint8_t>(kind);
-    docs->close();
-  }
+  const size_t begin = kinds_.size();
+  kinds_.insert(kinds_.end(), segment.open->kinds().begin(), segment.open->kinds().end());
+  if (!segment.deletions) return;
+  const std::vector<uint8_t>& bytes = segment.deletions->bytes();
+  for (uint32_t i = 0; i < bytes.size(); ++i)
+    for (uint32_t doc = 8 * i; bytes[i] != 0 && doc < 8 * i + 8; ++doc)
+      if (segment.deletions->contains(doc)) kinds_[begin + doc] = kDeleted;
 }
 
 void Snapshot::load_average_lengths() {
   for (size_t field = 0; field < kTermFields; ++field) {
-    std::array<uint64_t, 256> counts{};
-    for (const Segment& segment : segments_) {
-      if (!segment.lengths[field]) continue;
-      const uint8_t* codes = segment.lengths[field].get();
-      for (int32_t doc = 0; doc < segment.size; ++doc)
-        if (kinds_[static_cast<size_t>(segment.base + doc)] < kRecord) ++counts[codes[doc]];
-    }
     double total = 0;
     uint64_t holders = 0;
-    for (size_t code = 0; code < counts.size(); ++code) {
+    for (size_t code = 0; code < 256; ++code) {
       if (code == kFieldAbsent) continue;
-      total += static_cast<double>(counts[code]) * decode_length(static_cast<uint8_t>(code));
-      holders += counts[code];
+      uint64_t count = 0;
+      for (const Segment& segment : segments_)
+        if (segment.lengths[field]) count += segment.counts.lengths[field][code];
+      total += static_cast<double>(count) * decode_length(static_cast<uint8_t>(code));
+      holders += count;
     }
     average_lengths_[field] = holders == 0 ? 1 : total / static_cast<double>(holders);
   }
@@ -190,7 +239,8 @@ Result<const std::vector<int32_t>*> Snapshot::id_order() const {
 Result<int32_t> Snapshot::find(const std::string& document_id) const {
   int32_t found = -1;
   WENQU_RETURN_IF_ERROR(call_lucene("looking up a document", [&] {
-    const auto docs = reader_->termDocs(id_term(document_id));
+    const auto docs = reader_->termDocs(
+        newLucene<Lucene::Term>(Lucene::String(kIdField), id_to_wide(document_id)));
     if (docs->next()) found = docs->doc();  // the record is the first of its run
     docs->close();
   }));

@@ -14,6 +14,7 @@
 
 #include "base/cancel.h"
 #include "base/status.h"
+#include "retrieval/index/open_segment.h"
 #include "retrieval/index/schema.h"
 #include "retrieval/passage.h"
 #include "retrieval/store/directory.h"
@@ -24,19 +25,25 @@ namespace wenqu::retrieval {
 class Snapshot {
  public:
   // What stands at a place of the index.
-  enum Kind : uint8_t { kRecord = 254, kDeleted = 255 };  // below: a passage of that Source
+  enum Kind : uint8_t { kRecord = OpenSegment::kRecord, kDeleted = OpenSegment::kDeleted };
 
   struct Segment {
-    Lucene::IndexReaderPtr reader;
+    std::shared_ptr<const OpenSegment> open;         // shared with other snapshots that have it
+    std::shared_ptr<const CommittedFile> deletions_file;   // null when nothing of it is deleted
+    std::shared_ptr<const Deletions> deletions;      // of that file
+    SegmentCounts counts;
+    Lucene::IndexReaderPtr reader;                   // passes over what is deleted
     int32_t base = 0;                                // number of its first Lucene document
     int32_t size = 0;
     std::array<Lucene::ByteArray, kTermFields> lengths;  // codes by Lucene document; may be null
   };
 
   // Verifies every file against the manifest; those that `earlier` (may be null) has verified
-  // already are shared with it. Errors: corrupt, not_found (a file is gone), io_error.
-  static Result<std::shared_ptr<const Snapshot>> open(const IndexPaths& paths, const Manifest& manifest,
-                                                      const Snapshot* earlier);
+  // already are shared with it, and what is open of its segments. `opened` are further segments that are open
+  // already. The work is as much as is new. Errors: corrupt, not_found (a file is gone), io_error.
+  static Result<std::shared_ptr<const Snapshot>> open(
+      const IndexPaths& paths, const Manifest& manifest, const Snapshot* earlier,
+      const std::vector<std::shared_ptr<const OpenSegment>>& opened = {});
   ~Snapshot();
 
   // Holds one file against its checksum again; ok for one that is not of this commit.
@@ -71,13 +78,15 @@ class Snapshot {
 
  private:
   Snapshot() = default;
-  void load_segments();
+  Status load_segments(const Snapshot* earlier, const std::vector<std::shared_ptr<const OpenSegment>>& opened);
+  Status load_segment(const Lucene::SegmentInfoPtr& info, const Snapshot* earlier,
+                      const std::vector<std::shared_ptr<const OpenSegment>>& opened, Segment& segment);
   void load_kinds(const Segment& segment);
   void load_average_lengths();
 
   Manifest manifest_;
   CommittedFiles files_;
-  Lucene::IndexReaderPtr reader_;
+  Lucene::IndexReaderPtr reader_;   // of all segments
   std::vector<Segment> segments_;
   std::vector<uint8_t> kinds_;
   std::array<double, kTermFields> average_lengths_{};

@@ -1,23 +1,34 @@
-// The one writer of an index: gathers changes and makes them a commit that lasts.
+// The one writer of an index: gathers changes, makes them visible, and makes them a commit that lasts.
 //
-// A commit is done in this order: Lucene++ writes its files; we synchronise and checksum each new
-// one; the commit is opened and counted; the manifest is replaced. Whatever fails before the last
-// step leaves the commit before as it was. Files of the last two commits are kept, and none is removed
-// before the manifest that no longer needs it lasts.
+// What is added is inverted in memory and becomes a segment when it is large or has to be seen; what is removed is
+// marked. refresh() makes a snapshot of that, which this process may search, but nothing of it lasts yet. A commit is
+// done in this order: our files are written; each new one is synchronised, then read back against the checksum of
+// what was meant; the commit is opened and counted; the manifest is replaced. Whatever fails before the last step
+// leaves the commit before as it was. Files of the last two commits are kept, and none is removed before the manifest
+// that no longer needs it lasts.
 //
-// Thread safety: one thread at a time.
+// Segments are merged in three steps, so that the long one goes on beside everything else: plan_merge(), Merge::run(),
+// finish_merge(). A merge that fails, or comes too late, leaves everything as it was.
+//
+// Thread safety: one thread at a time; only Merge::run() may go on beside.
 #pragma once
 
 #include <lucene++/LuceneHeaders.h>
+#include <lucene++/SegmentInfos.h>
 
+#include <map>
 #include <memory>
-#include <optional>
+#include <set>
 #include <string>
-#include <unordered_set>
+#include <vector>
 
+#include "base/cancel.h"
 #include "base/status.h"
 #include "retrieval/analysis/analyzer.h"
-#include "retrieval/index/passage_fields.h"
+#include "retrieval/index/inverter.h"
+#include "retrieval/index/merge_choice.h"
+#include "retrieval/index/open_segment.h"
+#include "retrieval/index/segment_merge.h"
 #include "retrieval/index/snapshot.h"
 #include "retrieval/store/directory.h"
 #include "retrieval/store/manifest.h"
@@ -27,9 +38,13 @@ namespace wenqu::retrieval {
 
 class Writer {
  public:
+  struct Options {
+    size_t buffer_bytes = size_t{64} << 20;   // of changes in memory, above which they become a segment
+    size_t merge_factor = 10;                 // segments of a size that are merged
+  };
   // Creates what is missing, with the write lock before anything else of the index. Errors:
   // invalid_argument when the folder holds other things, busy, corrupt, version_mismatch, io_error.
-  static Result<std::unique_ptr<Writer>> open(const IndexPaths& paths);
+  static Result<std::unique_ptr<Writer>> open(const IndexPaths& paths, const Options& options);
   ~Writer();
 
   // REQUIRES: the document is valid as index.h asks, its strings are well-formed UTF-8
@@ -37,32 +52,89 @@ class Writer {
   Status remove(const std::string& document_id);
   // After an error everything since the last commit is dropped; the next change starts from there.
   Status commit();
+  // Makes a snapshot of all changes so far, which do not last before the next commit. Errors: as of add().
+  Status refresh();
 
-  // The last commit; null before the first.
-  const std::shared_ptr<const Snapshot>& snapshot() const { return snapshot_; }
+  // What is to be searched: the last commit, or what refresh() made of it since; null before the first.
+  const std::shared_ptr<const Snapshot>& snapshot() const { return visible_; }
+  // Whether there are changes that the snapshot lacks, or that do not last yet.
+  bool has_unseen_changes() const { return unseen_; }
+  bool has_uncommitted_changes() const { return changed_; }
+  size_t segments() const { return live_.size(); }
+
+  // Several segments that become one.
+  class Merge {
+   public:
+    // The long part. `cancel` ends it early. Errors: corrupt, io_error, cancelled.
+    Status run(const CancelToken& cancel);
+
+   private:
+    friend class Writer;
+    std::vector<MergeSource> sources_;
+    std::string name_;
+    boost::shared_ptr<WriterDirectory> directory_;
+    std::vector<ManifestFile> entries_;                  // of the files that run() made, which last
+    Lucene::SegmentInfoPtr info_;
+    std::shared_ptr<const OpenSegment> merged_;          // null when no document is left
+    bool done_ = false;
+  };
+  // What should be merged now; null when nothing should.
+  std::unique_ptr<Merge> plan_merge(MergeWish wish);
+  // Puts the merged segment in the place of its sources, with what was deleted of them meanwhile. Commits that when
+  // there are no other changes to commit. A merge that does not fit any more is dropped.
+  Status finish_merge(std::unique_ptr<Merge> merge);
 
  private:
-  Writer(IndexPaths paths, WriteLock lock) : paths_(std::move(paths)), lock_(std::move(lock)) {}
+  // A segment as it is now.
+  struct Live {
+    Lucene::SegmentInfoPtr info;
+    std::shared_ptr<const OpenSegment> open;
+    std::shared_ptr<Deletions> deletions;   // null: none; shared with nobody while `deletions_unwritten`
+    bool deletions_unwritten = false;
+    uint32_t deleted() const { return deletions ? deletions->count() : 0; }
+  };
+
+  Writer(IndexPaths paths, WriteLock lock, const Options& options)
+      : paths_(std::move(paths)), lock_(std::move(lock)), options_(options) {}
 
   Status start();           // from the commit on disk
   Status ensure_started();  // start(), unless that is done
   void stop();              // drops what is not committed
   Status fail(Status why);  // stop(), remembered for commit()
   Status delete_document(const std::string& document_id);
+  Status delete_from(Live& live, const Lucene::TermPtr& id);
+  Deletions& changed_deletions(Live& live);
   Status write_passages(const Document& document);
+  Status flush();
+  Status write_deletions();
+  void drop_empty_segments();
+  Status write_segments_file();
+  Status write_all();
+  Result<Manifest> describe(bool lasting);
+  Status make_last(const ManifestFile& entry);
+  Result<std::shared_ptr<const Snapshot>> open_snapshot(const Manifest& manifest);
   Status publish();
-  Result<Manifest> describe_commit();
+  void forget(const Live& live);
   void collect_garbage();
 
-  IndexPaths paths_;
+  const IndexPaths paths_;
   WriteLock lock_;
+  const Options options_;
   Analyzer analyzer_;
-  PassageFields fields_;
-  std::shared_ptr<const Snapshot> snapshot_;
-  boost::shared_ptr<WriterDirectory> directory_;
-  Lucene::IndexWriterPtr writer_;
-  std::unordered_set<std::string> uncommitted_ids_;
-  bool changed_ = false;
+  std::shared_ptr<const Snapshot> committed_;
+  std::shared_ptr<const Snapshot> visible_;
+  boost::shared_ptr<WriterDirectory> directory_;   // null when stopped
+  Lucene::SegmentInfosPtr infos_;
+  std::string segments_file_;                      // the newest that was written; empty for none
+  std::vector<Live> live_;
+  Inverter buffer_;
+  std::map<std::string, ManifestFile> fresh_;      // files that no commit has yet
+  std::set<std::string> lasting_;                  // those of them that were synchronised already
+  int32_t next_name_ = 0;                          // never goes back: a merge may still write under a name of before
+  bool changed_ = false;        // since the last commit, by add() and remove()
+  bool unseen_ = false;         // since the snapshot, by these
+  bool rearranged_ = false;     // since the segments file, by anything
+  bool uncommitted_merge_ = false;
   Status lost_;  // why changes since the last commit were dropped, until commit() has said so
 };
 

@@ -22,6 +22,13 @@ CommitDirectory::CommitDirectory(CommittedFiles files) : files_(std::move(files)
   setLockFactory(Lucene::NoLockFactory::getNoLockFactory());
 }
 
+void CommitDirectory::lend(const std::string& name, std::shared_ptr<const CommittedFile> file) {
+  if (file)
+    files_[name] = std::move(file);
+  else
+    files_.erase(name);
+}
+
 const CommittedFile& CommitDirectory::find(const String& name) const {
   const auto found = files_.find(from_wide(name));
   if (found == files_.end()) throw_not_found(name);
@@ -63,18 +70,61 @@ WriterDirectory::WriterDirectory(std::string folder, const Manifest* committed)
 
 std::string WriterDirectory::path_of(const String& name) const { return folder_ + "/" + from_wide(name); }
 
+bool WriterDirectory::holds(const std::string& name) const {
+  const std::lock_guard lock(mutex_);
+  return names_.contains(name);
+}
+
+void WriterDirectory::protect(std::set<std::string> names) {
+  const std::lock_guard lock(mutex_);
+  protected_ = std::move(names);
+}
+
 std::shared_ptr<File> WriterDirectory::written(const std::string& name) const {
+  const std::lock_guard lock(mutex_);
   const auto found = written_.find(name);
   return found == written_.end() ? nullptr : found->second;
 }
 
+void WriterDirectory::release(const std::string& name) {
+  const std::lock_guard lock(mutex_);
+  written_.erase(name);
+}
+
+void WriterDirectory::remove(const std::string& name) {
+  {
+    const std::lock_guard lock(mutex_);
+    names_.erase(name);
+    written_.erase(name);
+    if (protected_.contains(name)) return;
+  }
+  // What cannot be removed now is garbage that the next commit removes.
+  (void)remove_file(folder_ + "/" + name).is_ok();
+}
+
+Result<std::shared_ptr<File>> WriterDirectory::create(const std::string& name) {
+  const std::string path = folder_ + "/" + name;
+  {
+    const std::lock_guard lock(mutex_);
+    if (protected_.contains(name)) return Status(StatusCode::internal, "would overwrite a committed file", path);
+  }
+  WENQU_RETURN_IF_ERROR(remove_file(path));
+  WENQU_ASSIGN_OR_RETURN(File file, File::create(path));
+  auto shared = std::make_shared<File>(std::move(file));
+  const std::lock_guard lock(mutex_);
+  names_.insert(name);
+  written_[name] = shared;
+  return shared;
+}
+
 Lucene::HashSet<String> WriterDirectory::listAll() {
+  const std::lock_guard lock(mutex_);
   auto names = Lucene::HashSet<String>::newInstance();
   for (const std::string& name : names_) names.add(to_wide(name));
   return names;
 }
 
-bool WriterDirectory::fileExists(const String& name) { return names_.contains(from_wide(name)); }
+bool WriterDirectory::fileExists(const String& name) { return holds(from_wide(name)); }
 
 uint64_t WriterDirectory::fileModified(const String&) { return 0; }
 
@@ -100,32 +150,15 @@ Lucene::IndexInputPtr WriterDirectory::openInput(const String& name) {
 }
 
 void WriterDirectory::deleteFile(const String& name) {
-  const std::string plain = from_wide(name);
-  if (names_.erase(plain) == 0) throw_not_found(name);
-  written_.erase(plain);
-  // What cannot be removed now is garbage that the next commit removes.
-  if (!protected_.contains(plain)) (void)remove_file(path_of(name)).is_ok();
+  if (!fileExists(name)) throw_not_found(name);
+  remove(from_wide(name));
 }
 
 Lucene::IndexOutputPtr WriterDirectory::createOutput(const String& name) {
-  const std::string plain = from_wide(name);
-  Status status;
-  if (protected_.contains(plain))
-    status = Status(StatusCode::internal, "would overwrite a committed file", path_of(name));
-  else
-    status = remove_file(path_of(name));
-  if (status) {
-    auto file = File::create(path_of(name));
-    if (file) {
-      names_.insert(plain);
-      const auto shared = std::make_shared<File>(std::move(*file));
-      written_[plain] = shared;
-      return Lucene::newLucene<FileOutput>(shared, write_status_);
-    }
-    status = file.status();
-  }
-  if (*write_status_) *write_status_ = status;
-  throw_lucene_io(status);
+  auto file = create(from_wide(name));
+  if (file) return Lucene::newLucene<FileOutput>(*file, write_status_);
+  if (*write_status_) *write_status_ = file.status();
+  throw_lucene_io(file.status());
 }
 
 }  // namespace wenqu::retrieval

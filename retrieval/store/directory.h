@@ -10,6 +10,7 @@
 
 #include <map>
 #include <memory>
+#include <mutex>
 #include <set>
 #include <string>
 
@@ -26,10 +27,14 @@ struct CommittedFile {
 using CommittedFiles = std::map<std::string, std::shared_ptr<const CommittedFile>>;
 
 // Exactly the files of one commit. They are open, so the commit stays readable whatever a writer
-// deletes meanwhile. Thread safety: immutable.
+// deletes meanwhile. Thread safety: immutable but for lend().
 class CommitDirectory : public Lucene::Directory {
  public:
   explicit CommitDirectory(CommittedFiles files);
+
+  // Shows one more file until `file` is null again. REQUIRES: one thread at a time; nobody opens files meanwhile
+  // but this one
+  void lend(const std::string& name, std::shared_ptr<const CommittedFile> file);
 
   Lucene::HashSet<Lucene::String> listAll() override;
   bool fileExists(const Lucene::String& name) override;
@@ -47,20 +52,26 @@ class CommitDirectory : public Lucene::Directory {
   CommittedFiles files_;
 };
 
-// The folder of an index while it is written. Thread safety: used by one thread at a time.
+// The folder of an index while it is written. Thread safety: any thread may use it, as a merge goes on beside
+// the writer; what is called of one name at a time is up to them.
 class WriterDirectory : public Lucene::Directory {
  public:
   // Sees the files of `committed` (null: none) and those it creates.
   WriterDirectory(std::string folder, const Manifest* committed);
 
-  // The names Lucene++ believes to exist.
-  const std::set<std::string>& names() const { return names_; }
+  const std::string& folder() const { return folder_; }
+  // Whether it is of the commit or was created since, and not removed.
+  bool holds(const std::string& name) const;
   // What of the folder a manifest names, and so must not be deleted or written again.
-  void protect(std::set<std::string> names) { protected_ = std::move(names); }
+  void protect(std::set<std::string> names);
+  // Errors: internal for a protected name, io_error.
+  Result<std::shared_ptr<File>> create(const std::string& name);
   // The file that was created under this name, still open; null for those of a commit. They stay open
-  // until release_written().
+  // until release().
   std::shared_ptr<File> written(const std::string& name) const;
-  void release_written() { written_.clear(); }
+  void release(const std::string& name);
+  // Forgets the file, and removes it unless it is protected.
+  void remove(const std::string& name);
   // The first write that failed since this object was made; Lucene++ may have swallowed it.
   Status write_status() const { return *write_status_; }
 
@@ -78,7 +89,8 @@ class WriterDirectory : public Lucene::Directory {
  private:
   std::string path_of(const Lucene::String& name) const;
 
-  std::string folder_;
+  const std::string folder_;
+  mutable std::mutex mutex_;   // of what follows
   std::set<std::string> names_;
   std::set<std::string> protected_;
   std::map<std::string, std::shared_ptr<File>> written_;
