@@ -1,12 +1,14 @@
 #include "retrieval/index.h"
 
 #include <algorithm>
+#include <functional>
 #include <mutex>
 #include <utility>
 
 #include "base/utf8.h"
 #include "retrieval/index/open_commit.h"
 #include "retrieval/index/snapshot.h"
+#include "retrieval/index/upkeep.h"
 #include "retrieval/index/writer.h"
 #include "retrieval/query/question_terms.h"
 #include "retrieval/rank/bm25.h"
@@ -49,8 +51,14 @@ Status check_query_size(std::string_view query) {
 
 class LocalIndex final : public Index {
  public:
-  LocalIndex(IndexPaths paths, std::unique_ptr<Writer> writer, std::shared_ptr<const Snapshot> snapshot)
-      : paths_(std::move(paths)), writer_(std::move(writer)), snapshot_(std::move(snapshot)) {}
+  LocalIndex(IndexPaths paths, std::unique_ptr<Writer> writer, std::shared_ptr<const Snapshot> snapshot,
+             const IndexOptions& options)
+      : paths_(std::move(paths)), options_(options), writer_(std::move(writer)), snapshot_(std::move(snapshot)) {
+    if (!writer_) return;
+    const Upkeep::Options upkeep{options.own_threads, options.visible_within, options.durable_within};
+    upkeep_ = std::make_unique<Upkeep>(
+        *writer_, change_mutex_, [this](std::shared_ptr<const Snapshot> newest) { show(std::move(newest)); }, upkeep);
+  }
 
   Result<SearchResponse> search(const SearchRequest& request, const CancelToken& cancel) const override;
   Result<std::vector<WeighedTerm>> weigh(std::string_view text, bool is_question) const override;
@@ -58,6 +66,9 @@ class LocalIndex final : public Index {
   Status add(const Document& document) override;
   Status remove(const std::string& document_id) override;
   Status commit() override;
+  Status make_visible() override;
+  Status optimize(const CancelToken& cancel) override;
+  Status upkeep_status() const override { return upkeep_ ? upkeep_->status() : Status(); }
   Status refresh() override;
   Status scrub(const CancelToken& cancel) const override;
   IndexStats stats() const override;
@@ -76,12 +87,16 @@ class LocalIndex final : public Index {
     return Status(StatusCode::unsupported, "the index was opened for reading", paths_.directory);
   }
 
+  Status change(const std::function<Status()>& make);
+
   const IndexPaths paths_;
+  const IndexOptions options_;
   const Analyzer analyzer_{};
   std::mutex change_mutex_;                        // add, remove, commit, refresh
   const std::unique_ptr<Writer> writer_;           // null when opened for reading
   mutable std::mutex snapshot_mutex_;              // held only to copy the pointer
   std::shared_ptr<const Snapshot> snapshot_;       // null before the first commit
+  std::unique_ptr<Upkeep> upkeep_;                 // null when opened for reading; ends first
 };
 
 // The passage that was found, with all that an answer needs of its document.
@@ -155,30 +170,50 @@ Result<Document> LocalIndex::fetch(const std::string& document_id) const {
   return snapshot->read_document(record, true);
 }
 
+// A change through the writer. It is shown as far as it is visible: a failure may have taken that back.
+Status LocalIndex::change(const std::function<Status()>& make) {
+  const std::lock_guard lock(change_mutex_);
+  const Status status = make();
+  show(writer_->snapshot());
+  upkeep_->note_change();
+  return status;
+}
+
 Status LocalIndex::add(const Document& document) {
   WENQU_RETURN_IF_ERROR(check_writable());
   if (document.text.size() > kMaxTextBytes)
     return Status(StatusCode::limit_exceeded, "the text is larger than 64 MiB: split the document", document.id);
   const Document clean = sanitized(document);
   WENQU_RETURN_IF_ERROR(check_id(clean.id));
-  const std::lock_guard lock(change_mutex_);
-  return writer_->add(clean);
+  upkeep_->wait_for_room();
+  return change([&] { return writer_->add(clean); });
 }
 
 Status LocalIndex::remove(const std::string& document_id) {
   WENQU_RETURN_IF_ERROR(check_writable());
   const std::string id = utf8_sanitize(document_id);
   WENQU_RETURN_IF_ERROR(check_id(id));
-  const std::lock_guard lock(change_mutex_);
-  return writer_->remove(id);
+  return change([&] { return writer_->remove(id); });
 }
 
 Status LocalIndex::commit() {
   WENQU_RETURN_IF_ERROR(check_writable());
-  const std::lock_guard lock(change_mutex_);
-  const Status status = writer_->commit();
-  show(writer_->snapshot());
-  return status;
+  WENQU_RETURN_IF_ERROR(change([&] { return writer_->commit(); }));
+  // The commit stands whatever becomes of the merges; upkeep_status() tells.
+  if (!options_.own_threads) (void)upkeep_->merge_now(MergeWish::as_needed, CancelToken()).is_ok();
+  return {};
+}
+
+Status LocalIndex::make_visible() {
+  WENQU_RETURN_IF_ERROR(check_writable());
+  return change([&] { return writer_->refresh(); });
+}
+
+Status LocalIndex::optimize(const CancelToken& cancel) {
+  WENQU_RETURN_IF_ERROR(check_writable());
+  WENQU_RETURN_IF_ERROR(change([&] { return writer_->commit(); }));
+  WENQU_RETURN_IF_ERROR(upkeep_->merge_now(MergeWish::one, cancel));
+  return change([&] { return writer_->commit(); });
 }
 
 Status LocalIndex::refresh() {
@@ -207,14 +242,14 @@ IndexStats LocalIndex::stats() const {
 
 }  // namespace
 
-Result<std::unique_ptr<Index>> Index::open(const std::string& directory, Mode mode) {
+Result<std::unique_ptr<Index>> Index::open(const std::string& directory, Mode mode, const IndexOptions& options) {
   if (directory.empty()) return Status(StatusCode::invalid_argument, "the index needs a directory");
   IndexPaths paths(directory);
   if (mode == Mode::write) {
-    WENQU_ASSIGN_OR_RETURN(auto writer, Writer::open(paths, Writer::Options()));
+    WENQU_ASSIGN_OR_RETURN(auto writer, Writer::open(paths, {options.buffer_bytes, options.merge_factor}));
     auto snapshot = writer->snapshot();
     return std::unique_ptr<Index>(
-        std::make_unique<LocalIndex>(std::move(paths), std::move(writer), std::move(snapshot)));
+        std::make_unique<LocalIndex>(std::move(paths), std::move(writer), std::move(snapshot), options));
   }
   auto snapshot = open_newest_commit(paths, nullptr);
   if (!snapshot && snapshot.status().code() == StatusCode::not_found)
@@ -222,7 +257,8 @@ Result<std::unique_ptr<Index>> Index::open(const std::string& directory, Mode mo
                   "there is no index here, or nothing was committed to it yet: build one with `wenqu index`",
                   directory);
   if (!snapshot) return snapshot.status();
-  return std::unique_ptr<Index>(std::make_unique<LocalIndex>(std::move(paths), nullptr, std::move(*snapshot)));
+  return std::unique_ptr<Index>(
+      std::make_unique<LocalIndex>(std::move(paths), nullptr, std::move(*snapshot), options));
 }
 
 }  // namespace wenqu::retrieval

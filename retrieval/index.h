@@ -1,15 +1,20 @@
 // A searchable collection of documents on disk.
 //
 // One process at a time may hold an index open for writing; any number may read it, also while it
-// is written. What a reader sees is the last commit (a writer's own searches too). After commit()
-// has returned ok, the documents of that commit survive the death of the process and of the
-// machine. A commit that fails leaves the previous one as it was; what was added and removed since is
-// dropped then, as after a failed add, and has to be given again.
+// is written. What a reader sees is the last commit. A writer's own searches see that too, or, after
+// make_visible(), what was added and removed since. After commit() has returned ok, the documents of
+// that commit survive the death of the process and of the machine; what is only visible does not. A
+// commit that fails leaves the previous one as it was; what was added and removed since is dropped
+// then, as after a failed add, and has to be given again.
+//
+// A writer merges segments on a thread of its own, and, where its options ask for it, makes changes
+// visible and commits them by itself.
 //
 // Thread safety: search, fetch and stats from any thread; add, remove and commit are serialised
 // inside and may be called from any thread.
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 #include <memory>
 #include <string>
@@ -25,6 +30,18 @@ struct IndexStats {
   uint64_t commit = 0;   // number of the commit seen, 0 for an index never committed
 };
 
+struct IndexOptions {
+  // A document is found so long after add() at the latest, without a call of the host. 0: only after commit() or
+  // make_visible(), and whole: a search never sees a part of what lies between two of them.
+  std::chrono::milliseconds visible_within{0};
+  // The same for the commit that makes it safe. 0: only commit() does.
+  std::chrono::milliseconds durable_within{0};
+  // false: no thread is started; commit() merges what is due before it returns, and the two above do nothing.
+  bool own_threads = true;
+  size_t buffer_bytes = size_t{64} << 20;   // of changes in memory
+  size_t merge_factor = 10;                 // as many segments of a size are merged; at least 2
+};
+
 class Index : public Retriever {
  public:
   enum class Mode {
@@ -34,7 +51,8 @@ class Index : public Retriever {
 
   // Errors: not_found, busy, corrupt, version_mismatch, io_error, and invalid_argument for writing into
   // a folder of other things; the message says how to mend it.
-  static Result<std::unique_ptr<Index>> open(const std::string& directory, Mode mode);
+  static Result<std::unique_ptr<Index>> open(const std::string& directory, Mode mode,
+                                             const IndexOptions& options = IndexOptions());
 
   // Adds the document, replacing the one of the same id. Ill-formed UTF-8 is replaced by U+FFFD.
   // Seen by searches and safe after the next commit(). Errors: invalid_argument (empty id, id over
@@ -43,6 +61,14 @@ class Index : public Retriever {
   // Removing what is not there is no error.
   virtual Status remove(const std::string& document_id) = 0;
   virtual Status commit() = 0;
+  // Lets this object's own searches see all changes so far. They do not last before the next commit(), and
+  // are gone from sight again if it fails. Errors: as of add().
+  virtual Status make_visible() = 0;
+  // Commits, and merges everything into one segment, which is searched fastest. Searches and changes go on
+  // meanwhile. Errors: cancelled, corrupt (a file fails its checksum), io_error; the index is as good as before.
+  virtual Status optimize(const CancelToken& cancel) = 0;
+  // Why the last merge or automatic commit failed; ok when it did not.
+  virtual Status upkeep_status() const = 0;
   // Makes the newest commit of any process the one that is searched; cheap when nothing changed.
   virtual Status refresh() = 0;
   // Reads all files of the commit that is searched from the disk again and holds them against their

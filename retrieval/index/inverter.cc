@@ -63,7 +63,7 @@ void Inverter::clear() {
 }
 
 size_t Inverter::bytes() const {
-  return blocks_.size() * kBlockBytes + entries_.capacity() * sizeof(Entry) + table_.size() * sizeof(uint32_t) +
+  return blocks_.size() * kBlockBytes + entries_.size() * sizeof(Entry) + table_.size() * sizeof(uint32_t) +
          stored_.size() + size_t{size_} * (sizeof(uint64_t) + kTermFields) + runs_.size() * 96;
 }
 

@@ -438,6 +438,13 @@ Status Writer::commit() {
   return {};
 }
 
+Status Writer::commit_unasked() {
+  if (!lost_) return {};   // that has to be told first
+  Status status = commit();
+  if (!status) lost_ = status;
+  return status;
+}
+
 Status Writer::publish() {
   WENQU_ASSIGN_OR_RETURN(const Manifest manifest, describe(true));
   WENQU_RETURN_IF_ERROR(sync_directory(paths_.lucene));
@@ -536,7 +543,7 @@ Status Writer::finish_merge(std::unique_ptr<Merge> merge) {
   }));
   rearranged_ = true;
   uncommitted_merge_ = true;
-  return changed_ || !committed_ ? Status() : commit();
+  return changed_ || !committed_ || !lost_ ? Status() : commit();
 }
 
 void Writer::collect_garbage() {

@@ -52,6 +52,8 @@ class Writer {
   Status remove(const std::string& document_id);
   // After an error everything since the last commit is dropped; the next change starts from there.
   Status commit();
+  // The same without anybody waiting for the result: the next commit() tells of a failure too.
+  Status commit_unasked();
   // Makes a snapshot of all changes so far, which do not last before the next commit. Errors: as of add().
   Status refresh();
 

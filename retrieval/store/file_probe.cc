@@ -1,38 +1,60 @@
 #include "retrieval/store/file_probe.h"
 
+#include <atomic>
 #include <cerrno>
+#include <mutex>
 #include <utility>
 
 namespace wenqu::retrieval {
 namespace {
 
-FileFault& installed_fault() {
-  static FileFault fault;
-  return fault;
+// A hook that others may be inside of while it is replaced. Recursive: a fault may do file operations itself.
+template <typename Function>
+class Hook {
+ public:
+  void set(Function function) {
+    const std::lock_guard lock(mutex_);
+    function_ = std::move(function);
+    installed_ = static_cast<bool>(function_);
+  }
+  template <typename Call>
+  void with(const Call& call) {
+    if (!installed_) return;
+    const std::lock_guard lock(mutex_);
+    if (function_) call(function_);
+  }
+
+ private:
+  std::atomic<bool> installed_{false};
+  std::recursive_mutex mutex_;
+  Function function_;
+};
+
+Hook<FileFault>& fault_hook() {
+  static Hook<FileFault> hook;
+  return hook;
 }
 
-FileObserver& installed_observer() {
-  static FileObserver observer;
-  return observer;
+Hook<FileObserver>& observer_hook() {
+  static Hook<FileObserver> hook;
+  return hook;
 }
 
 }  // namespace
 
-void set_file_fault_for_testing(FileFault fault) { installed_fault() = std::move(fault); }
-void set_file_observer_for_testing(FileObserver observer) { installed_observer() = std::move(observer); }
+void set_file_fault_for_testing(FileFault fault) { fault_hook().set(std::move(fault)); }
+void set_file_observer_for_testing(FileObserver observer) { observer_hook().set(std::move(observer)); }
 
 bool fault_injected(FileOperation operation, const std::string& path) {
-  const FileFault& fault = installed_fault();
-  if (!fault) return false;
-  const int error = fault(operation, path);
+  int error = 0;
+  fault_hook().with([&](const FileFault& fault) { error = fault(operation, path); });
   if (error == 0) return false;
   errno = error;
   return true;
 }
 
 void report_file_event(const FileEvent& event) {
-  const FileObserver& observer = installed_observer();
-  if (observer) observer(event);
+  observer_hook().with([&](const FileObserver& observer) { observer(event); });
 }
 
 }  // namespace wenqu::retrieval

@@ -1,7 +1,7 @@
 // Where tests look into the file operations of an index, and make them fail. Costs a test of one
 // pointer each when nothing is installed.
 //
-// Thread safety: install and remove only while no file operation is running.
+// Thread safety: whatever is installed is called by one thread at a time, and no more once it is removed.
 #pragma once
 
 #include <cstdint>

@@ -285,13 +285,15 @@ TEST_F(IndexTest, ReadsAFolderItMayNotWrite) {
 }
 
 TEST_F(IndexTest, ManySmallCommitsStayFewFiles) {
-  auto index = open(Index::Mode::write);
+  IndexOptions options;
+  options.own_threads = false;   // merges before commit() returns
+  auto index = *Index::open(directory_, Index::Mode::write, options);
   for (int i = 0; i < 120; ++i) {
     EXPECT_OK(index->add(make_document("doc " + std::to_string(i), "lantern number " + std::to_string(i))));
     EXPECT_OK(index->commit());
   }
   EXPECT_EQ(find(*index, "lantern", 1000).hits.size(), 120u);
-  EXPECT_EQ(index->stats().commit, 120u);
+  EXPECT_GE(index->stats().commit, 120u);
   size_t files = 0;
   for (const auto& entry : std::filesystem::directory_iterator(directory_ + "/lucene")) files += entry.is_regular_file();
   EXPECT_LT(files, 60u);

@@ -8,7 +8,7 @@ namespace {
 
 // Two documents change together with each commit; nobody may see one without the other.
 TEST_F(IndexTest, SearchesSeeWholeCommitsWhileOthersAreMade) {
-  constexpr int kCommits = 8;
+  constexpr int kCommits = 400;
   auto writer = open(Index::Mode::write);
   const auto commit = [&](int version) {
     const std::string text = "lantern version" + std::to_string(version);

@@ -1,0 +1,171 @@
+#include "retrieval/index/upkeep.h"
+
+#include <algorithm>
+
+namespace wenqu::retrieval {
+namespace {
+
+// So long after the last change an index counts as idle.
+constexpr std::chrono::seconds kIdleAfter{2};
+// Above it whoever adds has to wait for the merges.
+constexpr size_t kMostSegments = 60;
+
+}  // namespace
+
+Upkeep::Upkeep(Writer& writer, std::mutex& changes, Show show, const Options& options)
+    : writer_(writer), changes_(changes), show_(std::move(show)), options_(options) {
+  if (!options_.own_threads) return;
+  merger_ = std::thread([this] { merge_in_background(); });
+  if (options_.visible_within.count() > 0 || options_.durable_within.count() > 0)
+    refresher_ = std::thread([this] { refresh_in_background(); });
+}
+
+Upkeep::~Upkeep() {
+  {
+    const std::lock_guard lock(mutex_);
+    stop_ = true;
+  }
+  cancel_.cancel();
+  wake_.notify_all();
+  room_.notify_all();
+  if (merger_.joinable()) merger_.join();
+  if (refresher_.joinable()) refresher_.join();
+}
+
+void Upkeep::note_change() {
+  const std::lock_guard lock(mutex_);
+  const auto now = Clock::now();
+  bool wake = false;
+  const auto note = [&](bool there, std::optional<Clock::time_point>& since) {
+    if (there && !since) {
+      since = now;
+      wake = true;
+    } else if (!there) {
+      since.reset();
+    }
+  };
+  note(writer_.has_unseen_changes(), unseen_since_);
+  note(writer_.has_uncommitted_changes(), uncommitted_since_);
+  if (writer_.segments() != segments_) {
+    segments_ = writer_.segments();
+    merge_due_ = idle_due_ = wake = true;
+    room_.notify_all();
+  }
+  last_change_ = now;
+  if (wake) wake_.notify_all();
+}
+
+void Upkeep::wait_for_room() {
+  if (!options_.own_threads) return;
+  std::unique_lock lock(mutex_);
+  // Where merges fail there will be no room, and nothing is gained by waiting for it.
+  room_.wait(lock, [this] { return stop_ || segments_ <= kMostSegments || !status_; });
+}
+
+Status Upkeep::status() const {
+  const std::lock_guard lock(mutex_);
+  return status_;
+}
+
+void Upkeep::keep_status(Status status) {
+  const std::lock_guard lock(mutex_);
+  status_ = status.code() == StatusCode::cancelled ? Status() : std::move(status);
+  room_.notify_all();
+}
+
+Result<bool> Upkeep::merge_once(MergeWish wish, const CancelToken& cancel) {
+  std::unique_ptr<Writer::Merge> merge;
+  {
+    const std::lock_guard lock(changes_);
+    merge = writer_.plan_merge(wish);
+  }
+  if (!merge) return false;
+  WENQU_RETURN_IF_ERROR(merge->run(cancel));
+  const std::lock_guard lock(changes_);
+  const Status finished = writer_.finish_merge(std::move(merge));
+  show_(writer_.snapshot());
+  note_change();
+  WENQU_RETURN_IF_ERROR(finished);
+  return true;
+}
+
+Status Upkeep::merge_now(MergeWish wish, const CancelToken& cancel) {
+  const std::lock_guard merging(merging_);
+  for (;;) {
+    WENQU_RETURN_IF_ERROR(cancel.status());
+    auto merged = merge_once(wish, cancel);
+    keep_status(merged.status());
+    if (!merged) return merged.status();
+    if (!*merged) return {};
+  }
+}
+
+void Upkeep::merge_in_background() {
+  std::unique_lock lock(mutex_);
+  while (!stop_) {
+    MergeWish wish = MergeWish::as_needed;
+    if (!merge_due_) {
+      const auto idle_at = last_change_ + kIdleAfter;
+      if (!idle_due_) {
+        wake_.wait(lock);
+        continue;
+      }
+      if (Clock::now() < idle_at) {
+        wake_.wait_until(lock, idle_at);
+        continue;
+      }
+      wish = MergeWish::when_idle;
+      idle_due_ = false;
+    }
+    merge_due_ = false;
+    lock.unlock();
+    {
+      const std::lock_guard merging(merging_);
+      const auto merged = merge_once(wish, cancel_.token());
+      if (!merged || *merged) keep_status(merged.status());
+      lock.lock();
+      // After a failure it is tried again when something has changed.
+      if (merged && *merged) merge_due_ = true;
+    }
+  }
+}
+
+bool Upkeep::refresh_is_due(Clock::time_point now) const {
+  return (unseen_since_ && options_.visible_within.count() > 0 && now >= *unseen_since_ + options_.visible_within / 2) ||
+         (uncommitted_since_ && options_.durable_within.count() > 0 &&
+          now >= *uncommitted_since_ + options_.durable_within / 2);
+}
+
+// Half of the promised time is left for the work itself, and for whoever holds the index just then.
+void Upkeep::refresh_in_background() {
+  std::unique_lock lock(mutex_);
+  while (!stop_) {
+    const auto now = Clock::now();
+    if (!refresh_is_due(now)) {
+      auto next = Clock::time_point::max();
+      if (unseen_since_ && options_.visible_within.count() > 0)
+        next = std::min(next, *unseen_since_ + options_.visible_within / 2);
+      if (uncommitted_since_ && options_.durable_within.count() > 0)
+        next = std::min(next, *uncommitted_since_ + options_.durable_within / 2);
+      if (next == Clock::time_point::max())
+        wake_.wait(lock);
+      else
+        wake_.wait_until(lock, next);
+      continue;
+    }
+    const bool commit = uncommitted_since_ && options_.durable_within.count() > 0 &&
+                        now >= *uncommitted_since_ + options_.durable_within / 2;
+    lock.unlock();
+    Status status;
+    {
+      const std::lock_guard changes(changes_);
+      status = commit ? writer_.commit_unasked() : writer_.refresh();
+      show_(writer_.snapshot());
+      note_change();
+    }
+    if (!status) keep_status(std::move(status));
+    lock.lock();
+  }
+}
+
+}  // namespace wenqu::retrieval
