@@ -1,8 +1,10 @@
 #include "retrieval/index.h"
 
 #include <algorithm>
+#include <array>
 #include <functional>
 #include <mutex>
+#include <optional>
 #include <utility>
 
 #include "base/utf8.h"
@@ -115,6 +117,17 @@ Result<Hit> make_hit(const Snapshot& snapshot, const ScoredPassage& scored) {
   return hit;
 }
 
+// The passages of these sources; nothing when all are meant.
+std::optional<PassageSet> passages_of(const Snapshot& snapshot, const std::vector<Source>& sources) {
+  if (sources.empty()) return std::nullopt;
+  std::array<bool, 256> wanted{};
+  for (const Source source : sources) wanted[static_cast<size_t>(source)] = true;
+  PassageSet passages(snapshot.kinds().size());
+  for (size_t doc = 0; doc < snapshot.kinds().size(); ++doc)
+    if (wanted[snapshot.kinds()[doc]]) passages.insert(static_cast<int32_t>(doc));
+  return passages;
+}
+
 Result<SearchResponse> LocalIndex::search(const SearchRequest& request, const CancelToken& cancel) const {
   if (request.query.empty()) return Status(StatusCode::invalid_argument, "the query is empty");
   if (request.top < 1 || request.top > kMaxTop)
@@ -125,8 +138,12 @@ Result<SearchResponse> LocalIndex::search(const SearchRequest& request, const Ca
   const auto snapshot = current();
   if (!snapshot) return response;
   const std::vector<Term> terms = analyzer_.analyze_question(utf8_sanitize(request.query));
-  WENQU_ASSIGN_OR_RETURN(const Ranking ranking,
-                         rank_passages(*snapshot, distinct_terms(terms), request, cancel));
+  const std::optional<PassageSet> among = passages_of(*snapshot, request.sources);
+  RankRequest wanted;
+  wanted.top = request.top;
+  wanted.one_per_document = request.one_per_document;
+  if (among) wanted.among = &*among;
+  WENQU_ASSIGN_OR_RETURN(const Ranking ranking, rank_passages(*snapshot, distinct_terms(terms), wanted, cancel));
   response.total = ranking.total;
   for (const ScoredPassage& scored : ranking.best) {
     WENQU_RETURN_IF_ERROR(cancel.status());

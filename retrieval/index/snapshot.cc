@@ -5,6 +5,7 @@
 #include <lucene++/SegmentInfos.h>
 
 #include <algorithm>
+#include <set>
 
 #include "base/utf8.h"
 #include "retrieval/index/open_segment.h"
@@ -85,7 +86,10 @@ Result<std::shared_ptr<const Snapshot>> Snapshot::open(const IndexPaths& paths, 
     snapshot->files_.emplace(entry.name, std::move(file));
   }
   Status loaded;
-  const Status called = call_lucene("opening the index", [&] { loaded = snapshot->load_segments(earlier, opened); });
+  const Status called = call_lucene("opening the index", [&] {
+    loaded = snapshot->load_segments(earlier, opened);
+    if (loaded) snapshot->number_segments(earlier);
+  });
   if (!called) return called.at(paths.lucene);
   if (!loaded) return loaded.at(paths.lucene);
   return std::shared_ptr<const Snapshot>(std::move(snapshot));
@@ -172,6 +176,23 @@ Status Snapshot::load_segment(const Lucene::SegmentInfoPtr& info, const Snapshot
   return {};
 }
 
+// A segment that stood in the earlier commit too keeps its number, and what the cache knows of it.
+void Snapshot::number_segments(const Snapshot* earlier) {
+  postings_ = earlier ? earlier->postings_ : std::make_shared<PostingsCache>();
+  std::set<uint64_t> numbers;
+  for (Segment& segment : segments_) {
+    if (earlier)
+      for (const Segment& before : earlier->segments_)
+        if (before.open == segment.open) segment.number = before.number;
+    if (segment.number == 0) segment.number = postings_->new_segment();
+    numbers.insert(segment.number);
+  }
+  // The earlier one may be in use still.
+  if (earlier)
+    for (const Segment& before : earlier->segments_) numbers.insert(before.number);
+  postings_->keep(numbers);
+}
+
 void Snapshot::load_kinds(const Segment& segment) {
   const size_t begin = kinds_.size();
   kinds_.insert(kinds_.end(), segment.open->kinds().begin(), segment.open->kinds().end());
@@ -207,8 +228,7 @@ uint64_t Snapshot::bytes() const {
 Result<uint64_t> Snapshot::holders(TermField field, const std::wstring& term) const {
   uint64_t count = 0;
   WENQU_RETURN_IF_ERROR(call_lucene("looking up a term", [&] {
-    const auto key = newLucene<Lucene::Term>(Lucene::String(kTermFieldNames[static_cast<size_t>(field)]), term);
-    for (const Segment& segment : segments_) count += static_cast<uint64_t>(segment.reader->docFreq(key));
+    for (const Segment& segment : segments_) count += postings(segment).holders(field, term);
   }));
   return count;
 }

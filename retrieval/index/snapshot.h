@@ -15,6 +15,7 @@
 #include "base/cancel.h"
 #include "base/status.h"
 #include "retrieval/index/open_segment.h"
+#include "retrieval/index/postings_cache.h"
 #include "retrieval/index/schema.h"
 #include "retrieval/passage.h"
 #include "retrieval/store/directory.h"
@@ -35,7 +36,13 @@ class Snapshot {
     Lucene::IndexReaderPtr reader;                   // passes over what is deleted
     int32_t base = 0;                                // number of its first Lucene document
     int32_t size = 0;
+    uint64_t number = 0;                             // of the segment in the cache of postings
     std::array<Lucene::ByteArray, kTermFields> lengths;  // codes by Lucene document; may be null
+
+    const uint8_t* lengths_of(TermField field) const {
+      const Lucene::ByteArray& codes = lengths[static_cast<size_t>(field)];
+      return codes ? codes.get() : nullptr;
+    }
   };
 
   // Verifies every file against the manifest; those that `earlier` (may be null) has verified
@@ -54,6 +61,8 @@ class Snapshot {
 
   const Manifest& manifest() const { return manifest_; }
   const std::vector<Segment>& segments() const { return segments_; }
+  // Reads the postings of a segment of this snapshot. REQUIRES: neither goes while it is used
+  PostingsReader postings(const Segment& segment) const { return PostingsReader(*postings_, segment.open->reader(), segment.number); }
   // A Kind or Source for each Lucene document of all segments.
   const std::vector<uint8_t>& kinds() const { return kinds_; }
   uint64_t documents() const { return documents_; }
@@ -81,6 +90,7 @@ class Snapshot {
   Status load_segments(const Snapshot* earlier, const std::vector<std::shared_ptr<const OpenSegment>>& opened);
   Status load_segment(const Lucene::SegmentInfoPtr& info, const Snapshot* earlier,
                       const std::vector<std::shared_ptr<const OpenSegment>>& opened, Segment& segment);
+  void number_segments(const Snapshot* earlier);
   void load_kinds(const Segment& segment);
   void load_average_lengths();
 
@@ -88,6 +98,7 @@ class Snapshot {
   CommittedFiles files_;
   Lucene::IndexReaderPtr reader_;   // of all segments
   std::vector<Segment> segments_;
+  std::shared_ptr<PostingsCache> postings_;
   std::vector<uint8_t> kinds_;
   std::array<double, kTermFields> average_lengths_{};
   uint64_t documents_ = 0;

@@ -1,160 +1,196 @@
 #include "retrieval/rank/ranking.h"
 
-#include <lucene++/TermDocs.h>
-
 #include <algorithm>
 #include <array>
+#include <cmath>
+#include <memory>
 
-#include "retrieval/index/length_code.h"
+#include "retrieval/rank/best_passages.h"
 #include "retrieval/rank/bm25.h"
+#include "retrieval/rank/length_table.h"
+#include "retrieval/rank/term_cursor.h"
+#include "retrieval/rank/window_search.h"
 #include "retrieval/store/lucene_call.h"
 
 namespace wenqu::retrieval {
 namespace {
 
-constexpr int32_t kBlock = 1024;  // postings read at once
+using Candidate = BestPassages::Candidate;
 
-// A document is as good as its best passage and a little of its second.
-constexpr float kSecondPassageShare = 0.1f;
+// From so many postings on it pays to leave some out (measured on one million passages).
+constexpr uint64_t kSkipFromPostings = 30'000;
 
-// The part of BM25 that depends only on the length, for each length code: k1 * (1 - b + b * l / avg).
-std::array<float, 256> length_table(const Bm25Parameters& parameters, double average_length) {
-  std::array<float, 256> table{};
-  for (size_t code = 0; code < table.size(); ++code)
-    table[code] = static_cast<float>(
-        parameters.k1 * (1 - parameters.b +
-                         parameters.b * decode_length(static_cast<uint8_t>(code)) / average_length));
-  return table;
-}
+// A document is as good as its best passage and a tenth of its second.
+constexpr uint32_t kSecondPassageShare = 10;
 
-class Scorer {
+// A score of 1 has up to so many units; fewer where all weights together would not fit a number.
+constexpr double kMostUnits = 1 << 20;
+constexpr double kGreatestSum = 1 << 30;
+
+// A term of the question in one field, with its postings in each segment.
+struct FieldTerm {
+  size_t field = 0;
+  double weight = 0;
+  uint64_t holders = 0;
+  std::vector<Postings> postings;
+};
+
+class Search {
  public:
-  Scorer(const Snapshot& snapshot, const CancelToken& cancel)
-      : snapshot_(snapshot), cancel_(cancel), scores_(snapshot.kinds().size()) {
-    for (size_t field = 0; field < kTermFields; ++field)
-      tables_[field] = length_table(bm25_parameters(static_cast<TermField>(field)),
-                                    snapshot.average_length(static_cast<TermField>(field)));
-    docs_ = Lucene::Collection<int32_t>::newInstance(kBlock);
-    frequencies_ = Lucene::Collection<int32_t>::newInstance(kBlock);
+  Search(const Snapshot& snapshot, const RankRequest& request, const CancelToken& cancel)
+      : snapshot_(snapshot), request_(request), cancel_(cancel) {
+    for (const Snapshot::Segment& segment : snapshot.segments()) readers_.push_back(snapshot.postings(segment));
   }
 
   Status add(TermField field, const std::wstring& term) {
-    WENQU_ASSIGN_OR_RETURN(const uint64_t holders, snapshot_.holders(field, term));
-    if (holders == 0) return {};
+    WENQU_RETURN_IF_ERROR(cancel_.status());
+    const auto place = static_cast<size_t>(field);
     const Bm25Parameters parameters = bm25_parameters(field);
-    const auto weight = static_cast<float>(parameters.weight * (parameters.k1 + 1) *
-                                           inverse_document_frequency(snapshot_.passages(), holders));
-    const auto key =
-        Lucene::newLucene<Lucene::Term>(Lucene::String(kTermFieldNames[static_cast<size_t>(field)]), term);
-    for (const Snapshot::Segment& segment : snapshot_.segments()) {
-      WENQU_RETURN_IF_ERROR(cancel_.status());
-      add_segment(segment, key, weight, static_cast<size_t>(field));
+    if (!saturations_[place])
+      saturations_[place] = std::make_unique<Saturation>(length_table(snapshot_, field));
+    FieldTerm found{place};
+    for (size_t i = 0; i < readers_.size(); ++i) {
+      const uint8_t* lengths = snapshot_.segments()[i].lengths_of(field);
+      found.postings.push_back(lengths ? readers_[i].find(field, term, lengths, saturations_[place]->table()) : Postings());
+      if (found.postings.back()) found.holders += found.postings.back().list().holders;
     }
+    if (found.holders == 0) return {};
+    found.weight = parameters.weight * (parameters.k1 + 1) * inverse_document_frequency(snapshot_.passages(), found.holders);
+    terms_.push_back(std::move(found));
     return {};
   }
 
-  const std::vector<float>& scores() const { return scores_; }
+  Result<Ranking> run() {
+    choose_units();
+    const bool skip = request_.method == RankRequest::Method::by_cost ? !request_.one_per_document && postings() >= kSkipFromPostings
+                                                                      : request_.method == RankRequest::Method::skipping && !request_.one_per_document;
+    BestPassages best(request_.one_per_document ? SIZE_MAX : request_.top);
+    Ranking ranking;
+    for (size_t i = 0; i < readers_.size(); ++i) {
+      std::vector<TermCursor> cursors = cursors_of(i);
+      if (cursors.empty()) continue;
+      WindowSearch search{snapshot_, snapshot_.segments()[i], request_.among, skip};
+      WENQU_RETURN_IF_ERROR(search.run(cursors, best, cancel_));
+      ranking.total += search.met;
+    }
+    std::vector<Candidate> found = best.take();
+    if (request_.one_per_document) {
+      found = best_of_documents(found);
+      ranking.total = found.size();
+    }
+    if (skip) {
+      ranking.total = std::max(estimate_total(), found.size());
+      ranking.total_is_exact = false;
+    }
+    WENQU_RETURN_IF_ERROR(keep_top(found));
+    for (const Candidate& candidate : found)
+      ranking.best.push_back({candidate.doc, static_cast<float>(candidate.units / units_)});
+    return ranking;
+  }
 
  private:
-  void add_segment(const Snapshot::Segment& segment, const Lucene::TermPtr& key, float weight, size_t field) {
-    if (!segment.lengths[field]) return;
-    const uint8_t* lengths = segment.lengths[field].get();
-    const std::array<float, 256>& table = tables_[field];
-    const auto postings = segment.reader->termDocs(key);
-    while (const int32_t count = postings->read(docs_, frequencies_)) {
-      const int32_t* docs = &docs_[0];
-      const int32_t* frequencies = &frequencies_[0];
-      for (int32_t i = 0; i < count; ++i) {
-        const auto frequency = static_cast<float>(frequencies[i]);
-        scores_[static_cast<size_t>(segment.base + docs[i])] +=
-            weight * frequency / (frequency + table[lengths[docs[i]]]);
-      }
+  void choose_units() {
+    double sum = 0;
+    for (const FieldTerm& term : terms_) sum += term.weight;
+    units_ = kMostUnits;
+    while (units_ * sum + static_cast<double>(terms_.size()) > kGreatestSum) units_ /= 2;
+  }
+
+  uint64_t postings() const {
+    uint64_t sum = 0;
+    for (const FieldTerm& term : terms_) sum += term.holders;
+    return sum;
+  }
+
+  std::vector<TermCursor> cursors_of(size_t segment) {
+    std::vector<TermCursor> cursors;
+    for (const FieldTerm& term : terms_)
+      if (term.postings[segment])
+        cursors.emplace_back(readers_[segment], term.postings[segment], static_cast<float>(term.weight * units_),
+                             *saturations_[term.field], snapshot_.segments()[segment].lengths_of(static_cast<TermField>(term.field)));
+    return cursors;
+  }
+
+  // As many as would hold one of the terms, were these spread independently.
+  size_t estimate_total() const {
+    const double all = std::max(static_cast<double>(snapshot_.passages()), 1.0);
+    double without = 1;
+    double most = 0;
+    for (const FieldTerm& term : terms_) {
+      const double share = std::min(static_cast<double>(term.holders) / all, 1.0);
+      without *= 1 - share;
+      most = std::max(most, share);
     }
-    postings->close();
+    const double candidates = request_.among ? static_cast<double>(request_.among->count()) : all;
+    return static_cast<size_t>(std::llround(candidates * std::max(1 - without, most)));
+  }
+
+  // Each document's best passage, with the document's score. Passages of a document are neighbours.
+  std::vector<Candidate> best_of_documents(const std::vector<Candidate>& passages) const {
+    std::vector<Candidate> best;
+    for (size_t begin = 0, end = 0; begin < passages.size(); begin = end) {
+      const int32_t record = snapshot_.record_of(passages[begin].doc);
+      Candidate first = passages[begin];
+      uint32_t second = 0;
+      for (end = begin + 1; end < passages.size() && snapshot_.record_of(passages[end].doc) == record; ++end) {
+        second = std::max(second, std::min(first.units, passages[end].units));
+        if (passages[end].units > first.units) first = passages[end];
+      }
+      best.push_back({first.doc, first.units + second / kSecondPassageShare});
+    }
+    return best;
+  }
+
+  Status keep_top(std::vector<Candidate>& passages) const {
+    const auto higher = [](const Candidate& a, const Candidate& b) { return a.units > b.units; };
+    const size_t top = request_.top;
+    if (passages.size() > top) {
+      std::nth_element(passages.begin(), passages.begin() + static_cast<ptrdiff_t>(top) - 1, passages.end(), higher);
+      // All that tie with the last place stay in the race.
+      const uint32_t last = passages[top - 1].units;
+      std::erase_if(passages, [last](const Candidate& passage) { return passage.units < last; });
+    }
+    std::sort(passages.begin(), passages.end(), higher);
+    const auto tie = std::adjacent_find(passages.begin(), passages.end(),
+                                        [](const auto& a, const auto& b) { return a.units == b.units; });
+    if (tie != passages.end()) {
+      WENQU_ASSIGN_OR_RETURN(const std::vector<int32_t>* order, snapshot_.id_order());
+      std::sort(passages.begin(), passages.end(), [order](const Candidate& a, const Candidate& b) {
+        if (a.units != b.units) return a.units > b.units;
+        const int32_t place_a = (*order)[static_cast<size_t>(a.doc)];
+        const int32_t place_b = (*order)[static_cast<size_t>(b.doc)];
+        return place_a != place_b ? place_a < place_b : a.doc < b.doc;
+      });
+    }
+    if (passages.size() > top) passages.resize(top);
+    return {};
   }
 
   const Snapshot& snapshot_;
+  const RankRequest& request_;
   const CancelToken& cancel_;
-  std::vector<float> scores_;  // by Lucene document; 0: no term met
-  std::array<std::array<float, 256>, kTermFields> tables_;
-  Lucene::Collection<int32_t> docs_;
-  Lucene::Collection<int32_t> frequencies_;
+  std::vector<PostingsReader> readers_;   // by segment
+  std::vector<FieldTerm> terms_;
+  std::array<std::unique_ptr<Saturation>, kTermFields> saturations_;
+  double units_ = kMostUnits;             // of a score of 1
 };
-
-// The passages with a score that are of a wanted source.
-std::vector<ScoredPassage> candidates(const Snapshot& snapshot, const std::vector<float>& scores,
-                                      const std::vector<Source>& sources) {
-  std::array<bool, 256> wanted{};
-  for (size_t kind = 0; kind < Snapshot::kRecord; ++kind) wanted[kind] = sources.empty();
-  for (const Source source : sources) wanted[static_cast<size_t>(source)] = true;
-  std::vector<ScoredPassage> found;
-  for (size_t doc = 0; doc < scores.size(); ++doc)
-    if (scores[doc] > 0 && wanted[snapshot.kinds()[doc]])
-      found.push_back({static_cast<int32_t>(doc), scores[doc]});
-  return found;
-}
-
-// Each document's best passage, with the document's score. Passages of a document are neighbours.
-std::vector<ScoredPassage> best_of_documents(const Snapshot& snapshot, const std::vector<ScoredPassage>& passages) {
-  std::vector<ScoredPassage> best;
-  for (size_t begin = 0, end = 0; begin < passages.size(); begin = end) {
-    const int32_t record = snapshot.record_of(passages[begin].doc);
-    ScoredPassage first = passages[begin];
-    float second = 0;
-    for (end = begin + 1; end < passages.size() && snapshot.record_of(passages[end].doc) == record; ++end) {
-      second = std::max(second, std::min(first.score, passages[end].score));
-      if (passages[end].score > first.score) first = passages[end];
-    }
-    best.push_back({first.doc, first.score + kSecondPassageShare * second});
-  }
-  return best;
-}
-
-Status keep_top(const Snapshot& snapshot, size_t top, std::vector<ScoredPassage>& passages) {
-  const auto higher = [](const ScoredPassage& a, const ScoredPassage& b) { return a.score > b.score; };
-  if (passages.size() > top) {
-    std::nth_element(passages.begin(), passages.begin() + static_cast<ptrdiff_t>(top) - 1, passages.end(), higher);
-    // All that tie with the last place stay in the race.
-    const float last = passages[top - 1].score;
-    std::erase_if(passages, [last](const ScoredPassage& passage) { return passage.score < last; });
-  }
-  std::sort(passages.begin(), passages.end(), higher);
-  const auto tie = std::adjacent_find(passages.begin(), passages.end(),
-                                      [](const auto& a, const auto& b) { return a.score == b.score; });
-  if (tie != passages.end()) {
-    WENQU_ASSIGN_OR_RETURN(const std::vector<int32_t>* order, snapshot.id_order());
-    std::sort(passages.begin(), passages.end(), [order](const ScoredPassage& a, const ScoredPassage& b) {
-      if (a.score != b.score) return a.score > b.score;
-      const int32_t place_a = (*order)[static_cast<size_t>(a.doc)];
-      const int32_t place_b = (*order)[static_cast<size_t>(b.doc)];
-      return place_a != place_b ? place_a < place_b : a.doc < b.doc;
-    });
-  }
-  if (passages.size() > top) passages.resize(top);
-  return {};
-}
 
 }  // namespace
 
 Result<Ranking> rank_passages(const Snapshot& snapshot, const std::vector<QuestionTerm>& terms,
-                              const SearchRequest& request, const CancelToken& cancel) {
-  Ranking ranking;
-  Status status;
+                              const RankRequest& request, const CancelToken& cancel) {
+  Result<Ranking> ranking = Ranking();
   const Status called = call_lucene("searching", [&] {
-    Scorer scorer(snapshot, cancel);
+    Search search(snapshot, request, cancel);
+    Status status;
     for (const QuestionTerm& term : terms) {
-      status = scorer.add(body_field(term.term.kind), term.key);
-      if (status) status = scorer.add(title_field(term.term.kind), term.key);
-      if (!status) return;
+      for (const TermField field : {body_field(term.term.kind), title_field(term.term.kind)})
+        if (status) status = search.add(field, term.key);
+      if (!status) break;
     }
-    ranking.best = candidates(snapshot, scorer.scores(), request.sources);
-    ranking.total = ranking.best.size();
-    if (request.one_per_document) ranking.best = best_of_documents(snapshot, ranking.best);
-    status = keep_top(snapshot, request.top, ranking.best);
+    ranking = status ? search.run() : Result<Ranking>(status);
   });
-  if (!called) return called;
-  if (!status) return status;
-  return ranking;
+  return called ? std::move(ranking) : Result<Ranking>(called);
 }
 
 }  // namespace wenqu::retrieval
