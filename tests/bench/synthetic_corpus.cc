@@ -2,15 +2,15 @@
 //
 //   wenqu_synthetic_corpus PASSAGES SEED CHINESE.jsonl ENGLISH.jsonl > big.jsonl
 //
-// The recipe: a passage is 1 to 3 sentences drawn evenly from those of the collection, Chinese ones in 85 of 100
+// The recipe: a passage is 2 to 5 sentences drawn evenly from those of the collection, Chinese ones in 85 of 100
 // passages, else English ones. Of its words (as ICU finds them; Chinese ones of two characters and more) 60 of 100
-// are drawn anew, from all words of the collection in that language by how often they stand there. One of more than 400
-// characters is drawn again. Each passage is a document of its own, which wenqu does not divide further. The same arguments give the same bytes; passage i does not depend on how many there are.
+// are drawn anew, from all words of the collection in that language by how often they stand there. Sentences of
+// more than 75 characters are cut. Each passage is a document of its own, short enough not to be divided. The same
+// arguments give the same bytes; passage i does not depend on how many there are.
 #include <rapidjson/document.h>
 #include <rapidjson/stringbuffer.h>
 #include <rapidjson/writer.h>
 #include <unicode/brkiter.h>
-#include <unicode/uscript.h>
 #include <unicode/unistr.h>
 
 #include <algorithm>
@@ -21,6 +21,7 @@
 #include <map>
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "base/utf8.h"
@@ -30,7 +31,7 @@ namespace {
 
 constexpr uint32_t kEnglishPercent = 15;
 constexpr uint32_t kRedrawnPercent = 60;
-constexpr size_t kMaxChars = 400;
+constexpr int32_t kMaxSentenceChars = 75;
 
 // SplitMix64 (Steele, Lea, Flood: Fast splittable pseudorandom number generators, 2014).
 class Random {
@@ -85,15 +86,7 @@ class Language {
 
   std::string passage(Random& random) const {
     std::string text;
-    do text = draw_passage(random);
-    while (wenqu::utf8_to_utf32(text).size() > kMaxChars);
-    return text;
-  }
-
- private:
-  std::string draw_passage(Random& random) const {
-    std::string text;
-    for (uint64_t left = 1 + random.below(3); left > 0; --left) {
+    for (uint64_t left = 2 + random.below(4); left > 0; --left) {
       if (!text.empty() && !chinese_) text += ' ';
       for (const Piece& piece : sentences_[random.below(sentences_.size())])
         text += piece.is_word && random.below(100) < kRedrawnPercent ? draw(random) : piece.text;
@@ -101,8 +94,10 @@ class Language {
     return text;
   }
 
+ private:
   void add_sentence(const icu::UnicodeString& sentence) {
     Sentence pieces;
+    int32_t chars = 0;
     words_->setText(sentence);
     for (int32_t begin = words_->first(), end = words_->next(); end != icu::BreakIterator::DONE; begin = end, end = words_->next()) {
       Piece piece;
@@ -111,6 +106,10 @@ class Language {
       const int32_t kind = words_->getRuleStatus();
       piece.is_word = chinese_ ? kind >= UBRK_WORD_IDEO && text.countChar32() >= 2 : kind >= UBRK_WORD_LETTER && kind < UBRK_WORD_LETTER_LIMIT;
       if (piece.is_word) ++counts_[piece.text];
+      if (chars += text.countChar32(); chars > kMaxSentenceChars && !pieces.empty()) {
+        sentences_.push_back(std::exchange(pieces, {}));
+        chars = text.countChar32();
+      }
       pieces.push_back(std::move(piece));
     }
     if (!pieces.empty()) sentences_.push_back(std::move(pieces));
