@@ -1,5 +1,8 @@
 #include "retrieval/index/posting_list.h"
 
+#include <algorithm>
+#include <limits>
+
 namespace wenqu::retrieval {
 namespace {
 
@@ -43,6 +46,7 @@ const uint8_t* decode_postings(const uint8_t* bytes, const uint8_t* end, int32_t
     block.docs[i] = static_cast<int32_t>(doc);
     block.frequencies[i] = frequency;
   }
+  std::fill(block.docs.begin() + static_cast<ptrdiff_t>(count), block.docs.end(), std::numeric_limits<int32_t>::max());
   block.size = count;
   return bytes;
 }

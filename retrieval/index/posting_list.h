@@ -1,8 +1,8 @@
 // The passages that hold a term, as Lucene++ wrote them, with a table of where in them what is found.
 //
-// Postings are cut into blocks of 128. Of each block the table keeps its last passage, where it ends, and the most
+// Postings are cut into blocks of 64. Of each block the table keeps its last passage, where it ends, and the most
 // that a posting of it can weigh; so a search skips blocks without reading them. The table is made when a list is
-// first read, and is a hundredth of the index.
+// first read, and is a tenth of the postings.
 //
 // A posting is a number (twice the distance from the passage before, plus one where the frequency is one), then the
 // frequency where it is not one; numbers are written in groups of seven bits, the lowest first.
@@ -21,8 +21,8 @@ namespace wenqu::retrieval {
 using LengthTable = std::array<float, 256>;
 
 struct PostingList {
-  static constexpr size_t kBlock = 128;            // postings of a block, but for the last
-  static constexpr size_t kChunk = 64;             // blocks that are read at once
+  static constexpr size_t kBlock = 64;             // postings of a block, but for the last
+  static constexpr size_t kChunk = 128;            // blocks that are read at once
   static constexpr float kBoundUnit = 1.0f / 32768;
 
   uint32_t holders = 0;         // passages that hold the term, deleted ones included
@@ -43,7 +43,7 @@ struct PostingList {
 
 // The postings of one block.
 struct PostingBlock {
-  std::array<int32_t, PostingList::kBlock> docs;
+  std::array<int32_t, PostingList::kBlock> docs;  // after the last, the greatest number there is
   std::array<uint32_t, PostingList::kBlock> frequencies;
   size_t size = 0;
 };

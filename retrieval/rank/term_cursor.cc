@@ -74,21 +74,15 @@ void TermCursor::add(int32_t begin, int32_t end, uint32_t* units_of, uint8_t* to
   });
 }
 
-bool TermCursor::find(int32_t doc) {
-  if (!advance(doc) || list().before(number_) >= doc) return false;
+uint32_t TermCursor::units_of(int32_t doc, uint32_t needed) {
+  if (!advance(doc) || list().before(number_) >= doc) return 0;
+  // Told without reading the block.
+  if (needed > units_of_bound(list().bound[number_])) return 0;
   if (decoded_ != number_) decode();
-  const auto docs = block_.docs.begin();
-  const auto found = std::lower_bound(docs + static_cast<ptrdiff_t>(position_), docs + static_cast<ptrdiff_t>(block_.size), doc);
-  position_ = static_cast<size_t>(found - docs);
-  return position_ < block_.size && *found == doc;
+  // Without branches, because nothing about the place can be guessed.
+  size_t place = 0;
+  for (const int32_t other : block_.docs) place += other < doc;
+  return place < block_.size && block_.docs[place] == doc ? units(block_.frequencies[place], doc) : 0;
 }
-
-uint32_t TermCursor::bound_of(int32_t doc) {
-  return advance(doc) && list().before(number_) < doc ? units_of_bound(list().bound[number_]) : 0;
-}
-
-uint32_t TermCursor::units_of(int32_t doc) { return find(doc) ? units(block_.frequencies[position_], doc) : 0; }
-
-uint32_t TermCursor::frequency_of(int32_t doc) { return find(doc) ? block_.frequencies[position_] : 0; }
 
 }  // namespace wenqu::retrieval

@@ -53,12 +53,8 @@ class TermCursor {
   Outlook outlook(int32_t begin, int32_t end);
   // Adds what passages in [begin, end) get to units[passage - begin], and sets touched[(passage - begin) / 16].
   void add(int32_t begin, int32_t end, uint32_t* units, uint8_t* touched);
-  // The most that passage `doc` can get, told without reading postings.
-  uint32_t bound_of(int32_t doc);
-  // What passage `doc` gets; 0 when it does not hold the term.
-  uint32_t units_of(int32_t doc);
-  // How often passage `doc` holds the term.
-  uint32_t frequency_of(int32_t doc);
+  // What passage `doc` gets, 0 when it does not hold the term; some number below `needed` when it gets less than that.
+  uint32_t units_of(int32_t doc, uint32_t needed);
   // Calls visit(passage, frequency) for passages in [begin, end).
   template <typename Visit>
   void visit(int32_t begin, int32_t end, Visit&& visit) {
@@ -82,7 +78,6 @@ class TermCursor {
   bool advance(int32_t doc);     // to the block that may hold `doc`; false when there is none
   bool next_below(int32_t begin, int32_t end);
   void decode();                 // the block we are at
-  bool find(int32_t doc);        // moves to the posting of `doc`; false when there is none
 
   PostingsReader* reader_;
   Postings postings_;

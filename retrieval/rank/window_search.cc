@@ -6,7 +6,7 @@
 namespace wenqu::retrieval {
 namespace {
 
-constexpr int32_t kWindow = 4096;       // passages; their sums fit the nearest cache
+constexpr int32_t kWindow = 8192;       // passages; their sums fit the nearest cache
 constexpr int32_t kGroup = 16;
 constexpr int kWindowsBetweenLooks = 16;  // at the cancel token
 
@@ -45,8 +45,8 @@ void look_up(std::vector<Part>& parts, size_t count, uint64_t rest, uint32_t thr
     rest -= parts[i].outlook.bound;
     size_t kept = 0;
     for (BestPassages::Candidate candidate : candidates) {
-      if (candidate.units + rest + term.bound_of(candidate.doc) < threshold) continue;
-      candidate.units += term.units_of(candidate.doc);
+      const uint64_t without = candidate.units + rest;
+      candidate.units += term.units_of(candidate.doc, without < threshold ? static_cast<uint32_t>(threshold - without) : 0);
       if (candidate.units + rest >= threshold) candidates[kept++] = candidate;
     }
     candidates.resize(kept);
