@@ -5,6 +5,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 namespace wenqu::retrieval {
 
@@ -29,6 +30,7 @@ struct Document {
   std::string author;        // may be empty
   std::string published_at;  // ISO 8601 date or date-time, may be empty
   std::map<std::string, std::string> attributes;  // the host's own, given back with each hit
+  std::vector<std::string> acl;  // who may find it, each up to 512 bytes; empty: everybody (see Filter::principals)
 };
 
 }  // namespace wenqu::retrieval

@@ -1,10 +1,8 @@
 #include "retrieval/index.h"
 
 #include <algorithm>
-#include <array>
 #include <functional>
 #include <mutex>
-#include <optional>
 #include <utility>
 
 #include "base/utf8.h"
@@ -15,6 +13,7 @@
 #include "retrieval/query/question_terms.h"
 #include "retrieval/rank/bm25.h"
 #include "retrieval/rank/ranking.h"
+#include "retrieval/result_cache.h"
 #include "retrieval/snippet.h"
 
 namespace wenqu::retrieval {
@@ -35,6 +34,7 @@ Document sanitized(const Document& document) {
   clean.published_at = utf8_sanitize(document.published_at);
   for (const auto& [name, value] : document.attributes)
     clean.attributes[utf8_sanitize(name)] = utf8_sanitize(value);
+  for (const std::string& principal : document.acl) clean.acl.push_back(utf8_sanitize(principal));
   return clean;
 }
 
@@ -43,6 +43,15 @@ Status check_id(const std::string& id) {
   if (id.size() > kMaxIdBytes)
     return Status(StatusCode::invalid_argument,
                   "the document id is longer than " + std::to_string(kMaxIdBytes) + " bytes", id.substr(0, 64));
+  return {};
+}
+
+// A principal that the index cannot keep would shut out whom it names, without a word.
+Status check_acl(const Document& document) {
+  for (const std::string& principal : document.acl)
+    if (principal.empty() || principal.size() > kMaxIdBytes)
+      return Status(StatusCode::invalid_argument,
+                    "an entry of the acl is empty or longer than " + std::to_string(kMaxIdBytes) + " bytes", document.id);
   return {};
 }
 
@@ -80,8 +89,15 @@ class LocalIndex final : public Index {
     const std::lock_guard lock(snapshot_mutex_);
     return snapshot_;
   }
-  void show(std::shared_ptr<const Snapshot> snapshot) {
+  // What was found in that snapshot; null when another one is searched by now.
+  std::shared_ptr<ResultCache> results_of(const std::shared_ptr<const Snapshot>& snapshot) const {
     const std::lock_guard lock(snapshot_mutex_);
+    return snapshot == snapshot_ ? results_ : nullptr;
+  }
+  void show(std::shared_ptr<const Snapshot> snapshot) {
+    auto results = std::make_shared<ResultCache>(options_.result_cache_bytes);
+    const std::lock_guard lock(snapshot_mutex_);
+    if (snapshot != snapshot_) results_.swap(results);
     snapshot_.swap(snapshot);
   }
   Status check_writable() const {
@@ -98,6 +114,7 @@ class LocalIndex final : public Index {
   const std::unique_ptr<Writer> writer_;           // null when opened for reading
   mutable std::mutex snapshot_mutex_;              // held only to copy the pointer
   std::shared_ptr<const Snapshot> snapshot_;       // null before the first commit
+  std::shared_ptr<ResultCache> results_ = std::make_shared<ResultCache>(options_.result_cache_bytes);  // of snapshot_
   std::unique_ptr<Upkeep> upkeep_;                 // null when opened for reading; ends first
 };
 
@@ -117,35 +134,31 @@ Result<Hit> make_hit(const Snapshot& snapshot, const ScoredPassage& scored) {
   return hit;
 }
 
-// The passages of these sources; nothing when all are meant.
-std::optional<PassageSet> passages_of(const Snapshot& snapshot, const std::vector<Source>& sources) {
-  if (sources.empty()) return std::nullopt;
-  std::array<bool, 256> wanted{};
-  for (const Source source : sources) wanted[static_cast<size_t>(source)] = true;
-  PassageSet passages(snapshot.kinds().size());
-  for (size_t doc = 0; doc < snapshot.kinds().size(); ++doc)
-    if (wanted[snapshot.kinds()[doc]]) passages.insert(static_cast<int32_t>(doc));
-  return passages;
-}
-
 Result<SearchResponse> LocalIndex::search(const SearchRequest& request, const CancelToken& cancel) const {
   if (request.query.empty()) return Status(StatusCode::invalid_argument, "the query is empty");
   if (request.top < 1 || request.top > kMaxTop)
     return Status(StatusCode::invalid_argument, "top must be between 1 and " + std::to_string(kMaxTop));
+  if (request.offset > kMaxTop - request.top)
+    return Status(StatusCode::invalid_argument, "offset and top together must be at most " + std::to_string(kMaxTop));
   WENQU_RETURN_IF_ERROR(check_query_size(request.query));
   WENQU_RETURN_IF_ERROR(cancel.status());
   SearchResponse response;
   const auto snapshot = current();
   if (!snapshot) return response;
+  const auto results = results_of(snapshot);
+  if (results)
+    if (auto known = results->find(request)) return *std::move(known);
   const std::vector<Term> terms = analyzer_.analyze_question(utf8_sanitize(request.query));
-  const std::optional<PassageSet> among = passages_of(*snapshot, request.sources);
+  WENQU_ASSIGN_OR_RETURN(const auto among, snapshot->filter().passages(request.sources, request.filter));
   RankRequest wanted;
-  wanted.top = request.top;
+  wanted.top = request.offset + request.top;
   wanted.one_per_document = request.one_per_document;
-  if (among) wanted.among = &*among;
+  wanted.among = among.get();
   WENQU_ASSIGN_OR_RETURN(const Ranking ranking, rank_passages(*snapshot, distinct_terms(terms), wanted, cancel));
   response.total = ranking.total;
-  for (const ScoredPassage& scored : ranking.best) {
+  response.total_is_exact = ranking.total_is_exact;
+  for (size_t place = request.offset; place < ranking.best.size(); ++place) {
+    const ScoredPassage& scored = ranking.best[place];
     WENQU_RETURN_IF_ERROR(cancel.status());
     WENQU_ASSIGN_OR_RETURN(Hit hit, make_hit(*snapshot, scored));
     if (request.snippets) {
@@ -155,6 +168,7 @@ Result<SearchResponse> LocalIndex::search(const SearchRequest& request, const Ca
     }
     response.hits.push_back(std::move(hit));
   }
+  if (results) results->keep(request, response);
   return response;
 }
 
@@ -202,6 +216,7 @@ Status LocalIndex::add(const Document& document) {
     return Status(StatusCode::limit_exceeded, "the text is larger than 64 MiB: split the document", document.id);
   const Document clean = sanitized(document);
   WENQU_RETURN_IF_ERROR(check_id(clean.id));
+  WENQU_RETURN_IF_ERROR(check_acl(clean));
   upkeep_->wait_for_room();
   return change([&] { return writer_->add(clean); });
 }

@@ -11,6 +11,7 @@
 
 #include "base/cancel.h"
 #include "base/status.h"
+#include "retrieval/filter.h"
 #include "retrieval/passage.h"
 
 namespace wenqu::retrieval {
@@ -18,14 +19,17 @@ namespace wenqu::retrieval {
 struct SearchRequest {
   std::string query;             // what the user typed; any text, it has no query syntax
   size_t top = 10;               // hits wanted, 1 to 10,000
+  size_t offset = 0;             // hits to pass over before, for further pages; with `top` at most 10,000
   std::vector<Source> sources;   // empty: all
+  Filter filter;                 // which of their documents
   bool one_per_document = false; // keep each document's best passage only
   bool snippets = true;          // false saves the making of Hit::snippet and matches
 };
 
 struct SearchResponse {
   std::vector<Hit> hits;    // best first; ties by document id, then ordinal
-  size_t total = 0;         // passages that match at least one word of the query
+  size_t total = 0;         // passages that match at least one word of the query, this page or not
+  bool total_is_exact = true;  // false: an estimate, because what could not matter was not looked at
 };
 
 // A term of a text and how common it is in the collection: rare terms tell passages apart, a term of
@@ -41,7 +45,7 @@ struct WeighedTerm {
 class Retriever {
  public:
   virtual ~Retriever() = default;
-  // Errors: invalid_argument (empty query, top out of range), limit_exceeded (query over 64 KiB),
+  // Errors: invalid_argument (empty query, top or offset out of range, a time that is none), limit_exceeded (query over 64 KiB),
   // cancelled, corrupt, io_error. A query of only stop words or punctuation finds nothing: no error.
   virtual Result<SearchResponse> search(const SearchRequest& request, const CancelToken& cancel) const = 0;
   // The distinct terms of `text` in order of appearance: those of a question when `is_question`

@@ -78,6 +78,18 @@ Status read_attributes(const rapidjson::Value& object, std::map<std::string, std
   return {};
 }
 
+Status read_acl(const rapidjson::Value& object, std::vector<std::string>& out) {
+  const auto member = object.FindMember("acl");
+  if (member == object.MemberEnd() || member->value.IsNull()) return {};
+  if (!member->value.IsArray()) return invalid(fmt::format("`acl` must be a list, not {}", type_name(member->value)), "acl");
+  for (const rapidjson::Value& principal : member->value.GetArray()) {
+    if (!principal.IsString() || principal.GetStringLength() == 0)
+      return invalid("`acl` must be a list of names that are not empty", "acl");
+    out.push_back(string_of(principal));
+  }
+  return {};
+}
+
 Result<Document> document_of(const rapidjson::Value& object, Source default_source) {
   Document document;
   document.source = default_source;
@@ -91,6 +103,7 @@ Result<Document> document_of(const rapidjson::Value& object, Source default_sour
   WENQU_RETURN_IF_ERROR(read_string(object, "published_at", document.published_at));
   WENQU_RETURN_IF_ERROR(read_source(object, document.source));
   WENQU_RETURN_IF_ERROR(read_attributes(object, document.attributes));
+  WENQU_RETURN_IF_ERROR(read_acl(object, document.acl));
   return document;
 }
 

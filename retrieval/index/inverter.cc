@@ -5,6 +5,7 @@
 #include <cstring>
 
 #include "base/utf8.h"
+#include "retrieval/index/filter_terms.h"
 #include "retrieval/index/length_code.h"
 #include "retrieval/index/record.h"
 #include "retrieval/index/schema.h"
@@ -200,6 +201,7 @@ void Inverter::begin_document(const Document& document, const std::vector<Term>&
   run_ = &runs_[document.id];
   run_->begin = size_;
   begin_lucene_document(id_term_, from_wide(kRecordKind));
+  for (const std::string& term : filter_terms(document)) add_term(kKindNumber, id_as_term(term));
   append_stored(stored_, kPropertiesNumber, encode_properties(document));
   append_stored(stored_, kTextNumber, document.text);
   title_entries_.clear();

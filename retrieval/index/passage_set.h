@@ -16,9 +16,15 @@ class PassageSet {
   // REQUIRES: doc is a number of the snapshot
   bool contains(int32_t doc) const { return (words_[static_cast<size_t>(doc) / 64] >> (doc % 64) & 1) != 0; }
   void insert(int32_t doc) { words_[static_cast<size_t>(doc) / 64] |= uint64_t{1} << (doc % 64); }
-  // REQUIRES: `other` is of the same snapshot
+  // All REQUIRE that `other` is of the same snapshot.
   void keep_only(const PassageSet& other) {
     for (size_t i = 0; i < words_.size(); ++i) words_[i] &= other.words_[i];
+  }
+  void add(const PassageSet& other) {
+    for (size_t i = 0; i < words_.size(); ++i) words_[i] |= other.words_[i];
+  }
+  void remove(const PassageSet& other) {
+    for (size_t i = 0; i < words_.size(); ++i) words_[i] &= ~other.words_[i];
   }
 
   size_t count() const {

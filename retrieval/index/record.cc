@@ -80,6 +80,8 @@ std::string encode_properties(const Document& document) {
     put_string(out, name);
     put_string(out, value);
   }
+  put_number(out, document.acl.size());
+  for (const std::string& principal : document.acl) put_string(out, principal);
   return out;
 }
 
@@ -96,6 +98,7 @@ Result<Document> decode_properties(std::string_view bytes) {
     std::string name = in.string();
     document.attributes[std::move(name)] = in.string();
   }
+  for (uint64_t left = in.number(); left > 0 && !in.failed(); --left) document.acl.push_back(in.string());
   if (!source || !in.finished()) return damaged("document");
   document.source = *source;
   return document;

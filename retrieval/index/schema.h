@@ -17,7 +17,8 @@
 namespace wenqu::retrieval {
 
 inline constexpr const wchar_t* kIdField = L"id";
-// What a Lucene document is: "r" for a record, "0" to "4" for a passage of that Source.
+// What a Lucene document is: "r" for a record, "0" to "4" for a passage of that Source. A record has further terms of
+// this field: what filters ask for (filter_terms.h).
 inline constexpr const wchar_t* kKindField = L"k";
 inline constexpr const wchar_t* kRecordKind = L"r";
 // Stored: a record's properties and its text apart (search needs only the first), and a passage.

@@ -15,6 +15,7 @@
 #include "base/cancel.h"
 #include "base/status.h"
 #include "retrieval/index/open_segment.h"
+#include "retrieval/index/passage_filter.h"
 #include "retrieval/index/postings_cache.h"
 #include "retrieval/index/schema.h"
 #include "retrieval/passage.h"
@@ -73,6 +74,9 @@ class Snapshot {
   // How many passages hold the term, those deleted since the last merge included.
   Result<uint64_t> holders(TermField field, const std::wstring& term) const;
 
+  // The passages that a search with this filter may find.
+  const PassageFilter& filter() const { return filter_; }
+
   // The Lucene document of the record that passage `doc` belongs to. REQUIRES: doc is a passage
   int32_t record_of(int32_t doc) const;
   // The place of a record among all in the order of their ids; made at the first call.
@@ -86,7 +90,7 @@ class Snapshot {
   Result<Passage> read_passage(int32_t doc) const;
 
  private:
-  Snapshot() = default;
+  Snapshot() : filter_(*this) {}
   Status load_segments(const Snapshot* earlier, const std::vector<std::shared_ptr<const OpenSegment>>& opened);
   Status load_segment(const Lucene::SegmentInfoPtr& info, const Snapshot* earlier,
                       const std::vector<std::shared_ptr<const OpenSegment>>& opened, Segment& segment);
@@ -103,6 +107,7 @@ class Snapshot {
   std::array<double, kTermFields> average_lengths_{};
   uint64_t documents_ = 0;
   uint64_t passages_ = 0;
+  PassageFilter filter_;
   mutable std::mutex order_mutex_;
   mutable std::vector<int32_t> id_order_;
 };

@@ -23,6 +23,9 @@ constexpr uint64_t kSkipFromPostings = 30'000;
 // A document is as good as its best passage and a tenth of its second.
 constexpr uint32_t kSecondPassageShare = 10;
 
+// So many passages that tie are told apart by reading their documents' ids.
+constexpr size_t kTiesToRead = 300;
+
 // A score of 1 has up to so many units; fewer where all weights together would not fit a number.
 constexpr double kMostUnits = 1 << 20;
 constexpr double kGreatestSum = 1 << 30;
@@ -151,18 +154,43 @@ class Search {
       std::erase_if(passages, [last](const Candidate& passage) { return passage.units < last; });
     }
     std::sort(passages.begin(), passages.end(), higher);
-    const auto tie = std::adjacent_find(passages.begin(), passages.end(),
-                                        [](const auto& a, const auto& b) { return a.units == b.units; });
-    if (tie != passages.end()) {
-      WENQU_ASSIGN_OR_RETURN(const std::vector<int32_t>* order, snapshot_.id_order());
-      std::sort(passages.begin(), passages.end(), [order](const Candidate& a, const Candidate& b) {
-        if (a.units != b.units) return a.units > b.units;
-        const int32_t place_a = (*order)[static_cast<size_t>(a.doc)];
-        const int32_t place_b = (*order)[static_cast<size_t>(b.doc)];
-        return place_a != place_b ? place_a < place_b : a.doc < b.doc;
-      });
-    }
+    size_t tied = 0;
+    for (size_t i = 0; i < passages.size(); ++i)
+      tied += (i > 0 && passages[i].units == passages[i - 1].units) || (i + 1 < passages.size() && passages[i].units == passages[i + 1].units);
+    if (tied > 0) WENQU_RETURN_IF_ERROR(tied <= kTiesToRead ? order_by_ids(passages) : order_by_places(passages));
     if (passages.size() > top) passages.resize(top);
+    return {};
+  }
+
+  // Few ties: reads the ids of their documents.
+  Status order_by_ids(std::vector<Candidate>& passages) const {
+    for (auto begin = passages.begin(); begin != passages.end();) {
+      const auto end = std::find_if(begin, passages.end(), [begin](const Candidate& other) { return other.units != begin->units; });
+      if (end - begin > 1) {
+        std::vector<std::pair<std::string, Candidate>> named;
+        for (auto it = begin; it != end; ++it) {
+          WENQU_ASSIGN_OR_RETURN(Document document, snapshot_.read_document(snapshot_.record_of(it->doc), false));
+          named.emplace_back(std::move(document.id), *it);
+        }
+        std::sort(named.begin(), named.end(), [](const auto& a, const auto& b) {
+          return a.first != b.first ? a.first < b.first : a.second.doc < b.second.doc;
+        });
+        std::transform(named.begin(), named.end(), begin, [](const auto& entry) { return entry.second; });
+      }
+      begin = end;
+    }
+    return {};
+  }
+
+  // Many ties: the order of all ids, which is made once for a snapshot, and slowly.
+  Status order_by_places(std::vector<Candidate>& passages) const {
+    WENQU_ASSIGN_OR_RETURN(const std::vector<int32_t>* order, snapshot_.id_order());
+    std::sort(passages.begin(), passages.end(), [order](const Candidate& a, const Candidate& b) {
+      if (a.units != b.units) return a.units > b.units;
+      const int32_t place_a = (*order)[static_cast<size_t>(a.doc)];
+      const int32_t place_b = (*order)[static_cast<size_t>(b.doc)];
+      return place_a != place_b ? place_a < place_b : a.doc < b.doc;
+    });
     return {};
   }
 

@@ -108,6 +108,7 @@ class Road : public GenerationSink {
       request.query = query;
       request.top = passages_;
       request.sources = request_.sources;
+      request.filter = request_.filter;
       WENQU_ASSIGN_OR_RETURN(retrieval::SearchResponse found, retriever_.search(request, cancel_));
       lists.push_back(std::move(found.hits));
       queries_.push_back(query);

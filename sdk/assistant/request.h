@@ -8,6 +8,7 @@
 
 #include "base/status.h"
 #include "retrieval/document.h"
+#include "retrieval/filter.h"
 
 namespace wenqu::assistant {
 
@@ -24,6 +25,7 @@ struct AskRequest {
   std::string question;                     // UTF-8, 1 byte to 16 KiB
   Mode mode = Mode::quick;
   std::vector<retrieval::Source> sources;   // empty: all
+  retrieval::Filter filter;                 // which of their documents
   size_t passages = 0;                      // evidence for the answer, up to 50; 0: 6 quick, 10 deep
   size_t max_rounds = 0;                    // searches, 1 to 8; 0: 1 quick, 4 deep (a deep answer makes 2 at least)
   size_t max_prompt_tokens = 8192;          // passages are left out, the worst first, to stay below

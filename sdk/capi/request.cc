@@ -1,4 +1,5 @@
 #include <atomic>
+#include <cstddef>
 #include <cstring>
 #include <memory>
 #include <system_error>
@@ -9,13 +10,14 @@
 #include "sdk/capi/guard.h"
 #include "sdk/capi/options.h"
 #include "sdk/protocol/event_json.h"
+#include "sdk/protocol/request_json.h"
 
 using namespace wenqu;
 using namespace wenqu::capi;
 
 namespace {
 
-constexpr size_t kRequiredOptions = sizeof(wq_ask_options);
+constexpr size_t kRequiredOptions = offsetof(wq_ask_options, filter_json);
 
 }  // namespace
 
@@ -91,6 +93,7 @@ wq_status wq_ask(wq_assistant* assistant, const wq_ask_options* given, wq_reques
     ask.time_limit_seconds = options.time_limit_seconds;
     ask.seed = options.seed;
     ask.report_progress = options.report_progress != 0;
+    if (options.filter_json) WENQU_RETURN_IF_ERROR(protocol::parse_filter(options.filter_json, ask));
     WENQU_RETURN_IF_ERROR(assistant::validate(ask));
     request->on_event = options.on_event;
     request->user = options.user;

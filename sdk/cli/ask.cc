@@ -136,6 +136,9 @@ int run_ask(const AskOptions& options) {
   Result<std::vector<retrieval::Source>> sources = parse_sources(options.sources);
   if (!sources) return report(sources.status());
   request.sources = *sources;
+  Result<retrieval::Filter> filter = parse_filter(options.filter);
+  if (!filter) return report(filter.status());
+  request.filter = *filter;
   const bool at_prompt = options.question.empty() && !options.asked;
   if (!at_prompt)
     if (const Status valid = validate(request); !valid) return report(valid);   // before a model is loaded

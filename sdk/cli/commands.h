@@ -11,6 +11,7 @@
 #include "base/status.h"
 #include "engine/cache/kv_type.h"
 #include "engine/draft/drafter.h"
+#include "sdk/cli/filter.h"
 
 namespace wenqu::cli {
 
@@ -42,7 +43,9 @@ struct SearchOptions {
   std::string queries_file;
   std::string run_file;
   size_t top = 0;   // 0: 10, and 100 for a run
+  size_t offset = 0;
   std::vector<std::string> sources;
+  FilterOptions filter;
   bool json = false;
 };
 int run_search(const SearchOptions& options);
@@ -66,6 +69,7 @@ struct AskOptions {
   std::string question;
   bool asked = false;   // a question was given, if only an empty one
   std::vector<std::string> sources;
+  FilterOptions filter;
   uint64_t seed = 0;
   double temperature = 0.6;
   size_t max_thinking_tokens = 2048;

@@ -25,6 +25,15 @@ void add_kv_option(CLI::App& command, wenqu::engine::KvType& kv) {
       ->check(CLI::IsMember({"f32", "f16", "q8_0"}));
 }
 
+void add_filter_options(CLI::App& command, FilterOptions& filter) {
+  command.add_option("--from", filter.from, "only what was published since: a date or date-time, such as 2024-05-06");
+  command.add_option("--until", filter.until, "only what was published up to then, a date's whole day included");
+  command.add_option("--attribute", filter.attributes,
+                     "NAME=VALUE, only documents with it (repeated: with one of a name's values, for every name)");
+  command.add_option("--as", filter.principals, "only documents that this user or group may see, or everybody (may be repeated)");
+  command.add_flag("--public", filter.check_access, "only documents that everybody may see, and those of --as");
+}
+
 void add_drafts_option(CLI::App& command, size_t& drafts) {
   command.add_option("--drafts", drafts,
                      "tokens of a repeated text that are read ahead at most (0 to 7; 0: none). The answer stays the same")
@@ -73,7 +82,9 @@ int main(int argc, char** argv) {
   command = add_command(app, "search", "Search without answering", [&] { return run_search(search); }, code);
   command->add_option("--index", search.index, "directory of the index")->required();
   command->add_option("--top", search.top, "results wanted (default 10; 100 with --run)")->check(CLI::Range(1, 10000));
+  command->add_option("--offset", search.offset, "results to pass over, for further pages")->check(CLI::Range(0, 9999));
   command->add_option("--source", search.sources, "only these kinds: " + kSources + " (may be repeated)");
+  add_filter_options(*command, search.filter);
   command->add_flag("--json", search.json, "print one JSON object");
   CLI::Option* queries = command->add_option("--queries", search.queries_file, "file of lines 'id<TAB>query'");
   CLI::Option* run = command->add_option("--run", search.run_file, "write TREC run lines here: qid Q0 docid rank score wenqu");
@@ -91,6 +102,7 @@ int main(int argc, char** argv) {
   command->add_option("--model", ask.model.path, "GGUF model (without one, answers are extracted from the sources)");
   command->add_option("--mode", ask.mode, "quick or deep")->check(CLI::IsMember({"quick", "deep"}));
   command->add_option("--source", ask.sources, "only these kinds: " + kSources + " (may be repeated)");
+  add_filter_options(*command, ask.filter);
   command->add_option("--seed", ask.seed, "seed of the sampling (0: a new one each time)");
   command->add_option("--temperature", ask.temperature, "0: always the best token");
   command->add_option("--max-thinking", ask.max_thinking_tokens, "tokens of thinking");

@@ -29,9 +29,9 @@ std::string marked(const retrieval::Hit& hit, std::string_view on, std::string_v
   return out + hit.snippet.substr(done);
 }
 
-void print_hits(const retrieval::SearchResponse& found) {
+void print_hits(const retrieval::SearchResponse& found, size_t offset) {
   const bool terminal = ::isatty(STDOUT_FILENO) == 1;
-  size_t number = 0;
+  size_t number = offset;
   for (const retrieval::Hit& hit : found.hits) {
     fmt::print("{:2}. {}  [{}] {}\n", ++number, hit.title.empty() ? hit.passage.document_id : hit.title,
                retrieval::source_name(hit.source), hit.published_at);
@@ -40,12 +40,12 @@ void print_hits(const retrieval::SearchResponse& found) {
       if (c == '\n') c = ' ';
     fmt::print("    {}\n    {} #{}, score {:.3f}\n", snippet, hit.passage.document_id, hit.passage.ordinal, hit.score);
   }
-  fmt::print("{} of {} matching passages\n", found.hits.size(), found.total);
+  fmt::print("{} of {}{} matching passages\n", found.hits.size(), found.total_is_exact ? "" : "about ", found.total);
 }
 
 // Every query of a TSV file ("id<TAB>query"), as TREC run lines with each document's best passage.
 Status write_run(const retrieval::Index& index, const SearchOptions& options,
-                 const std::vector<retrieval::Source>& sources, const CancelToken& cancel) {
+                 const std::vector<retrieval::Source>& sources, const retrieval::Filter& filter, const CancelToken& cancel) {
   std::ifstream queries(options.queries_file);
   if (!queries) return Status(StatusCode::not_found, "cannot open the queries", options.queries_file);
   std::ofstream run(options.run_file);
@@ -62,6 +62,7 @@ Status write_run(const retrieval::Index& index, const SearchOptions& options,
     request.query = line.substr(tab + 1);
     request.top = options.top ? options.top : 100;
     request.sources = sources;
+    request.filter = filter;
     request.one_per_document = true;
     request.snippets = false;
     Result<retrieval::SearchResponse> found = index.search(request, cancel);
@@ -80,22 +81,26 @@ Status write_run(const retrieval::Index& index, const SearchOptions& options,
 int run_search(const SearchOptions& options) {
   Result<std::vector<retrieval::Source>> sources = parse_sources(options.sources);
   if (!sources) return report(sources.status());
+  Result<retrieval::Filter> filter = parse_filter(options.filter);
+  if (!filter) return report(filter.status());
   if (options.query.empty() && options.queries_file.empty())
     return report(Status(StatusCode::invalid_argument, "say what to search for", "QUERY"));
   Interrupt interrupt;
   Result<std::unique_ptr<retrieval::Index>> index = retrieval::Index::open(options.index, retrieval::Index::Mode::read);
   if (!index) return report(index.status());
-  if (!options.queries_file.empty()) return report(write_run(**index, options, *sources, interrupt.token()));
+  if (!options.queries_file.empty()) return report(write_run(**index, options, *sources, *filter, interrupt.token()));
   retrieval::SearchRequest request;
   request.query = options.query;
   if (options.top) request.top = options.top;
+  request.offset = options.offset;
   request.sources = *sources;
+  request.filter = *filter;
   Result<retrieval::SearchResponse> found = (*index)->search(request, interrupt.token());
   if (!found) return report(found.status());
   if (options.json)
     fmt::print("{}\n", protocol::search_to_json(options.query, *found));
   else
-    print_hits(*found);
+    print_hits(*found, options.offset);
   return kExitOk;
 }
 

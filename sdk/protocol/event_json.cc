@@ -394,6 +394,7 @@ std::string search_to_json(const std::string& query, const retrieval::SearchResp
   json.text("object", "wenqu.search");
   json.text("query", query);
   json.number("total", static_cast<int64_t>(response.total));
+  json.flag("total_is_exact", response.total_is_exact);
   json.open_list("results");
   const double best = response.hits.empty() ? 0 : response.hits.front().score;
   for (const retrieval::Hit& hit : response.hits) write_hit(json, hit, best, 0, true);

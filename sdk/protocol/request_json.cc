@@ -104,6 +104,44 @@ Status read_input(const Members& message, std::string& question) {
   return {};
 }
 
+// A list of strings; a string stands for a list of one.
+Status read_names(const Value& value, std::string_view member, std::vector<std::string>& into) {
+  if (value.IsString()) {
+    into.emplace_back(value.GetString(), value.GetStringLength());
+    return {};
+  }
+  if (!value.IsArray()) return wrong(member, "a list of strings");
+  for (const Value& name : value.GetArray()) {
+    if (!name.IsString()) return wrong(std::string(member) + "[]", "a string");
+    into.emplace_back(name.GetString(), name.GetStringLength());
+  }
+  return {};
+}
+
+Status read_filter(const Members& ours, assistant::AskRequest& request) {
+  retrieval::Filter& filter = request.filter;
+  if (const Value* sources = ours.find("sources")) {
+    if (!sources->IsArray()) return wrong("wenqu.sources", "a list of source names");
+    for (const Value& name : sources->GetArray()) {
+      const auto source = name.IsString() ? retrieval::parse_source(name.GetString()) : std::nullopt;
+      if (!source) return wrong("wenqu.sources[]", "one of official_account, video, web, chat, file");
+      request.sources.push_back(*source);
+    }
+  }
+  WENQU_RETURN_IF_ERROR(ours.text("published_from", filter.published_from));
+  WENQU_RETURN_IF_ERROR(ours.text("published_until", filter.published_until));
+  if (const Value* attributes = ours.find("attributes")) {
+    if (!attributes->IsObject()) return wrong("wenqu.attributes", "an object of lists of strings");
+    for (const auto& attribute : attributes->GetObject()) {
+      const std::string name(attribute.name.GetString(), attribute.name.GetStringLength());
+      WENQU_RETURN_IF_ERROR(read_names(attribute.value, "wenqu.attributes." + name, filter.attributes[name]));
+    }
+  }
+  if (const Value* principals = ours.find("principals"))
+    WENQU_RETURN_IF_ERROR(read_names(*principals, "wenqu.principals", filter.principals.emplace()));
+  return {};
+}
+
 Status read_create(const Members& message, ClientMessage& out) {
   assistant::AskRequest& request = out.request;
   WENQU_RETURN_IF_ERROR(read_input(message, request.question));
@@ -159,29 +197,28 @@ Status read_create(const Members& message, ClientMessage& out) {
     WENQU_RETURN_IF_ERROR(ours->count("max_prompt_tokens", request.max_prompt_tokens));
     WENQU_RETURN_IF_ERROR(ours->count("seed", request.seed));
     WENQU_RETURN_IF_ERROR(ours->real("time_limit_seconds", request.time_limit_seconds));
-    if (const Value* sources = ours->find("sources")) {
-      if (!sources->IsArray()) return wrong("wenqu.sources", "a list of source names");
-      for (const Value& name : sources->GetArray()) {
-        const auto source = name.IsString() ? retrieval::parse_source(name.GetString()) : std::nullopt;
-        if (!source) return wrong("wenqu.sources[]", "one of official_account, video, web, chat, file");
-        request.sources.push_back(*source);
-      }
-    }
+    WENQU_RETURN_IF_ERROR(read_filter(*ours, request));
   }
   return validate(request);
 }
 
-}  // namespace
-
-Result<ClientMessage> parse_client_message(std::string_view json) {
+// Parses an object into `document`.
+Status parse_object(std::string_view json, rapidjson::Document& document) {
   if (json_is_deeper(json, kMaxDepth))
     return Status(StatusCode::limit_exceeded, fmt::format("the message is nested deeper than {} levels", kMaxDepth));
-  rapidjson::Document document;
   document.Parse<rapidjson::kParseValidateEncodingFlag | rapidjson::kParseIterativeFlag>(json.data(), json.size());
   if (document.HasParseError())
     return Status(StatusCode::invalid_argument, fmt::format("not valid JSON at byte {}: {}", document.GetErrorOffset(),
                                                             rapidjson::GetParseError_En(document.GetParseError())));
   if (!document.IsObject()) return Status(StatusCode::invalid_argument, "the message is not a JSON object");
+  return {};
+}
+
+}  // namespace
+
+Result<ClientMessage> parse_client_message(std::string_view json) {
+  rapidjson::Document document;
+  WENQU_RETURN_IF_ERROR(parse_object(json, document));
   const Members message(document, "");
   ClientMessage out;
   std::string type;
@@ -198,6 +235,12 @@ Result<ClientMessage> parse_client_message(std::string_view json) {
     return out;
   }
   return Status(StatusCode::invalid_argument, "must be \"response.create\" or \"response.cancel\"", "type");
+}
+
+Status parse_filter(std::string_view json, assistant::AskRequest& request) {
+  rapidjson::Document document;
+  WENQU_RETURN_IF_ERROR(parse_object(json, document));
+  return read_filter(Members(document, "wenqu."), request);
 }
 
 }  // namespace wenqu::protocol

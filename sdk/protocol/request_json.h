@@ -24,4 +24,8 @@ struct ClientMessage {
 // Errors: invalid_argument, limit_exceeded, unsupported; where() is the member.
 Result<ClientMessage> parse_client_message(std::string_view json);
 
+// Puts what an object of the members "sources", "published_from", "published_until", "attributes" and "principals"
+// says into the request. Errors: as above.
+Status parse_filter(std::string_view json, assistant::AskRequest& request);
+
 }  // namespace wenqu::protocol

@@ -69,7 +69,9 @@ int main(int argc, char** argv) {
   if (questions.empty()) return fail(Status(StatusCode::invalid_argument, "no questions", argv[2]));
 
   const double before_open = cpu_us();
-  const auto index = Index::open(argv[1], Index::Mode::read);
+  IndexOptions options;
+  options.result_cache_bytes = 0;
+  const auto index = Index::open(argv[1], Index::Mode::read, options);
   if (!index) return fail(index.status());
   const double open_us = cpu_us() - before_open;
   std::shared_ptr<const Snapshot> snapshot;

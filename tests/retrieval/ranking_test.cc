@@ -14,6 +14,7 @@
 #include "retrieval/index/open_commit.h"
 #include "retrieval/rank/bm25.h"
 #include "retrieval/rank/occurrences.h"
+#include "retrieval/rank/term_cursor.h"
 #include "retrieval/rank/window_search.h"
 
 namespace wenqu::retrieval {
@@ -197,6 +198,69 @@ TEST_F(IndexTest, ADocumentsPassagesAreTheRunAfterItsRecord) {
     EXPECT_EQ(run.end - run.begin > 1, id == "long");
     EXPECT_EQ(passages_of_document(**snapshot, run.end - 1).begin, run.begin);
     EXPECT_EQ(passages_of_document(**snapshot, run.end - 1).end, run.end);
+  }
+}
+
+TEST_F(IndexTest, FewTiesAndManyAreInTheSameOrder) {
+  auto index = open(Index::Mode::write);
+  std::mt19937 random(3);
+  std::vector<std::string> expected;
+  for (int i = 0; i < 700; ++i) {
+    // Ids of all kinds of bytes; their order is that of bytes.
+    std::string id = std::to_string(random()) + (i % 3 == 0 ? "é" : i % 3 == 1 ? "文" : "z");
+    if (i % 2) id = "文" + id;
+    EXPECT_OK(index->add(make_document(id, i < 200 ? "a heron" : "a lantern")));
+    if (i < 200) expected.push_back(id);
+    if (i % 150 == 0) EXPECT_OK(index->commit());
+  }
+  EXPECT_OK(index->commit());
+  std::sort(expected.begin(), expected.end());
+  EXPECT_EQ(ids(find(*index, "heron", 1000)), expected);
+  EXPECT_EQ(ids(find(*index, "heron", 7)), std::vector<std::string>(expected.begin(), expected.begin() + 7));
+  const auto many = ids(find(*index, "lantern", 1000));
+  ASSERT_EQ(many.size(), 500u);
+  EXPECT_TRUE(std::is_sorted(many.begin(), many.end()));
+}
+
+TEST_F(IndexTest, WhatACacheDroppedIsReadAgain) {
+  auto index = open(Index::Mode::write);
+  std::mt19937 random(8);
+  Words words(random);
+  for (int i = 0; i < 3000; ++i) EXPECT_OK(index->add(make_document("d" + std::to_string(i), words.text(40))));
+  EXPECT_OK(index->commit());
+  const auto snapshot = open_newest_commit(IndexPaths(directory_), nullptr);
+  ASSERT_TRUE(snapshot);
+  // A cache that has room for hardly anything, one that has for all.
+  PostingsCache tight({4000, 500});
+  PostingsCache wide;
+  for (int round = 0; round < 200; ++round) {
+    const std::wstring term = index_term(words.draw());
+    for (const Snapshot::Segment& segment : (*snapshot)->segments()) {
+      PostingsReader narrow_reader(tight, segment.open->reader(), segment.number);
+      PostingsReader wide_reader(wide, segment.open->reader(), segment.number);
+      const uint8_t* lengths = segment.lengths_of(TermField::word);
+      LengthTable table;
+      table.fill(1);
+      if (round % 3 == 0) table.fill(1.01f);
+      if (round % 7 == 0) table.fill(0.3f);
+      const Postings a = narrow_reader.find(TermField::word, term, lengths, table);
+      const Postings b = wide_reader.find(TermField::word, term, lengths, table);
+      ASSERT_EQ(static_cast<bool>(a), static_cast<bool>(b));
+      EXPECT_EQ(narrow_reader.holders(TermField::word, term), wide_reader.holders(TermField::word, term));
+      EXPECT_LE(tight.bytes(), 40'000u);
+      if (!a) continue;
+      EXPECT_EQ(a.list().last, b.list().last);
+      const Saturation saturation(table);
+      TermCursor narrow(narrow_reader, a, 1000, saturation, lengths);
+      TermCursor wider(wide_reader, b, 1000, saturation, lengths);
+      for (int32_t doc = 0; doc < segment.size; ++doc) {
+        const uint32_t units = wider.units_of(doc, 0);
+        ASSERT_EQ(narrow.units_of(doc, 0), units);
+        // No bound is below what there is.
+        TermCursor bounded(wide_reader, b, 1000, saturation, lengths);
+        if (units > 0 && doc % 50 == 0) ASSERT_GE(bounded.outlook(doc, doc + 1).bound, units);
+      }
+    }
   }
 }
 

@@ -100,8 +100,8 @@ WQ_API wq_status wq_index_open(const char* directory, wq_index** out);
 /* Adds one document, replacing the one of the same id:
  *   {"id": "...", "text": "...", "title": "...", "url": "...", "author": "...",
  *    "source": "official_account|video|web|chat|file", "published_at": "2026-03-01",
- *    "attributes": {...}}
- * `id` and `text` are needed. Searches find it after wq_index_commit. [any thread] */
+ *    "attributes": {...}, "acl": ["user or group that may find it", ...]}
+ * Without `acl` everybody may. `id` and `text` are needed. Searches find it after wq_index_commit. [any thread] */
 WQ_API wq_status wq_index_add_json(wq_index* index, const char* json, size_t length);
 
 /* Adds a file, or every file under a folder: .jsonl .txt .md .html. `source` (NULL: "file") is for
@@ -205,10 +205,13 @@ typedef struct wq_ask_options {
   void* user;                   /* given to on_event and destroy */
   void (*destroy)(void* user);  /* called once, after the last on_event; may be NULL. Not called
                                    when wq_ask fails */
+  const char* filter_json;      /* which documents may be used, NULL: all. An object with any of "sources",
+                                   "published_from", "published_until", "attributes", "principals",
+                                   as docs/protocol.md has them under "wenqu" */
 } wq_ask_options;
 
 #define WQ_ASK_OPTIONS_INIT \
-  { (uint32_t)sizeof(wq_ask_options), WQ_MODE_QUICK, NULL, 0, 0, 0, 0, 0, 0.0, 0, 0, 0, NULL, NULL, NULL }
+  { (uint32_t)sizeof(wq_ask_options), WQ_MODE_QUICK, NULL, 0, 0, 0, 0, 0, 0.0, 0, 0, 0, NULL, NULL, NULL, NULL }
 
 WQ_API wq_status wq_ask_options_init(wq_ask_options* options, uint32_t struct_size);
 

@@ -36,6 +36,20 @@ TEST(ClientMessage, TakesTheLastUserMessageOfAList) {
   EXPECT_EQ(message->request.question, "second");
 }
 
+TEST(ClientMessage, FiltersAreRead) {
+  const auto message = parse_client_message(
+      R"({"type":"response.create","input":"x","wenqu":{"published_from":"2024-01-01","published_until":"2024-02",
+          "attributes":{"town":["a","b"],"year":"1"},"principals":[]}})");
+  ASSERT_TRUE(message) << message.status().to_string();
+  const retrieval::Filter& filter = message->request.filter;
+  EXPECT_EQ(filter.published_from, "2024-01-01");
+  EXPECT_EQ(filter.published_until, "2024-02");
+  EXPECT_EQ(filter.attributes.at("town"), (std::vector<std::string>{"a", "b"}));
+  EXPECT_EQ(filter.attributes.at("year"), (std::vector<std::string>{"1"}));
+  EXPECT_EQ(filter.principals, std::vector<std::string>());
+  EXPECT_FALSE(parse_client_message(R"({"type":"response.create","input":"x","wenqu":{}})")->request.filter.principals);
+}
+
 TEST(ClientMessage, EffortChoosesTheMode) {
   const auto mode = [](const char* effort) {
     return parse_client_message(std::string(R"({"type":"response.create","input":"x","reasoning":{"effort":")") + effort + "\"}}")
@@ -69,6 +83,10 @@ TEST(ClientMessage, WhatIsWrongIsNamed) {
       {R"({"type":"response.create","input":"x","reasoning":[]})", StatusCode::invalid_argument, "reasoning"},
       {R"({"type":"response.create","input":"x","wenqu":{"mode":"fast"}})", StatusCode::invalid_argument, "wenqu.mode"},
       {R"({"type":"response.create","input":"x","wenqu":{"sources":["tv"]}})", StatusCode::invalid_argument, "wenqu.sources[]"},
+      {R"({"type":"response.create","input":"x","wenqu":{"attributes":[]}})", StatusCode::invalid_argument, "wenqu.attributes"},
+      {R"({"type":"response.create","input":"x","wenqu":{"attributes":{"a":[1]}}})", StatusCode::invalid_argument, "wenqu.attributes.a[]"},
+      {R"({"type":"response.create","input":"x","wenqu":{"principals":{}}})", StatusCode::invalid_argument, "wenqu.principals"},
+      {R"({"type":"response.create","input":"x","wenqu":{"published_from":1}})", StatusCode::invalid_argument, "wenqu.published_from"},
       {R"({"type":"response.create","input":"x","tools":[{"type":"web_search"}]})", StatusCode::unsupported, "tools[].type"},
       {R"({"type":"response.create","input":"x","previous_response_id":"r"})", StatusCode::unsupported, "previous_response_id"},
       {R"({"type":"response.cancel"})", StatusCode::invalid_argument, "response_id"},
