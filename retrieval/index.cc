@@ -154,6 +154,7 @@ Result<SearchResponse> LocalIndex::search(const SearchRequest& request, const Ca
   wanted.top = request.offset + request.top;
   wanted.one_per_document = request.one_per_document;
   wanted.among = among.get();
+  wanted.threads = std::max<size_t>(options_.search_threads, 1);
   WENQU_ASSIGN_OR_RETURN(const Ranking ranking, rank_passages(*snapshot, distinct_terms(terms), wanted, cancel));
   response.total = ranking.total;
   response.total_is_exact = ranking.total_is_exact;

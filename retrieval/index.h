@@ -40,6 +40,7 @@ struct IndexOptions {
   bool own_threads = true;
   size_t buffer_bytes = size_t{64} << 20;   // of changes in memory
   size_t merge_factor = 10;                 // as many segments of a size are merged; at least 2
+  size_t search_threads = 1;                // that share a search of many postings; the result is the same
   size_t result_cache_bytes = size_t{4} << 20;   // of what was found, for who asks the same again; 0: none
 };
 

@@ -2,8 +2,12 @@
 
 #include <algorithm>
 #include <array>
+#include <atomic>
 #include <cmath>
 #include <memory>
+#include <mutex>
+#include <system_error>
+#include <thread>
 
 #include "retrieval/rank/best_passages.h"
 #include "retrieval/rank/bm25.h"
@@ -19,6 +23,10 @@ using Candidate = BestPassages::Candidate;
 
 // From so many postings on it pays to leave some out (measured on one million passages).
 constexpr uint64_t kSkipFromPostings = 30'000;
+
+// Several threads share a search with so many, in parts of so many passages.
+constexpr uint64_t kShareFromPostings = 200'000;
+constexpr int32_t kPart = 65'536;
 
 // A document is as good as its best passage and a tenth of its second.
 constexpr uint32_t kSecondPassageShare = 10;
@@ -67,16 +75,8 @@ class Search {
     choose_units();
     const bool skip = request_.method == RankRequest::Method::by_cost ? !request_.one_per_document && postings() >= kSkipFromPostings
                                                                       : request_.method == RankRequest::Method::skipping && !request_.one_per_document;
-    BestPassages best(request_.one_per_document ? SIZE_MAX : request_.top);
     Ranking ranking;
-    for (size_t i = 0; i < readers_.size(); ++i) {
-      std::vector<TermCursor> cursors = cursors_of(i);
-      if (cursors.empty()) continue;
-      WindowSearch search{snapshot_, snapshot_.segments()[i], request_.among, skip};
-      WENQU_RETURN_IF_ERROR(search.run(cursors, best, cancel_));
-      ranking.total += search.met;
-    }
-    std::vector<Candidate> found = best.take();
+    WENQU_ASSIGN_OR_RETURN(std::vector<Candidate> found, search_parts(skip, ranking.total));
     if (request_.one_per_document) {
       found = best_of_documents(found);
       ranking.total = found.size();
@@ -105,11 +105,77 @@ class Search {
     return sum;
   }
 
-  std::vector<TermCursor> cursors_of(size_t segment) {
+  // Passages of a segment that are searched by one thread.
+  struct Part {
+    size_t segment = 0;
+    int32_t begin = 0;
+    int32_t end = 0;
+  };
+
+  std::vector<Part> parts() const {
+    std::vector<Part> parts;
+    const std::vector<Snapshot::Segment>& segments = snapshot_.segments();
+    for (size_t i = 0; i < segments.size(); ++i) {
+      const int32_t step = request_.threads > 1 ? kPart : segments[i].size;
+      for (int32_t begin = 0; begin < segments[i].size; begin += std::min(step, segments[i].size - begin))
+        parts.push_back({i, begin, begin + std::min(step, segments[i].size - begin)});
+    }
+    return parts;
+  }
+
+  // What the parts hold that may be among the best, in the order of passages; `met` grows by those that were met.
+  // Parts are taken as threads come free; since sums are exact, it does not matter which takes which.
+  Result<std::vector<Candidate>> search_parts(bool skip, size_t& met) {
+    const std::vector<Part> all = parts();
+    const size_t wanted = request_.one_per_document ? SIZE_MAX : request_.top;
+    std::atomic<size_t> next = 0;
+    std::mutex mutex;
+    Status status;
+    std::vector<Candidate> found;
+    const auto work = [&] {
+      BestPassages best(wanted);
+      size_t own_met = 0;
+      Status own;
+      const Status called = call_lucene("searching", [&] {
+        for (size_t i = next++; own && i < all.size(); i = next++) {
+          const Snapshot::Segment& segment = snapshot_.segments()[all[i].segment];
+          PostingsReader reader = snapshot_.postings(segment);
+          std::vector<TermCursor> cursors = cursors_of(all[i].segment, reader);
+          if (cursors.empty()) continue;
+          WindowSearch search{snapshot_, segment, request_.among, skip, all[i].begin, all[i].end};
+          own = search.run(cursors, best, cancel_);
+          own_met += search.met;
+        }
+      });
+      if (own) own = called;
+      if (!own) next = all.size();
+      const std::lock_guard lock(mutex);
+      if (status) status = own;
+      met += own_met;
+      const std::vector<Candidate> kept = best.take();
+      found.insert(found.end(), kept.begin(), kept.end());
+    };
+    {
+      std::vector<std::jthread> helpers;
+      const bool alone = request_.method == RankRequest::Method::by_cost && postings() < kShareFromPostings;
+      const size_t threads = alone ? 1 : std::min(request_.threads, all.size());
+      try {
+        while (helpers.size() + 1 < threads) helpers.emplace_back(work);
+      } catch (const std::system_error&) {
+        // Fewer do it too.
+      }
+      work();
+    }
+    WENQU_RETURN_IF_ERROR(status);
+    std::sort(found.begin(), found.end(), [](const Candidate& a, const Candidate& b) { return a.doc < b.doc; });
+    return found;
+  }
+
+  std::vector<TermCursor> cursors_of(size_t segment, PostingsReader& reader) const {
     std::vector<TermCursor> cursors;
     for (const FieldTerm& term : terms_)
       if (term.postings[segment])
-        cursors.emplace_back(readers_[segment], term.postings[segment], static_cast<float>(term.weight * units_),
+        cursors.emplace_back(reader, term.postings[segment], static_cast<float>(term.weight * units_),
                              *saturations_[term.field], snapshot_.segments()[segment].lengths_of(static_cast<TermField>(term.field)));
     return cursors;
   }

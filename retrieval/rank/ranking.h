@@ -21,6 +21,7 @@ struct RankRequest {
   size_t top = 100;                    // passages wanted, at least 1
   const PassageSet* among = nullptr;   // the passages that may be found; null: all
   bool one_per_document = false;       // each document's best passage only, with a little of its second
+  size_t threads = 1;                  // that may search at once, the caller's among them
   enum class Method { by_cost, exhaustive, skipping } method = Method::by_cost;
 };
 

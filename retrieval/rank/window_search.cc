@@ -60,16 +60,17 @@ Status WindowSearch::run(std::vector<TermCursor>& terms, BestPassages& best, con
   std::vector<Part> parts;
   std::vector<BestPassages::Candidate> candidates;
   int window = 0;
-  for (int32_t begin = 0; begin < segment.size; begin += kWindow) {
+  const int32_t last = std::min(end, segment.size);
+  for (int32_t first = begin; first < last; first += std::min(kWindow, last - first)) {
     if (window++ % kWindowsBetweenLooks == 0) WENQU_RETURN_IF_ERROR(cancel.status());
-    const int32_t end = std::min(segment.size - begin, kWindow) + begin;
+    const int32_t after = std::min(last - first, kWindow) + first;
     parts.clear();
     for (TermCursor& term : terms)
-      if (const TermCursor::Outlook outlook = term.outlook(begin, end); outlook.bound > 0) parts.push_back({&term, outlook});
+      if (const TermCursor::Outlook outlook = term.outlook(first, after); outlook.bound > 0) parts.push_back({&term, outlook});
     if (parts.empty()) continue;
     uint64_t looked_up_bound = 0;
     const size_t looked_up = may_skip ? part_terms(parts, best.threshold(), looked_up_bound) : 0;
-    for (size_t i = looked_up; i < parts.size(); ++i) parts[i].term->add(begin, end, sums.units.data(), sums.touched.data());
+    for (size_t i = looked_up; i < parts.size(); ++i) parts[i].term->add(first, after, sums.units.data(), sums.touched.data());
     const uint32_t needed =
         may_skip && best.threshold() > looked_up_bound ? static_cast<uint32_t>(best.threshold() - looked_up_bound) : 1;
     candidates.clear();
@@ -78,7 +79,7 @@ Status WindowSearch::run(std::vector<TermCursor>& terms, BestPassages& best, con
       sums.touched[static_cast<size_t>(group)] = 0;
       uint32_t* const units = &sums.units[static_cast<size_t>(group * kGroup)];
       for (int32_t i = 0; i < kGroup; ++i) {
-        const int32_t doc = begin + group * kGroup + i;
+        const int32_t doc = first + group * kGroup + i;
         if (units[i] < needed || !is_wanted(doc)) continue;
         ++met;
         candidates.push_back({doc, units[i]});

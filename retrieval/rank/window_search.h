@@ -24,6 +24,8 @@ struct WindowSearch {
   const Snapshot::Segment& segment;
   const PassageSet* among = nullptr;   // null: all that are not deleted
   bool may_skip = true;                // false: every posting is read and every passage counted
+  int32_t begin = 0;                   // only passages of the segment from here on
+  int32_t end = INT32_MAX;             // and below
 
   // The passages met, of those that may be met; all of them only when !may_skip.
   uint64_t met = 0;

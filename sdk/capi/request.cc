@@ -93,7 +93,8 @@ wq_status wq_ask(wq_assistant* assistant, const wq_ask_options* given, wq_reques
     ask.time_limit_seconds = options.time_limit_seconds;
     ask.seed = options.seed;
     ask.report_progress = options.report_progress != 0;
-    if (options.filter_json) WENQU_RETURN_IF_ERROR(protocol::parse_filter(options.filter_json, ask));
+    if (options.filter_json)
+      if (const Status read = protocol::parse_filter(options.filter_json, ask); !read) return read.at("options.filter_json");
     WENQU_RETURN_IF_ERROR(assistant::validate(ask));
     request->on_event = options.on_event;
     request->user = options.user;

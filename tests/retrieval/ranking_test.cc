@@ -126,6 +126,7 @@ TEST_P(RankPassagesTest, LeavingPostingsOutChangesNothing) {
     request.method = Method::exhaustive;
     const Ranking all = rank(*snapshot, question, request);
     request.method = Method::skipping;
+    request.threads = 1 + random() % 3;
     const Ranking few = rank(*snapshot, question, request);
     ASSERT_EQ(all.best.size(), few.best.size()) << question;
     for (size_t place = 0; place < all.best.size(); ++place) {
@@ -258,7 +259,9 @@ TEST_F(IndexTest, WhatACacheDroppedIsReadAgain) {
         ASSERT_EQ(narrow.units_of(doc, 0), units);
         // No bound is below what there is.
         TermCursor bounded(wide_reader, b, 1000, saturation, lengths);
-        if (units > 0 && doc % 50 == 0) ASSERT_GE(bounded.outlook(doc, doc + 1).bound, units);
+        if (units > 0 && doc % 50 == 0) {
+          ASSERT_GE(bounded.outlook(doc, doc + 1).bound, units);
+        }
       }
     }
   }
