@@ -54,7 +54,7 @@ public class JavaLucene {
 
   static void index(String[] args) throws Exception {
     IndexWriterConfig config = new IndexWriterConfig(new CJKAnalyzer());
-    config.setOpenMode(IndexWriterConfig.OpenMode.CREATE);
+    config.setOpenMode(IndexWriterConfig.OpenMode.CREATE_OR_APPEND);
     config.setRAMBufferSizeMB(64);
     config.setMergeScheduler(new SerialMergeScheduler());
     long begin = cpu();
