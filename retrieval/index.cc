@@ -107,6 +107,15 @@ class LocalIndex final : public Index {
 
   Status change(const std::function<Status()>& make);
 
+ public:
+  // Makes it one of several that are searched together.
+  void search_together(std::vector<std::string> directories, std::vector<std::shared_ptr<const Snapshot>> newest) {
+    together_ = std::move(directories);
+    newest_ = std::move(newest);
+  }
+
+ private:
+
   const IndexPaths paths_;
   const IndexOptions options_;
   const Analyzer analyzer_{};
@@ -115,8 +124,31 @@ class LocalIndex final : public Index {
   mutable std::mutex snapshot_mutex_;              // held only to copy the pointer
   std::shared_ptr<const Snapshot> snapshot_;       // null before the first commit
   std::shared_ptr<ResultCache> results_ = std::make_shared<ResultCache>(options_.result_cache_bytes);  // of snapshot_
+  std::vector<std::string> together_;              // directories, where several are searched as one
+  std::vector<std::shared_ptr<const Snapshot>> newest_;   // of each
   std::unique_ptr<Upkeep> upkeep_;                 // null when opened for reading; ends first
 };
+
+// The newest commits of several indexes as one. What is open in `earlier` (may be null) is used again.
+Result<std::shared_ptr<const Snapshot>> open_all(const std::vector<std::string>& directories,
+                                                 const std::shared_ptr<const Snapshot>& earlier,
+                                                 std::vector<std::shared_ptr<const Snapshot>>& newest) {
+  bool changed = !earlier;
+  newest.resize(directories.size());
+  std::vector<std::shared_ptr<const Snapshot>> parts;
+  std::vector<std::string> names;
+  for (size_t i = 0; i < directories.size(); ++i) {
+    auto opened = open_newest_commit(IndexPaths(directories[i]), newest[i]);
+    if (!opened && opened.status().code() == StatusCode::not_found) continue;
+    if (!opened) return opened.status();
+    changed = changed || *opened != newest[i];
+    newest[i] = std::move(*opened);
+    parts.push_back(newest[i]);
+    names.push_back(directories[i].substr(directories[i].rfind('/') + 1));
+  }
+  if (!changed) return earlier;
+  return Snapshot::combine(std::move(parts), names, earlier.get());
+}
 
 // The passage that was found, with all that an answer needs of its document.
 Result<Hit> make_hit(const Snapshot& snapshot, const ScoredPassage& scored) {
@@ -124,6 +156,7 @@ Result<Hit> make_hit(const Snapshot& snapshot, const ScoredPassage& scored) {
   WENQU_ASSIGN_OR_RETURN(hit.passage, snapshot.read_passage(scored.doc));
   WENQU_ASSIGN_OR_RETURN(Document document, snapshot.read_document(snapshot.record_of(scored.doc), false));
   hit.passage.document_id = std::move(document.id);
+  hit.collection = snapshot.collection_of(scored.doc);
   hit.score = scored.score;
   hit.title = std::move(document.title);
   hit.url = std::move(document.url);
@@ -252,6 +285,11 @@ Status LocalIndex::optimize(const CancelToken& cancel) {
 Status LocalIndex::refresh() {
   if (writer_) return {};  // nobody else can have committed
   const std::lock_guard lock(change_mutex_);
+  if (!together_.empty()) {
+    WENQU_ASSIGN_OR_RETURN(auto combined, open_all(together_, current(), newest_));
+    show(std::move(combined));
+    return {};
+  }
   WENQU_ASSIGN_OR_RETURN(auto newest, open_newest_commit(paths_, current()));
   show(std::move(newest));
   return {};
@@ -292,6 +330,15 @@ Result<std::unique_ptr<Index>> Index::open(const std::string& directory, Mode mo
   if (!snapshot) return snapshot.status();
   return std::unique_ptr<Index>(
       std::make_unique<LocalIndex>(std::move(paths), nullptr, std::move(*snapshot), options));
+}
+
+Result<std::unique_ptr<Index>> Index::open_together(const std::vector<std::string>& directories) {
+  if (directories.empty()) return Status(StatusCode::invalid_argument, "name at least one index");
+  std::vector<std::shared_ptr<const Snapshot>> newest;
+  WENQU_ASSIGN_OR_RETURN(auto combined, open_all(directories, nullptr, newest));
+  auto index = std::make_unique<LocalIndex>(IndexPaths(directories.front()), nullptr, std::move(combined), IndexOptions());
+  index->search_together(directories, std::move(newest));
+  return std::unique_ptr<Index>(std::move(index));
 }
 
 }  // namespace wenqu::retrieval

@@ -18,6 +18,7 @@
 #include <cstdint>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "retrieval/retriever.h"
 
@@ -55,6 +56,10 @@ class Index : public Retriever {
   // a folder of other things; the message says how to mend it.
   static Result<std::unique_ptr<Index>> open(const std::string& directory, Mode mode,
                                              const IndexOptions& options = IndexOptions());
+
+  // Opens several for reading as if they were one; see collections.h. Documents of the same id stand beside each
+  // other; fetch() gives that of the first. A directory in which nothing was committed yet is empty.
+  static Result<std::unique_ptr<Index>> open_together(const std::vector<std::string>& directories);
 
   // Adds the document, replacing the one of the same id. Ill-formed UTF-8 is replaced by U+FFFD.
   // Seen by searches and safe after the next commit(). Errors: invalid_argument (empty id, id over

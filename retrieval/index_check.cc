@@ -70,7 +70,10 @@ bool same(const Result<Manifest>& a, const Result<Manifest>& b) {
 // As check_index(), of whatever stands there now; nothing when that changed meanwhile.
 Result<bool> check_once(const IndexPaths& paths, const CancelToken& cancel, IndexCheck& check) {
   const auto newest = read_manifest(paths.manifest);
-  const auto previous = read_manifest(paths.previous_manifest);
+  auto previous = read_manifest(paths.previous_manifest);
+  // An index that was migrated cannot go back to before.
+  if (newest && previous.status().code() == StatusCode::version_mismatch)
+    previous = Status(StatusCode::not_found, "of another version", paths.previous_manifest);
   if (newest.status().code() == StatusCode::version_mismatch) return newest.status();
   if (newest.status().code() == StatusCode::not_found && previous.status().code() == StatusCode::not_found)
     return Status(StatusCode::not_found, "there is no index here", paths.directory);
@@ -80,7 +83,9 @@ Result<bool> check_once(const IndexPaths& paths, const CancelToken& cancel, Inde
     WENQU_ASSIGN_OR_RETURN(check.previous, check_commit(paths, previous, paths.previous_manifest, cancel));
   }
   if (check.newest.whole() && check.previous.whole()) return true;
-  return same(newest, read_manifest(paths.manifest)) && same(previous, read_manifest(paths.previous_manifest));
+  const auto again = read_manifest(paths.previous_manifest);
+  return same(newest, read_manifest(paths.manifest)) &&
+         (same(previous, again) || again.status().code() == StatusCode::version_mismatch);
 }
 
 Status check_repairable(const IndexCheck& check, const std::string& directory) {

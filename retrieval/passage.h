@@ -29,6 +29,7 @@ struct Passage {
 // A passage that a search found, with what an answer needs to cite it.
 struct Hit {
   Passage passage;
+  std::string collection;  // where several are searched together; else empty
   double score = 0;        // higher is better; comparable within one search only
   std::string title;
   std::string url;

@@ -24,8 +24,9 @@ Status damaged(const IndexPaths& paths, const Status& why) {
 }  // namespace
 
 Result<std::shared_ptr<const Snapshot>> open_newest_commit(const IndexPaths& paths,
-                                                           const std::shared_ptr<const Snapshot>& earlier) {
-  auto manifest = read_manifest(paths.manifest);
+                                                           const std::shared_ptr<const Snapshot>& earlier,
+                                                           Analyses analyses) {
+  auto manifest = read_manifest(paths.manifest, analyses);
   for (int attempt = 0; attempt < kAttempts; ++attempt) {
     if (!manifest) {
       const Status& why = manifest.status();
@@ -39,7 +40,7 @@ Result<std::shared_ptr<const Snapshot>> open_newest_commit(const IndexPaths& pat
     auto snapshot = Snapshot::open(paths, *manifest, earlier.get());
     if (snapshot || snapshot.status().code() == StatusCode::out_of_memory) return snapshot;
     // A file that is gone or changed is a defect only if the commit is still the newest.
-    auto again = read_manifest(paths.manifest);
+    auto again = read_manifest(paths.manifest, analyses);
     if (again && *again == *manifest)
       return snapshot.status().code() == StatusCode::io_error ? snapshot
                                                               : damaged(paths, snapshot.status());

@@ -13,6 +13,7 @@ namespace wenqu::retrieval {
 // Errors: not_found (never committed), corrupt (saying how to go back to the commit before, if that
 // one is whole), version_mismatch, io_error.
 Result<std::shared_ptr<const Snapshot>> open_newest_commit(const IndexPaths& paths,
-                                                           const std::shared_ptr<const Snapshot>& earlier);
+                                                           const std::shared_ptr<const Snapshot>& earlier,
+                                                           Analyses analyses = Analyses::this_only);
 
 }  // namespace wenqu::retrieval

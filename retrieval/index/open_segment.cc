@@ -146,6 +146,22 @@ Lucene::IndexReaderPtr OpenSegment::reader_without(const Lucene::SegmentInfoPtr&
   return reader;
 }
 
+const std::vector<int32_t>& OpenSegment::id_places() const {
+  const std::lock_guard lock(places_mutex_);
+  if (id_places_.empty() && size_ > 0) {
+    std::vector<int32_t> places(static_cast<size_t>(size_), 0);
+    const auto terms = reader_->terms(newLucene<Lucene::Term>(Lucene::String(kIdField), Lucene::String()));
+    const auto docs = reader_->termDocs();
+    for (int32_t place = 0; terms->term() && terms->term()->field() == kIdField; ++place) {
+      docs->seek(terms);
+      while (docs->next()) places.at(static_cast<size_t>(docs->doc())) = place;
+      if (!terms->next()) break;
+    }
+    id_places_ = std::move(places);
+  }
+  return id_places_;
+}
+
 bool OpenSegment::may_hold(const std::string& document_id) const {
   if (id_sketch_.empty()) {
     if (++asked_ < kAskedBeforeSketch) return true;

@@ -54,6 +54,10 @@ class OpenSegment {
   // Without those that are deleted.
   SegmentCounts counts(const Deletions* deletions) const;
 
+  // The place of each document's id among those of the segment, which its passages have too; made at the first call,
+  // which takes a while for a large segment. Throws what Lucene++ throws.
+  const std::vector<int32_t>& id_places() const;
+
   // False only when no document of the segment has the id; a sketch of them is made when it has often been asked.
   // REQUIRES: one thread at a time. Throws what Lucene++ throws.
   bool may_hold(const std::string& document_id) const;
@@ -78,6 +82,8 @@ class OpenSegment {
   std::vector<uint8_t> kinds_;
   std::array<Lucene::ByteArray, kTermFields> lengths_;
   SegmentCounts counts_;
+  mutable std::mutex places_mutex_;
+  mutable std::vector<int32_t> id_places_;
   mutable uint32_t asked_ = 0;
   mutable std::vector<uint64_t> id_sketch_;   // a Bloom filter, four bits of one word for each id; empty: not made
 };

@@ -101,6 +101,7 @@ Status Snapshot::verify(const std::string& file) const {
 }
 
 Status Snapshot::scrub(const CancelToken& cancel) const {
+  for (const auto& part : parts_) WENQU_RETURN_IF_ERROR(part->scrub(cancel));
   for (const auto& [name, committed] : files_) {
     WENQU_RETURN_IF_ERROR(cancel.status());
     committed->file.drop_cache();
@@ -117,22 +118,61 @@ Status Snapshot::load_segments(const Snapshot* earlier,
                                const std::vector<std::shared_ptr<const OpenSegment>>& opened) {
   const auto infos = newLucene<Lucene::SegmentInfos>();
   infos->read(Lucene::DirectoryPtr(newLucene<CommitDirectory>(files_)));
-  auto readers = Lucene::Collection<Lucene::IndexReaderPtr>::newInstance();
-  int32_t base = 0;
   for (int32_t i = 0; i < infos->size(); ++i) {
     Segment segment;
     WENQU_RETURN_IF_ERROR(load_segment(infos->info(i), earlier, opened, segment));
+    segments_.push_back(std::move(segment));
+  }
+  join_segments();
+  return {};
+}
+
+// What the segments are together.
+void Snapshot::join_segments() {
+  auto readers = Lucene::Collection<Lucene::IndexReaderPtr>::newInstance();
+  int32_t base = 0;
+  for (Segment& segment : segments_) {
     segment.base = base;
     base += segment.size;
     documents_ += segment.counts.documents;
     passages_ += segment.counts.passages;
     load_kinds(segment);
     readers.add(segment.reader);
-    segments_.push_back(std::move(segment));
   }
   reader_ = newLucene<Lucene::MultiReader>(readers, false);
   load_average_lengths();
-  return {};
+}
+
+Result<std::shared_ptr<const Snapshot>> Snapshot::combine(std::vector<std::shared_ptr<const Snapshot>> parts,
+                                                          const std::vector<std::string>& names,
+                                                          const Snapshot* earlier) {
+  warm_up_lucene();
+  std::shared_ptr<Snapshot> whole(new Snapshot);
+  int64_t documents = 0;
+  for (size_t i = 0; i < parts.size(); ++i) {
+    whole->manifest_.commit += parts[i]->manifest_.commit;
+    for (Segment segment : parts[i]->segments_) {
+      documents += segment.size;
+      segment.collection = names[i];
+      segment.number = 0;   // of the cache of its own snapshot
+      whole->segments_.push_back(std::move(segment));
+    }
+  }
+  if (documents > INT32_MAX)
+    return Status(StatusCode::limit_exceeded, "the collections are too large to be searched together");
+  whole->parts_ = std::move(parts);
+  WENQU_RETURN_IF_ERROR(call_lucene("combining collections", [&] {
+    whole->join_segments();
+    whole->number_segments(earlier);
+  }));
+  return std::shared_ptr<const Snapshot>(std::move(whole));
+}
+
+const std::string& Snapshot::collection_of(int32_t doc) const {
+  static const std::string none;
+  const auto after = std::upper_bound(segments_.begin(), segments_.end(), doc,
+                                      [](int32_t place, const Segment& segment) { return place < segment.base; });
+  return after == segments_.begin() ? none : std::prev(after)->collection;
 }
 
 Status Snapshot::load_segment(const Lucene::SegmentInfoPtr& info, const Snapshot* earlier,
@@ -221,6 +261,7 @@ void Snapshot::load_average_lengths() {
 
 uint64_t Snapshot::bytes() const {
   uint64_t sum = 0;
+  for (const auto& part : parts_) sum += part->bytes();
   for (const ManifestFile& file : manifest_.files) sum += file.bytes;
   return sum;
 }
@@ -238,22 +279,53 @@ int32_t Snapshot::record_of(int32_t doc) const {
   return doc;
 }
 
-Result<const std::vector<int32_t>*> Snapshot::id_order() const {
-  const std::lock_guard lock(order_mutex_);
-  if (id_order_.empty() && !kinds_.empty()) {
-    std::vector<int32_t> order(kinds_.size(), 0);
-    WENQU_RETURN_IF_ERROR(call_lucene("ordering the documents", [&] {
-      const auto terms = reader_->terms(newLucene<Lucene::Term>(Lucene::String(kIdField), Lucene::String()));
-      const auto docs = reader_->termDocs();
-      for (int32_t place = 0; terms->term() && terms->term()->field() == kIdField; ++place) {
-        docs->seek(terms->term());
-        while (docs->next()) order.at(static_cast<size_t>(docs->doc())) = place;
-        if (!terms->next()) break;
-      }
-    }));
-    id_order_ = std::move(order);
+Status Snapshot::keep_first_by_id(std::vector<int32_t>& docs, size_t wanted) const {
+  std::sort(docs.begin(), docs.end());
+  // In each segment the order is known; between segments the ids are compared, of as few as need be.
+  struct Run {
+    std::vector<int32_t> docs;
+    size_t next = 0;
+    std::string id;   // of the next
+  };
+  std::vector<Run> runs;
+  const auto read_id = [&](Run& run) -> Status {
+    if (run.next == run.docs.size()) return {};
+    WENQU_ASSIGN_OR_RETURN(Document document, read_document(record_of(run.docs[run.next]), false));
+    run.id = std::move(document.id);
+    return {};
+  };
+  auto begin = docs.begin();
+  for (const Segment& segment : segments_) {
+    const auto end = std::lower_bound(begin, docs.end(), segment.base + segment.size);
+    if (begin == end) continue;
+    Run run{{begin, end}, 0, {}};
+    begin = end;
+    const std::vector<int32_t>* places = nullptr;
+    WENQU_RETURN_IF_ERROR(call_lucene("ordering the documents", [&] { places = &segment.open->id_places(); }));
+    const auto keeps = run.docs.begin() + static_cast<ptrdiff_t>(std::min(wanted, run.docs.size()));
+    std::partial_sort(run.docs.begin(), keeps, run.docs.end(), [&](int32_t a, int32_t b) {
+      const int32_t place_a = (*places)[static_cast<size_t>(a - segment.base)];
+      const int32_t place_b = (*places)[static_cast<size_t>(b - segment.base)];
+      return place_a != place_b ? place_a < place_b : a < b;
+    });
+    run.docs.erase(keeps, run.docs.end());
+    runs.push_back(std::move(run));
   }
-  return &id_order_;
+  if (runs.size() <= 1) {
+    docs = runs.empty() ? std::vector<int32_t>() : std::move(runs.front().docs);
+    return {};
+  }
+  for (Run& run : runs) WENQU_RETURN_IF_ERROR(read_id(run));
+  docs.clear();
+  while (docs.size() < wanted) {
+    Run* first = nullptr;
+    for (Run& run : runs)
+      if (run.next < run.docs.size() && (!first || run.id < first->id)) first = &run;
+    if (!first) break;
+    docs.push_back(first->docs[first->next++]);
+    WENQU_RETURN_IF_ERROR(read_id(*first));
+  }
+  return {};
 }
 
 Result<int32_t> Snapshot::find(const std::string& document_id) const {

@@ -8,7 +8,6 @@
 
 #include <array>
 #include <memory>
-#include <mutex>
 #include <string>
 #include <vector>
 
@@ -35,6 +34,7 @@ class Snapshot {
     std::shared_ptr<const Deletions> deletions;      // of that file
     SegmentCounts counts;
     Lucene::IndexReaderPtr reader;                   // passes over what is deleted
+    std::string collection;                          // of a combined snapshot
     int32_t base = 0;                                // number of its first Lucene document
     int32_t size = 0;
     uint64_t number = 0;                             // of the segment in the cache of postings
@@ -52,6 +52,10 @@ class Snapshot {
   static Result<std::shared_ptr<const Snapshot>> open(
       const IndexPaths& paths, const Manifest& manifest, const Snapshot* earlier,
       const std::vector<std::shared_ptr<const OpenSegment>>& opened = {});
+  // Several as if they were one; `names` say which is which. What is known of the segments that `earlier` (may be null)
+  // has too is shared with it.
+  static Result<std::shared_ptr<const Snapshot>> combine(std::vector<std::shared_ptr<const Snapshot>> parts,
+                                                         const std::vector<std::string>& names, const Snapshot* earlier);
   ~Snapshot();
 
   // Holds one file against its checksum again; ok for one that is not of this commit.
@@ -60,7 +64,13 @@ class Snapshot {
   // Errors: corrupt, io_error, naming the file; cancelled.
   Status scrub(const CancelToken& cancel) const;
 
+  // Of a combined one: no file, and the sum of the commits.
   const Manifest& manifest() const { return manifest_; }
+  const CommittedFiles& files() const { return files_; }
+  // What it was combined of; empty for one commit.
+  const std::vector<std::shared_ptr<const Snapshot>>& parts() const { return parts_; }
+  // The name of the part that the Lucene document is from; empty for one commit.
+  const std::string& collection_of(int32_t doc) const;
   const std::vector<Segment>& segments() const { return segments_; }
   // Reads the postings of a segment of this snapshot. REQUIRES: neither goes while it is used
   PostingsReader postings(const Segment& segment) const { return PostingsReader(*postings_, segment.open->reader(), segment.number); }
@@ -79,8 +89,8 @@ class Snapshot {
 
   // The Lucene document of the record that passage `doc` belongs to. REQUIRES: doc is a passage
   int32_t record_of(int32_t doc) const;
-  // The place of a record among all in the order of their ids; made at the first call.
-  Result<const std::vector<int32_t>*> id_order() const;
+  // Keeps the `wanted` first of the passages `docs`, in the order of their documents' ids, then of their places.
+  Status keep_first_by_id(std::vector<int32_t>& docs, size_t wanted) const;
 
   // The number of the record of `document_id`. Errors: not_found.
   Result<int32_t> find(const std::string& document_id) const;
@@ -92,6 +102,7 @@ class Snapshot {
  private:
   Snapshot() : filter_(*this) {}
   Status load_segments(const Snapshot* earlier, const std::vector<std::shared_ptr<const OpenSegment>>& opened);
+  void join_segments();
   Status load_segment(const Lucene::SegmentInfoPtr& info, const Snapshot* earlier,
                       const std::vector<std::shared_ptr<const OpenSegment>>& opened, Segment& segment);
   void number_segments(const Snapshot* earlier);
@@ -103,13 +114,12 @@ class Snapshot {
   Lucene::IndexReaderPtr reader_;   // of all segments
   std::vector<Segment> segments_;
   std::shared_ptr<PostingsCache> postings_;
+  std::vector<std::shared_ptr<const Snapshot>> parts_;
   std::vector<uint8_t> kinds_;
   std::array<double, kTermFields> average_lengths_{};
   uint64_t documents_ = 0;
   uint64_t passages_ = 0;
   PassageFilter filter_;
-  mutable std::mutex order_mutex_;
-  mutable std::vector<int32_t> id_order_;
 };
 
 }  // namespace wenqu::retrieval

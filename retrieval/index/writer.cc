@@ -132,7 +132,7 @@ Status Writer::start() {
   // A writer that died may have left a commit that is seen but does not last yet. Before anything
   // builds on it, or is removed because of it, it has to.
   WENQU_RETURN_IF_ERROR(sync_directory(paths_.directory));
-  auto newest = open_newest_commit(paths_, committed_);
+  auto newest = open_newest_commit(paths_, committed_, options_.analyse_again ? Analyses::older_too : Analyses::this_only);
   if (newest)
     committed_ = std::move(*newest);
   else if (newest.status().code() != StatusCode::not_found)
@@ -156,6 +156,10 @@ Status Writer::start() {
     }
     next_name_ = std::max(next_name_, infos_->counter);
   }));
+  if (options_.analyse_again) {
+    live_.clear();
+    changed_ = rearranged_ = true;
+  }
   directory_ = directory;
   collect_garbage();
   return {};
@@ -493,7 +497,9 @@ Status Writer::Merge::run(const CancelToken& cancel) {
     if (status) {
       auto finished = open_finished(directory_, *output, documents);
       status = finished.status();
-      if (finished) {
+      // Searches will need it, and should not have to wait for it.
+      if (finished) status = call_lucene("ordering the documents", [&] { (void)finished->open->id_places(); });
+      if (status) {
         entries_ = std::move(finished->entries);
         info_ = std::move(finished->info);
         merged_ = std::move(finished->open);
@@ -549,7 +555,7 @@ Status Writer::finish_merge(std::unique_ptr<Merge> merge) {
 void Writer::collect_garbage() {
   std::set<std::string> wanted;
   if (committed_) wanted = names_of(committed_->manifest());
-  const auto previous = read_manifest(paths_.previous_manifest);
+  const auto previous = read_manifest(paths_.previous_manifest, Analyses::older_too);
   if (previous) wanted.merge(names_of(*previous));
   directory_->protect(wanted);
   // One that cannot be read today may be needed tomorrow.

@@ -41,6 +41,9 @@ class Writer {
   struct Options {
     size_t buffer_bytes = size_t{64} << 20;   // of changes in memory, above which they become a segment
     size_t merge_factor = 10;                 // segments of a size that are merged
+    // Reads an index of an older analysis too, and begins with no document of it: whoever asks for this gives them
+    // all again, from snapshot(), before the first commit.
+    bool analyse_again = false;
   };
   // Creates what is missing, with the write lock before anything else of the index. Errors:
   // invalid_argument when the folder holds other things, busy, corrupt, version_mismatch, io_error.

@@ -220,43 +220,35 @@ class Search {
       std::erase_if(passages, [last](const Candidate& passage) { return passage.units < last; });
     }
     std::sort(passages.begin(), passages.end(), higher);
-    size_t tied = 0;
-    for (size_t i = 0; i < passages.size(); ++i)
-      tied += (i > 0 && passages[i].units == passages[i - 1].units) || (i + 1 < passages.size() && passages[i].units == passages[i + 1].units);
-    if (tied > 0) WENQU_RETURN_IF_ERROR(tied <= kTiesToRead ? order_by_ids(passages) : order_by_places(passages));
-    if (passages.size() > top) passages.resize(top);
-    return {};
-  }
-
-  // Few ties: reads the ids of their documents.
-  Status order_by_ids(std::vector<Candidate>& passages) const {
-    for (auto begin = passages.begin(); begin != passages.end();) {
-      const auto end = std::find_if(begin, passages.end(), [begin](const Candidate& other) { return other.units != begin->units; });
-      if (end - begin > 1) {
-        std::vector<std::pair<std::string, Candidate>> named;
-        for (auto it = begin; it != end; ++it) {
-          WENQU_ASSIGN_OR_RETURN(Document document, snapshot_.read_document(snapshot_.record_of(it->doc), false));
-          named.emplace_back(std::move(document.id), *it);
-        }
-        std::sort(named.begin(), named.end(), [](const auto& a, const auto& b) {
-          return a.first != b.first ? a.first < b.first : a.second.doc < b.second.doc;
-        });
-        std::transform(named.begin(), named.end(), begin, [](const auto& entry) { return entry.second; });
+    // What ties stands in the order of the documents' ids.
+    std::vector<Candidate> ordered;
+    for (auto begin = passages.begin(); begin != passages.end() && ordered.size() < top;) {
+      const auto end = std::find_if(begin, passages.end(), [&](const Candidate& other) { return other.units != begin->units; });
+      if (end - begin == 1) {
+        ordered.push_back(*begin);
+      } else {
+        std::vector<int32_t> docs;
+        for (auto tied = begin; tied != end; ++tied) docs.push_back(tied->doc);
+        // The order of all ids is made once for a segment, and slowly: few are read one by one.
+        WENQU_RETURN_IF_ERROR(docs.size() <= kTiesToRead ? order_by_ids(docs) : snapshot_.keep_first_by_id(docs, top - ordered.size()));
+        for (const int32_t doc : docs) ordered.push_back({doc, begin->units});
       }
       begin = end;
     }
+    if (ordered.size() > top) ordered.resize(top);
+    passages = std::move(ordered);
     return {};
   }
 
-  // Many ties: the order of all ids, which is made once for a snapshot, and slowly.
-  Status order_by_places(std::vector<Candidate>& passages) const {
-    WENQU_ASSIGN_OR_RETURN(const std::vector<int32_t>* order, snapshot_.id_order());
-    std::sort(passages.begin(), passages.end(), [order](const Candidate& a, const Candidate& b) {
-      if (a.units != b.units) return a.units > b.units;
-      const int32_t place_a = (*order)[static_cast<size_t>(a.doc)];
-      const int32_t place_b = (*order)[static_cast<size_t>(b.doc)];
-      return place_a != place_b ? place_a < place_b : a.doc < b.doc;
-    });
+  // By reading the ids of their documents.
+  Status order_by_ids(std::vector<int32_t>& docs) const {
+    std::vector<std::pair<std::string, int32_t>> named;
+    for (const int32_t doc : docs) {
+      WENQU_ASSIGN_OR_RETURN(Document document, snapshot_.read_document(snapshot_.record_of(doc), false));
+      named.emplace_back(std::move(document.id), doc);
+    }
+    std::sort(named.begin(), named.end());
+    std::transform(named.begin(), named.end(), docs.begin(), [](const auto& entry) { return entry.second; });
     return {};
   }
 

@@ -55,9 +55,13 @@ bool parse_file(std::string_view line, ManifestFile& file) {
 }
 
 Status version_mismatch(const char* what, int found, int known) {
-  return Status(StatusCode::version_mismatch,
-                std::string("the index has ") + what + " version " + std::to_string(found) +
-                    ", this build reads " + std::to_string(known) + ": " + std::string(kRebuild));
+  std::string text = std::string("the index has ") + what + " version " + std::to_string(found) + ", this build has " +
+                     std::to_string(known) + ": ";
+  if (found > known)
+    text += "it was written by a newer wenqu, use that one";
+  else
+    text += "`wenqu migrate DIR` brings it to this version, or " + std::string(kRebuild);
+  return Status(StatusCode::version_mismatch, std::move(text));
 }
 
 }  // namespace
@@ -71,13 +75,13 @@ IndexPaths::IndexPaths(const std::string& root)
 
 std::string format_manifest(const Manifest& manifest) {
   std::string text = "wenqu-index " + std::to_string(kIndexFormatVersion) + "\nanalysis " +
-                     std::to_string(kAnalysisVersion) + "\ncommit " + std::to_string(manifest.commit) + "\n";
+                     std::to_string(manifest.analysis) + "\ncommit " + std::to_string(manifest.commit) + "\n";
   for (const ManifestFile& file : manifest.files)
     text += "file " + std::to_string(file.bytes) + " " + hex(file.crc) + " " + file.name + "\n";
   return text + "crc32c " + hex(crc32c(text)) + "\n";
 }
 
-Result<Manifest> parse_manifest(std::string_view text) {
+Result<Manifest> parse_manifest(std::string_view text, Analyses analyses) {
   const Status corrupt(StatusCode::corrupt, "the manifest is damaged");
   // The checksum comes first: a flipped bit must not pass for another version.
   constexpr size_t kTrailer = sizeof("crc32c 01234567\n") - 1;
@@ -91,9 +95,11 @@ Result<Manifest> parse_manifest(std::string_view text) {
   if (!take_line(rest, "wenqu-index", value) || !parse_number(value, version)) return corrupt;
   if (version != kIndexFormatVersion) return version_mismatch("format", version, kIndexFormatVersion);
   if (!take_line(rest, "analysis", value) || !parse_number(value, version)) return corrupt;
-  if (version != kAnalysisVersion) return version_mismatch("analysis", version, kAnalysisVersion);
+  if (version > kAnalysisVersion || (version < kAnalysisVersion && analyses == Analyses::this_only))
+    return version_mismatch("analysis", version, kAnalysisVersion);
 
   Manifest manifest;
+  manifest.analysis = version;
   if (!take_line(rest, "commit", value) || !parse_number(value, manifest.commit)) return corrupt;
   while (take_line(rest, "file", value)) {
     ManifestFile file;
@@ -104,14 +110,14 @@ Result<Manifest> parse_manifest(std::string_view text) {
   return manifest;
 }
 
-Result<Manifest> read_manifest(const std::string& path) {
+Result<Manifest> read_manifest(const std::string& path, Analyses analyses) {
   auto text = read_whole_file(path, kMaxManifestBytes);
   if (!text) {
     if (text.status().code() == StatusCode::limit_exceeded)
       return Status(StatusCode::corrupt, "the manifest is damaged", path);
     return text.status();
   }
-  auto manifest = parse_manifest(*text);
+  auto manifest = parse_manifest(*text, analyses);
   if (!manifest) return manifest.status().at(path);
   return manifest;
 }

@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "base/status.h"
+#include "retrieval/analysis/analyzer.h"
 #include "retrieval/store/file.h"
 
 namespace wenqu::retrieval {
@@ -30,6 +31,7 @@ struct ManifestFile {
 
 struct Manifest {
   uint64_t commit = 0;
+  int analysis = kAnalysisVersion;   // version of the analysis that made the terms
   std::vector<ManifestFile> files;
   bool operator==(const Manifest&) const = default;
 };
@@ -45,11 +47,15 @@ struct IndexPaths {
   std::string lucene;             // the folder of the files that manifests name
 };
 
+// Which indexes are read: those whose terms were made by this build's analysis, or by an older one too, whose
+// documents can be read but not searched.
+enum class Analyses { this_only, older_too };
+
 std::string format_manifest(const Manifest& manifest);
-// Errors: corrupt; version_mismatch for an index that has to be built again.
-Result<Manifest> parse_manifest(std::string_view text);
+// Errors: corrupt; version_mismatch, saying how to mend it.
+Result<Manifest> parse_manifest(std::string_view text, Analyses analyses = Analyses::this_only);
 // The manifest at `path`, one of `paths`. Errors: not_found, and as above.
-Result<Manifest> read_manifest(const std::string& path);
+Result<Manifest> read_manifest(const std::string& path, Analyses analyses = Analyses::this_only);
 // Holds an open file against its entry. Errors: corrupt, io_error.
 Status verify_file(const File& file, const ManifestFile& entry);
 // Makes `manifest` the newest and the file that stands there the previous one. Everything it names

@@ -25,6 +25,7 @@ struct IndexOptions {
   std::string source = "file";
   uint64_t commit_every = 10000;
   bool json = false;
+  bool optimize = false;
   std::vector<std::string> remove;
   std::vector<std::string> paths;
 };
@@ -37,8 +38,36 @@ struct CheckOptions {
 };
 int run_check(const CheckOptions& options);
 
-struct SearchOptions {
+struct BackupCommandOptions {
   std::string index;
+  std::string out;
+  bool link = false;
+  bool json = false;
+};
+int run_backup(const BackupCommandOptions& options);
+
+struct StatsOptions {
+  std::string index;
+  size_t terms = 0;
+  bool json = false;
+};
+int run_stats(const StatsOptions& options);
+
+struct MigrateOptions {
+  std::string index;
+  bool json = false;
+};
+int run_migrate(const MigrateOptions& options);
+
+struct CollectionsOptions {
+  std::string action;
+  std::string directory;
+  std::string name;
+};
+int run_collections(const CollectionsOptions& options);
+
+struct SearchOptions {
+  std::vector<std::string> index;   // several: searched as one
   std::string query;
   std::string queries_file;
   std::string run_file;

@@ -142,8 +142,8 @@ int run_index(const IndexOptions& options) {
   const auto source = retrieval::parse_source(options.source);
   if (!source)
     return report(Status(StatusCode::invalid_argument, "must be one of official_account, video, web, chat, file", "--source"));
-  if (options.paths.empty() && options.remove.empty())
-    return report(Status(StatusCode::invalid_argument, "nothing to do: name files or folders to add, or --remove an id", "PATH"));
+  if (options.paths.empty() && options.remove.empty() && !options.optimize)
+    return report(Status(StatusCode::invalid_argument, "nothing to do: name files or folders to add, --remove an id, or --optimize", "PATH"));
   const auto begun = std::chrono::steady_clock::now();
   Interrupt interrupt;
   Result<std::unique_ptr<retrieval::Index>> index = retrieval::Index::open(options.index, retrieval::Index::Mode::write);
@@ -169,6 +169,7 @@ int run_index(const IndexOptions& options) {
     const Status committed = indexing.commit();
     if (!committed) status = committed;
   }
+  if (status && options.optimize) status = (*index)->optimize(interrupt.token());
   const retrieval::IndexStats stats = (*index)->stats();
   const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begun).count();
   if (options.json)

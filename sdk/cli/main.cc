@@ -69,6 +69,7 @@ int main(int argc, char** argv) {
   command->add_option("--commit-every", index.commit_every, "documents between two durable commits")
       ->check(CLI::PositiveNumber);
   command->add_option("--remove", index.remove, "id of a document to remove (may be repeated)");
+  command->add_flag("--optimize", index.optimize, "merge all into one segment at the end, which is searched fastest");
   command->add_flag("--json", index.json, "print JSON lines: {\"committed\": N} after each durable commit");
   command->add_option("PATH", index.paths, "files and folders to read");
 
@@ -78,9 +79,35 @@ int main(int argc, char** argv) {
   command->add_flag("--json", check.json, "print one JSON object");
   command->add_option("DIR", check.index, "directory of the index")->required();
 
+  StatsOptions stats;
+  command = add_command(app, "stats", "Tell what an index consists of", [&] { return run_stats(stats); }, code);
+  command->add_option("--terms", stats.terms, "the commonest terms of each field, so many (reads every term)")
+      ->check(CLI::Range(0, 1000));
+  command->add_flag("--json", stats.json, "print one JSON object");
+  command->add_option("DIR", stats.index, "directory of the index")->required();
+
+  BackupCommandOptions backup;
+  command = add_command(app, "backup", "Copy an index while it is used; the copy is an index", [&] { return run_backup(backup); }, code);
+  command->add_flag("--link", backup.link, "hard links instead of copies where possible: at once, but on the same disk");
+  command->add_flag("--json", backup.json, "print one JSON object");
+  command->add_option("DIR", backup.index, "directory of the index")->required();
+  command->add_option("OUT", backup.out, "new or empty directory for the copy")->required();
+
+  MigrateOptions migrate;
+  command = add_command(app, "migrate", "Bring an index of an older version to this one", [&] { return run_migrate(migrate); }, code);
+  command->add_flag("--json", migrate.json, "print one JSON object");
+  command->add_option("DIR", migrate.index, "directory of the index")->required();
+
+  CollectionsOptions collections;
+  command = add_command(app, "collections", "Keep several indexes in one place: list them, create or drop one",
+                        [&] { return run_collections(collections); }, code);
+  command->add_option("ACTION", collections.action, "list, create or drop")->required()->check(CLI::IsMember({"list", "create", "drop"}));
+  command->add_option("DIR", collections.directory, "directory of the collections; each is an index in it")->required();
+  command->add_option("NAME", collections.name, "of the collection to create or drop");
+
   SearchOptions search;
   command = add_command(app, "search", "Search without answering", [&] { return run_search(search); }, code);
-  command->add_option("--index", search.index, "directory of the index")->required();
+  command->add_option("--index", search.index, "directory of the index (may be repeated: several are searched as one)")->required();
   command->add_option("--top", search.top, "results wanted (default 10; 100 with --run)")->check(CLI::Range(1, 10000));
   command->add_option("--offset", search.offset, "results to pass over, for further pages")->check(CLI::Range(0, 9999));
   command->add_option("--source", search.sources, "only these kinds: " + kSources + " (may be repeated)");

@@ -86,7 +86,9 @@ int run_search(const SearchOptions& options) {
   if (options.query.empty() && options.queries_file.empty())
     return report(Status(StatusCode::invalid_argument, "say what to search for", "QUERY"));
   Interrupt interrupt;
-  Result<std::unique_ptr<retrieval::Index>> index = retrieval::Index::open(options.index, retrieval::Index::Mode::read);
+  Result<std::unique_ptr<retrieval::Index>> index =
+      options.index.size() == 1 ? retrieval::Index::open(options.index[0], retrieval::Index::Mode::read)
+                                : retrieval::Index::open_together(options.index);
   if (!index) return report(index.status());
   if (!options.queries_file.empty()) return report(write_run(**index, options, *sources, *filter, interrupt.token()));
   retrieval::SearchRequest request;

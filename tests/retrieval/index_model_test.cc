@@ -14,7 +14,13 @@ TEST_P(IndexModelTest, AgreesWithAMapAfterEveryCommit) {
   std::map<std::string, std::string> pending;    // id -> text
   std::map<std::string, std::string> committed;
   std::map<std::string, std::string> words;      // id -> a word of its newest text only
-  auto index = open(Index::Mode::write);
+  // Small steps, so that all that goes on beside is met: flushes, merges, deletions in all places.
+  IndexOptions options;
+  options.own_threads = GetParam() % 2 == 0;
+  options.merge_factor = 2 + GetParam() % 3;
+  options.buffer_bytes = GetParam() % 3 == 0 ? size_t{64} << 20 : size_t{256} << 10;
+  const auto open_index = [&] { return *Index::open(directory_, Index::Mode::write, options); };
+  auto index = open_index();
   int serial = 0;
   for (int step = 0; step < 400; ++step) {
     const std::string id = "文档" + std::to_string(random() % 40);
@@ -37,8 +43,14 @@ TEST_P(IndexModelTest, AgreesWithAMapAfterEveryCommit) {
       ASSERT_TRUE(index->commit());
       committed = pending;
     } else {
+      if (choice >= 96) {
+        ASSERT_TRUE(index->optimize(CancelToken()));
+        committed = pending;
+        continue;
+      }
+      if (choice % 2 == 0) ASSERT_TRUE(index->make_visible());
       index.reset();
-      index = open(Index::Mode::write);
+      index = open_index();
       pending = committed;
       continue;
     }
@@ -68,7 +80,7 @@ TEST_P(IndexModelTest, AgreesWithAMapAfterEveryCommit) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Seeds, IndexModelTest, testing::Values(1u, 2u, 3u));
+INSTANTIATE_TEST_SUITE_P(Seeds, IndexModelTest, testing::Values(1u, 2u, 3u, 4u, 5u));
 
 }  // namespace
 }  // namespace wenqu::retrieval

@@ -54,7 +54,7 @@ const std::vector<std::pair<const char*, Damage>> kDamages = {
 TEST_F(GateTest, EveryDamageIsReportedAndNoneBelieved) {
   State state;
   {
-    auto index = Index::open(directory_, Index::Mode::write);
+    auto index = open_to_write(directory_);
     ASSERT_TRUE(index);
     for (const Commit& commit : make_story(11, 13)) {
       ASSERT_TRUE(write(**index, commit));

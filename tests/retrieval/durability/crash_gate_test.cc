@@ -44,7 +44,7 @@ class Teller {
       if (++operations == deadly) kill(getpid(), SIGKILL);
       return 0;
     });
-    auto index = Index::open(directory, Index::Mode::write);
+    auto index = open_to_write(directory);
     if (!index) _exit(2);
     for (const Commit& commit : story) {
       if (!write(**index, commit)) _exit(3);

@@ -30,7 +30,7 @@ class FaultGate : public GateTest {
     for (const Commit& commit : story) {
       for (int i = 0; i < kTries; ++i) {
         if (!index) {
-          auto opened = Index::open(directory, Index::Mode::write);
+          auto opened = open_to_write(directory);
           if (!opened) continue;
           index = std::move(*opened);
         }
@@ -93,7 +93,7 @@ TEST_F(FaultGate, WritesCutShortLoseNothing) {
       signal(SIGXFSZ, SIG_IGN);
       const rlimit limit{most, most};
       if (setrlimit(RLIMIT_FSIZE, &limit) != 0) _exit(1);
-      auto index = Index::open(directory_, Index::Mode::write);
+      auto index = open_to_write(directory_);
       for (size_t i = 0; index && i < story.size() && write(**index, story[i]); ++i)
         if (::write(ends[1], "+", 1) != 1) _exit(2);
       _exit(0);
@@ -129,7 +129,7 @@ TEST_F(FaultGate, AFullDiskLosesNothing) {
       State state;
       std::string problem;
       {
-        auto index = Index::open(directory, Index::Mode::write);
+        auto index = open_to_write(directory);
         const std::vector<Commit> story = make_story(static_cast<unsigned>(i), 8);
         for (const Commit& commit : story) {
           if (!index) break;

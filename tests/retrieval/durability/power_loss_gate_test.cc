@@ -35,7 +35,7 @@ class PowerLossGate : public GateTest {
     set_file_observer_for_testing([&](const FileEvent& event) {
       moments.push_back({event, std::string(event.bytes), opened ? acknowledged : before, attempted});
     });
-    auto index = Index::open(directory_, Index::Mode::write);
+    auto index = open_to_write(directory_);
     EXPECT_TRUE(index) << index.status().to_string();
     opened = true;
     for (const Commit& commit : story) {
@@ -76,7 +76,7 @@ class PowerLossGate : public GateTest {
       std::string problem = compare(there + "/index", acknowledged, &attempted, &found);
       // Now and then somebody goes on writing.
       if (problem.empty() && met_.size() % 8 == 0) {
-        auto index = Index::open(there + "/index", Index::Mode::write);
+        auto index = open_to_write(there + "/index");
         const Commit more = {{"doc1", "zzbqx after the cut"}};
         if (!index) problem = "cannot be written again: " + index.status().to_string();
         else if (const Status status = write(**index, more); !status) problem = "cannot go on: " + status.to_string();

@@ -48,8 +48,16 @@ Status write(Index& index, const Commit& commit) {
     document.id = change.id;
     document.text = change.text;
     WENQU_RETURN_IF_ERROR(change.text.empty() ? index.remove(change.id) : index.add(document));
+    if (commit.size() == 2) WENQU_RETURN_IF_ERROR(index.make_visible());
   }
   return index.commit();
+}
+
+Result<std::unique_ptr<Index>> open_to_write(const std::string& directory) {
+  IndexOptions options;
+  options.own_threads = false;
+  options.merge_factor = 3;
+  return Index::open(directory, Index::Mode::write, options);
 }
 
 Result<State> stored(const std::string& directory) {

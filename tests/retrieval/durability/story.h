@@ -23,6 +23,9 @@ using Commit = std::vector<Change>;
 std::vector<Commit> make_story(unsigned seed, int commits);
 
 State after(State state, const Commit& commit);
+// A writer that merges often, on the thread that commits: what the gates count must not depend on another one.
+Result<std::unique_ptr<Index>> open_to_write(const std::string& directory);
+// Some commits are made visible first.
 Status write(Index& index, const Commit& commit);
 
 // What the index holds, every document fetched and found by a word of its own. An index never committed

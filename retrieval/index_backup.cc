@@ -1,0 +1,78 @@
+#include "retrieval/index_backup.h"
+
+#include <unistd.h>
+
+#include <algorithm>
+#include <vector>
+
+#include "retrieval/index/open_commit.h"
+#include "retrieval/store/crc32c.h"
+#include "retrieval/store/file.h"
+#include "retrieval/store/manifest.h"
+
+namespace wenqu::retrieval {
+namespace {
+
+constexpr size_t kBlock = size_t{1} << 20;
+
+// From the file that the snapshot holds open, which may have lost its name meanwhile.
+Status copy_file(const CommittedFile& from, const std::string& to, const CancelToken& cancel) {
+  WENQU_ASSIGN_OR_RETURN(File file, File::create(to));
+  std::string block;
+  uint32_t crc = 0;
+  for (uint64_t at = 0; at < from.entry.bytes; at += block.size()) {
+    WENQU_RETURN_IF_ERROR(cancel.status());
+    block.resize(static_cast<size_t>(std::min<uint64_t>(kBlock, from.entry.bytes - at)));
+    WENQU_RETURN_IF_ERROR(from.file.read_at(at, block.data(), block.size()));
+    crc = crc32c(crc, block.data(), block.size());
+    WENQU_RETURN_IF_ERROR(file.write_at(at, block));
+  }
+  if (crc != from.entry.crc)
+    return Status(StatusCode::corrupt, "the content fails its checksum, so it was not copied", from.file.path());
+  WENQU_RETURN_IF_ERROR(file.sync());
+  WENQU_RETURN_IF_ERROR(verify_file(file, from.entry));
+  return file.close();
+}
+
+// Whether it could be linked and is the file that was meant.
+bool link_file(const CommittedFile& from, const std::string& to) {
+  if (::link(from.file.path().c_str(), to.c_str()) != 0) return false;
+  const auto linked = File::open(to);
+  if (linked && verify_file(*linked, from.entry)) return true;
+  (void)remove_file(to).is_ok();
+  return false;
+}
+
+}  // namespace
+
+Result<BackupReport> backup_index(const std::string& directory, const std::string& out, const BackupOptions& options,
+                                  const CancelToken& cancel) {
+  if (directory.empty() || out.empty())
+    return Status(StatusCode::invalid_argument, "a backup needs the directory of an index and one to write to");
+  WENQU_ASSIGN_OR_RETURN(const auto snapshot, open_newest_commit(IndexPaths(directory), nullptr));
+  const IndexPaths paths(out);
+  WENQU_ASSIGN_OR_RETURN(const bool there, exists(out));
+  if (there) {
+    WENQU_ASSIGN_OR_RETURN(const bool empty, is_empty_directory(out));
+    if (!empty) return Status(StatusCode::invalid_argument, "the folder is not empty: name a new one", out);
+  }
+  WENQU_RETURN_IF_ERROR(create_directories(paths.lucene));
+  BackupReport report;
+  report.commit = snapshot->manifest().commit;
+  report.documents = snapshot->documents();
+  for (const auto& [name, file] : snapshot->files()) {
+    WENQU_RETURN_IF_ERROR(cancel.status());
+    const std::string to = paths.lucene + "/" + name;
+    if (options.link && link_file(*file, to))
+      ++report.linked;
+    else
+      WENQU_RETURN_IF_ERROR(copy_file(*file, to, cancel));
+    ++report.files;
+    report.bytes += file->entry.bytes;
+  }
+  WENQU_RETURN_IF_ERROR(sync_directory(paths.lucene));
+  WENQU_RETURN_IF_ERROR(write_manifest(paths, snapshot->manifest()));
+  return report;
+}
+
+}  // namespace wenqu::retrieval
