@@ -58,7 +58,7 @@ Status version_mismatch(const char* what, int found, int known) {
   std::string text = std::string("the index has ") + what + " version " + std::to_string(found) + ", this build has " +
                      std::to_string(known) + ": ";
   if (found > known)
-    text += "it was written by a newer wenqu, use that one";
+    text += "it was written by a newer wenqu: use that one, or " + std::string(kRebuild);
   else
     text += "`wenqu migrate DIR` brings it to this version, or " + std::string(kRebuild);
   return Status(StatusCode::version_mismatch, std::move(text));

@@ -48,7 +48,9 @@ TEST_P(IndexModelTest, AgreesWithAMapAfterEveryCommit) {
         committed = pending;
         continue;
       }
-      if (choice % 2 == 0) ASSERT_TRUE(index->make_visible());
+      if (choice % 2 == 0) {
+        ASSERT_TRUE(index->make_visible());
+      }
       index.reset();
       index = open_index();
       pending = committed;

@@ -316,7 +316,9 @@ TEST_F(IndexTest, LucenesOwnCheckFindsNoFault) {
   // Only the files of the newest commit: the check looks at whatever lies there.
   const std::string copy = root_ + "/copy";
   std::filesystem::create_directories(copy);
-  for (const ManifestFile& file : read_manifest(IndexPaths(directory_).manifest)->files)
+  const auto manifest = read_manifest(IndexPaths(directory_).manifest);
+  ASSERT_TRUE(manifest);
+  for (const ManifestFile& file : manifest->files)
     std::filesystem::copy_file(directory_ + "/lucene/" + file.name, copy + "/" + file.name);
   const auto checker = newLucene<Lucene::CheckIndex>(Lucene::FSDirectory::open(to_wide(copy)));
   const auto status = checker->checkIndex();
