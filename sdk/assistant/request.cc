@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <cmath>
+#include <utility>
 
 #include "base/utf8.h"
 
@@ -37,6 +38,10 @@ Status validate(const AskRequest& request) {
                   fmt::format("the question has {} bytes, {} at most are taken: shorten it, or index long text as a document",
                               request.question.size(), kMaxQuestionBytes),
                   "question");
+  for (const auto& [time, field] : {std::pair(&request.filter.published_from, "published_from"),
+                                    std::pair(&request.filter.published_until, "published_until")})
+    if (!time->empty() && !retrieval::parse_time(*time))
+      return Status(StatusCode::invalid_argument, "is no ISO 8601 date or date-time", field);
   WENQU_RETURN_IF_ERROR(in_range("passages", request.passages, 0, 50));
   WENQU_RETURN_IF_ERROR(in_range("max_rounds", request.max_rounds, 0, 8));
   WENQU_RETURN_IF_ERROR(in_range("max_prompt_tokens", request.max_prompt_tokens, 256, 1 << 20));

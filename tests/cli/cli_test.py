@@ -335,6 +335,33 @@ def matching_words_are_marked(d):
     expect(run("search", "--index", d + "/i", "heron"), 0, "**herons**")
 
 
+def searches_are_restricted_and_paged(d):
+    write(d + "/a.jsonl", document("a", "a heron", published_at="2024-01-05", attributes={"town": "青石"})
+          + document("b", "a heron", published_at="2024-03-05", attributes={"town": "白水"}, acl=["ann"])
+          + document("c", "a heron") + document("d", "a heron", acl="ann"))
+    told = run("index", "--index", d + "/i", d + "/a.jsonl")
+    expect(told, 0, "acl")   # of d, which is passed over
+
+    def found(*more):
+        result = run("search", "--index", d + "/i", "--json", "heron", *more)
+        assert result.returncode == 0, result.stderr
+        answer = json.loads(result.stdout)
+        assert answer["total_is_exact"]
+        return [hit["file_id"] for hit in answer["results"]]
+    assert found() == ["a", "b", "c"], found()
+    assert found("--from", "2024-01-05", "--until", "2024-02") == ["a"]
+    assert found("--from", "2024-01-06") == ["b"]
+    assert found("--attribute", "town=青石", "--attribute", "town=白水") == ["a", "b"]
+    assert found("--public") == ["a", "c"]
+    assert found("--as", "ann") == ["a", "b", "c"]
+    assert found("--as", "bob") == ["a", "c"]
+    assert found("--top", "1", "--offset", "1") == ["b"]
+    expect(run("search", "--index", d + "/i", "--from", "monday", "heron"), 2, "--from", "monday")
+    expect(run("search", "--index", d + "/i", "--attribute", "town", "heron"), 2, "--attribute")
+    expect(run("ask", "--index", d + "/i", "--public", "Is there a heron?"), 0)
+    expect(run("ask", "--index", d + "/i", "--until", "friday", "Is there a heron?"), 2, "--until")
+
+
 def main():
     checks = [value for name, value in list(globals().items())
               if callable(value) and getattr(value, "__code__", None) and value.__code__.co_varnames[:1] == ("d",) and name != "document"]

@@ -152,6 +152,11 @@ static void questions_that_are_none_are_refused(wq_assistant* assistant) {
   ask.passages = 1000;
   CHECK(wq_ask(assistant, &ask, &request) == WQ_E_INVALID_ARGUMENT);
   ask.passages = 0;
+  ask.filter_json = "{\"sources\":[\"tv\"]}";
+  CHECK(wq_ask(assistant, &ask, &request) == WQ_E_INVALID_ARGUMENT && contains(wq_last_error(), "filter_json"));
+  ask.filter_json = "{\"published_from\":\"monday\"}";
+  CHECK(wq_ask(assistant, &ask, &request) == WQ_E_INVALID_ARGUMENT && contains(wq_last_error(), "published_from"));
+  ask.filter_json = NULL;
   long_question = malloc(1 << 20);
   memset(long_question, 'x', 1 << 20);
   ask.question = long_question;
@@ -189,6 +194,29 @@ static void events_can_be_pulled(wq_assistant* assistant) {
   CHECK(wq_request_wait(request, -1) == WQ_OK);
   CHECK(wq_request_cancel(request) == WQ_OK);
   CHECK(wq_request_free(request) == WQ_OK);
+}
+
+/* A host built against the first release knows nothing of filter_json. */
+static void filters_leave_out_what_they_say(wq_assistant* assistant) {
+  const char* filters[] = {"{\"sources\":[\"web\"]}", "{\"published_from\":\"2024\"}", "{\"attributes\":{\"a\":\"b\"}}",
+                           "{\"principals\":[]}", "not read"};
+  int i;
+  for (i = 0; i < 5; ++i) {
+    wq_ask_options ask = WQ_ASK_OPTIONS_INIT;
+    wq_request* request = NULL;
+    wq_string* event = NULL;
+    int cited = 0;
+    ask.question = "茶馆几点开门？";
+    ask.filter_json = filters[i];
+    if (i == 4) ask.struct_size = (uint32_t)offsetof(wq_ask_options, filter_json);
+    CHECK(wq_ask(assistant, &ask, &request) == WQ_OK);
+    while (wq_request_next(request, 60000, &event) == WQ_OK) {
+      if (contains(wq_string_data(event), "annotation.added")) cited = 1;
+      wq_string_free(event);
+    }
+    CHECK(cited == (i >= 3));
+    CHECK(wq_request_free(request) == WQ_OK);
+  }
 }
 
 static void events_can_be_called_back(wq_assistant* assistant) {
@@ -276,6 +304,7 @@ int main(int argc, char** argv) {
   CHECK(wq_search(assistant, "", 0, 0, &found) == WQ_E_INVALID_ARGUMENT && found == NULL);
   questions_that_are_none_are_refused(assistant);
   events_can_be_pulled(assistant);
+  filters_leave_out_what_they_say(assistant);
   events_can_be_called_back(assistant);
   a_callback_cannot_free_its_request(assistant);
   freeing_stops_what_runs(assistant);
