@@ -29,8 +29,10 @@ void add_filter_options(CLI::App& command, FilterOptions& filter) {
   command.add_option("--from", filter.from, "only what was published since: a date or date-time, such as 2024-05-06");
   command.add_option("--until", filter.until, "only what was published up to then, a date's whole day included");
   command.add_option("--attribute", filter.attributes,
-                     "NAME=VALUE, only documents with it (repeated: with one of a name's values, for every name)");
-  command.add_option("--as", filter.principals, "only documents that this user or group may see, or everybody (may be repeated)");
+                     "NAME=VALUE, only documents with it (repeated: with one of a name's values, for every name)")
+      ->allow_extra_args(false);
+  command.add_option("--as", filter.principals, "only documents that this user or group may see, or everybody (may be repeated)")
+      ->allow_extra_args(false);
   command.add_flag("--public", filter.check_access, "only documents that everybody may see, and those of --as");
 }
 
