@@ -109,7 +109,7 @@ int main(int argc, char** argv) {
 
   SearchOptions search;
   command = add_command(app, "search", "Search without answering", [&] { return run_search(search); }, code);
-  command->add_option("--index", search.index, "directory of the index (may be repeated: several are searched as one)")->required();
+  command->add_option("--index", search.index, "directory of the index (may be repeated: several are searched as one)")->required()->allow_extra_args(false);
   command->add_option("--top", search.top, "results wanted (default 10; 100 with --run)")->check(CLI::Range(1, 10000));
   command->add_option("--offset", search.offset, "results to pass over, for further pages")->check(CLI::Range(0, 9999));
   command->add_option("--source", search.sources, "only these kinds: " + kSources + " (may be repeated)");
