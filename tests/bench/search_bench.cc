@@ -14,7 +14,9 @@
 #include <cstring>
 #include <ctime>
 #include <fstream>
+#include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "retrieval/index.h"
@@ -71,15 +73,18 @@ int main(int argc, char** argv) {
   const double before_open = cpu_us();
   IndexOptions options;
   options.result_cache_bytes = 0;
-  const auto index = Index::open(argv[1], Index::Mode::read, options);
-  if (!index) return fail(index.status());
-  const double open_us = cpu_us() - before_open;
+  std::unique_ptr<Index> index;
   std::shared_ptr<const Snapshot> snapshot;
-  if (fields != "all") {
+  if (fields == "all") {
+    auto opened = Index::open(argv[1], Index::Mode::read, options);
+    if (!opened) return fail(opened.status());
+    index = std::move(*opened);
+  } else {
     auto opened = open_newest_commit(IndexPaths(argv[1]), nullptr);
     if (!opened) return fail(opened.status());
-    snapshot = *opened;
+    snapshot = std::move(*opened);
   }
+  const double open_us = cpu_us() - before_open;
   const long own_at_start = own_kib();
   const Analyzer analyzer{};
   std::vector<double> times;
@@ -94,7 +99,7 @@ int main(int argc, char** argv) {
         SearchRequest request;
         request.query = question;
         request.top = top;
-        const auto found = (*index)->search(request, CancelToken());
+        const auto found = index->search(request, CancelToken());
         if (!found) return fail(found.status());
         hits += static_cast<double>(found->hits.size());
       } else {
