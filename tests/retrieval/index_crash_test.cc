@@ -14,6 +14,14 @@
 namespace wenqu::retrieval {
 namespace {
 
+// Without threads of its own, so that the operations that are counted are those of the calls.
+Result<std::unique_ptr<Index>> open_alone(const std::string& directory) {
+  IndexOptions options;
+  options.own_threads = false;
+  options.merge_factor = 1000;   // a merge that fails is no failure of a commit
+  return Index::open(directory, Index::Mode::write, options);
+}
+
 using State = std::map<std::string, std::string>;  // id -> text
 
 struct Change {
@@ -80,7 +88,7 @@ class IndexCrashTest : public IndexTest {
   int count_operations() {
     int operations = 0;
     set_file_fault_for_testing([&](FileOperation, const std::string&) { return ++operations, 0; });
-    auto index = open(Index::Mode::write);
+    auto index = *open_alone(directory_);
     for (const auto& changes : kStory) EXPECT_OK(write(*index, changes));
     set_file_fault_for_testing(nullptr);
     return operations;
@@ -99,7 +107,7 @@ size_t tell_and_die(const std::string& directory, const std::vector<std::vector<
       if (++operations == deadly) kill(getpid(), SIGKILL);
       return 0;
     });
-    auto index = Index::open(directory, Index::Mode::write);
+    auto index = open_alone(directory);
     if (!index) _exit(2);
     for (const auto& changes : story) {
       if (!write(**index, changes)) _exit(3);
@@ -132,7 +140,7 @@ TEST_F(IndexCrashTest, NoAcknowledgedCommitIsLostWhereverTheWriterIsKilled) {
     const State found = stored();
     EXPECT_TRUE(found == acknowledged || found == attempted);
     // The dead writer's lock is gone, and the next one goes on from there.
-    auto index = open(Index::Mode::write);
+    auto index = *open_alone(directory_);
     EXPECT_OK(write(*index, {{"d", "delta again"}}));
     State expected = found;
     expected["d"] = "delta again";
@@ -191,7 +199,7 @@ TEST_P(IndexFaultTest, NoCommitReportedDoneIsLostWhereverTheDiskFails) {
     State attempted;
     bool failed = false;
     {
-      auto index = Index::open(directory_, Index::Mode::write);
+      auto index = open_alone(directory_);
       failed = !index;
       for (size_t i = 0; index && i < kStory.size(); ++i) {
         attempted = acknowledged;
@@ -217,7 +225,7 @@ TEST_P(IndexFaultTest, NoCommitReportedDoneIsLostWhereverTheDiskFails) {
       EXPECT_TRUE(found == acknowledged || found == attempted);
     else
       EXPECT_EQ(found, acknowledged);
-    auto index = open(Index::Mode::write);
+    auto index = *open_alone(directory_);
     EXPECT_OK(write(*index, {{"d", "delta again"}}));
     EXPECT_EQ(stored().at("d"), "delta again");
   }
@@ -239,7 +247,7 @@ TEST_F(IndexCrashTest, InterruptedCallsAreRepeated) {
     return interrupt ? EINTR : 0;
   });
   {
-    auto index = open(Index::Mode::write);
+    auto index = *open_alone(directory_);
     for (const auto& changes : kStory) EXPECT_OK(write(*index, changes));
   }
   EXPECT_GT(interrupted, 10);
@@ -247,7 +255,7 @@ TEST_F(IndexCrashTest, InterruptedCallsAreRepeated) {
 }
 
 TEST_F(IndexCrashTest, AFailedAddIsNotForgottenByTheCommit) {
-  auto index = open(Index::Mode::write);
+  auto index = *open_alone(directory_);
   EXPECT_OK(write(*index, {{"a", "alpha"}}));
   EXPECT_OK(index->add(make_document("b", "beta")));
   set_file_fault_for_testing([](FileOperation operation, const std::string&) {
@@ -270,7 +278,7 @@ TEST_F(IndexCrashTest, AFailedAddIsNotForgottenByTheCommit) {
 }
 
 TEST_F(IndexCrashTest, ReadersKeepWorkingThroughAFailedCommit) {
-  auto writer = open(Index::Mode::write);
+  auto writer = *open_alone(directory_);
   EXPECT_OK(write(*writer, kStory[0]));
   auto reader = open(Index::Mode::read);
   for (const FileOperation failing : {FileOperation::create, FileOperation::write, FileOperation::sync,
@@ -299,20 +307,20 @@ TEST_F(IndexCrashTest, AWriterOfAnotherProcessExcludesUsUntilItDies) {
     ASSERT_EQ(pipe(ends), 0);
     const pid_t child = fork();
     if (child == 0) {
-      auto index = Index::open(directory_, Index::Mode::write);
+      auto index = open_alone(directory_);
       if (index && ::write(ends[1], "+", 1) == 1) pause();
       _exit(1);
     }
     char mark;
     ASSERT_EQ(read(ends[0], &mark, 1), 1);
-    const auto refused = Index::open(directory_, Index::Mode::write);
+    const auto refused = open_alone(directory_);
     EXPECT_EQ(refused.status().code(), StatusCode::busy);
     EXPECT_NE(refused.status().message().find(std::to_string(child)), std::string::npos);
     kill(child, SIGKILL);
     waitpid(child, nullptr, 0);
     close(ends[0]);
     close(ends[1]);
-    EXPECT_TRUE(Index::open(directory_, Index::Mode::write));
+    EXPECT_TRUE(open_alone(directory_));
   }
 }
 
