@@ -58,8 +58,10 @@ void Upkeep::note_change() {
 void Upkeep::wait_for_room() {
   if (!options_.own_threads) return;
   std::unique_lock lock(mutex_);
-  // Where merges fail there will be no room, and nothing is gained by waiting for it.
-  room_.wait(lock, [this] { return stop_ || segments_ <= kMostSegments || !status_; });
+  // Where merges fail, or none is to be made, there will be no room, and nothing is gained by waiting for it.
+  room_.wait(lock, [this] {
+    return stop_ || segments_ <= kMostSegments || !status_ || !(merge_due_ || merging_now_);
+  });
 }
 
 Status Upkeep::status() const {
@@ -118,6 +120,7 @@ void Upkeep::merge_in_background() {
       idle_due_ = false;
     }
     merge_due_ = false;
+    merging_now_ = true;
     lock.unlock();
     {
       const std::lock_guard merging(merging_);
@@ -126,6 +129,8 @@ void Upkeep::merge_in_background() {
       lock.lock();
       // After a failure it is tried again when something has changed.
       if (merged && *merged) merge_due_ = true;
+      merging_now_ = false;
+      room_.notify_all();
     }
   }
 }

@@ -63,6 +63,7 @@ class Upkeep {
   std::condition_variable room_;
   bool stop_ = false;
   bool merge_due_ = false;         // segments changed since the last look
+  bool merging_now_ = false;
   bool idle_due_ = false;          // something changed since the last merge that was made when idle
   size_t segments_ = 0;
   Clock::time_point last_change_{};

@@ -250,6 +250,32 @@ def an_index_is_checked_and_repaired(d):
     expect(run("check", "--repair", d + "/i"), 1, "nothing was changed")
 
 
+def an_index_is_told_of_copied_and_kept_beside_others(d):
+    many = "".join(document(f"k{i}", f"the heron number {i} is grey") for i in range(20))
+    expect(run("index", "--index", d + "/i", "--commit-every", "3", write(d + "/a.jsonl", many)), 0, "20 documents")
+    expect(run("index", "--index", d + "/i", "--optimize"), 0, "the index holds 20 documents")
+    told = json.loads(run("stats", "--json", "--terms", "3", d + "/i").stdout)
+    assert told["documents"] == 20 and len(told["segments"]) == 1 and told["deleted"] == 0, told
+    assert any(term["passages"] == 20 for field in told["fields"] for term in field.get("top", [])), told
+    expect(run("stats", d + "/i"), 0, "20 documents", "segments: 1", "postings")
+    expect(run("stats", d + "/absent"), 1, d + "/absent")
+    expect(run("backup", d + "/i", d + "/copy"), 0, "20 documents")
+    expect(run("backup", d + "/i", d + "/copy"), 2, "not empty")
+    expect(run("check", d + "/copy"), 0, "20 documents")
+    expect(run("migrate", d + "/i"), 0, "already")
+    expect(run("migrate", d + "/absent"), 1, d + "/absent")
+    expect(run("collections", "create", d + "/all", "birds"), 0)
+    expect(run("collections", "create", d + "/all", "beasts"), 0)
+    expect(run("collections", "create", d + "/all", "../out"), 2, "letters")
+    expect(run("collections", "list", d + "/all"), 0, "beasts\nbirds")
+    run("index", "--index", d + "/all/birds", write(d + "/b.jsonl", document("b", "a heron")))
+    run("index", "--index", d + "/all/beasts", write(d + "/c.jsonl", document("c", "a heron and an otter")))
+    both = json.loads(run("search", "--index", d + "/all/birds", "--index", d + "/all/beasts", "--json", "heron").stdout)
+    assert both["total"] == 2, both
+    expect(run("collections", "drop", d + "/all", "birds"), 0)
+    expect(run("collections", "drop", d + "/all", "birds"), 1, "no collection")
+
+
 def a_folder_of_other_things_is_no_index(d):
     os.mkdir(d + "/f")
     write(d + "/f/letter.txt", "dear all")
