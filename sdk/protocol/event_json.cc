@@ -121,6 +121,7 @@ void write_hit(Json& json, const retrieval::Hit& hit, double best, int citation,
   json.number("char_end", hit.passage.range.end);
   json.text("passage_hash", hit.passage.hash);
   json.real("raw_score", hit.score);
+  if (!hit.collection.empty()) json.text("collection", hit.collection);
   if (with_snippet) {
     json.text("snippet", hit.snippet);
     json.open_list("matches");

@@ -272,6 +272,7 @@ def an_index_is_told_of_copied_and_kept_beside_others(d):
     run("index", "--index", d + "/all/beasts", write(d + "/c.jsonl", document("c", "a heron and an otter")))
     both = json.loads(run("search", "--index", d + "/all/birds", "--index", d + "/all/beasts", "--json", "heron").stdout)
     assert both["total"] == 2, both
+    assert "beasts" in json.dumps(both) and "birds" in json.dumps(both), both
     expect(run("collections", "drop", d + "/all", "birds"), 0)
     expect(run("collections", "drop", d + "/all", "birds"), 1, "no collection")
 
