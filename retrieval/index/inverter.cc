@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <cstring>
+#include <utility>
 
 #include "base/utf8.h"
 #include "retrieval/index/filter_terms.h"
@@ -17,6 +18,8 @@ namespace {
 // Most terms are rare, so pieces begin small. The last four bytes of each lead to the next.
 constexpr std::array<uint32_t, 8> kPieceBytes = {10, 16, 32, 64, 128, 256, 512, 1024};
 constexpr uint32_t kLinkBytes = 4;
+// Terms between asking the memory for an entry and using it.
+constexpr size_t kAhead = 8;
 constexpr size_t kFirstTable = size_t{1} << 14;
 
 uint32_t hash_of(uint32_t field, std::string_view text) {
@@ -52,7 +55,7 @@ void Inverter::clear() {
   blocks_.clear();
   block_used_ = kBlockBytes;
   entries_.clear();
-  table_.assign(kFirstTable, 0);
+  table_.assign(kFirstTable, Slot());
   stored_.clear();
   stored_begins_.clear();
   for (std::string& codes : lengths_) codes.clear();
@@ -64,7 +67,7 @@ void Inverter::clear() {
 }
 
 size_t Inverter::bytes() const {
-  return blocks_.size() * kBlockBytes + entries_.size() * sizeof(Entry) + table_.size() * sizeof(uint32_t) +
+  return blocks_.size() * kBlockBytes + entries_.size() * sizeof(Entry) + table_.size() * sizeof(Slot) +
          stored_.size() + size_t{size_} * (sizeof(uint64_t) + kTermFields) + runs_.size() * 96;
 }
 
@@ -95,33 +98,40 @@ uint32_t Inverter::allocate(uint32_t bytes) {
 }
 
 void Inverter::grow_table() {
-  table_.assign(table_.size() * 2, 0);
+  const std::vector<Slot> before = std::exchange(table_, std::vector<Slot>(table_.size() * 2));
   const size_t mask = table_.size() - 1;
-  for (uint32_t i = 0; i < entries_.size(); ++i) {
-    size_t slot = entries_[i].hash & mask;
-    while (table_[slot] != 0) slot = (slot + 1) & mask;
-    table_[slot] = i + 1;
+  for (const Slot& kept : before) {
+    if (kept.entry == 0) continue;
+    size_t slot = kept.hash & mask;
+    while (table_[slot].entry != 0) slot = (slot + 1) & mask;
+    table_[slot] = kept;
   }
 }
 
-uint32_t Inverter::find_or_add(uint32_t field, std::string_view text) {
-  const uint32_t hash = hash_of(field, text);
+Inverter::Key Inverter::key_of(uint32_t field, std::string_view text) {
+  return {text, first_bytes(text), hash_of(field, text), field};
+}
+
+uint32_t Inverter::find_or_add(const Key& key) {
   const size_t mask = table_.size() - 1;
-  size_t slot = hash & mask;
-  for (; table_[slot] != 0; slot = (slot + 1) & mask) {
-    const Entry& entry = entries_[table_[slot] - 1];
-    if (entry.hash == hash && entry.field == field && text_of(entry) == text) return table_[slot] - 1;
+  size_t slot = key.hash & mask;
+  for (; table_[slot].entry != 0; slot = (slot + 1) & mask) {
+    if (table_[slot].hash != key.hash) continue;
+    const Entry& entry = entries_[table_[slot].entry - 1];
+    if (entry.start == key.start && entry.text_size == key.text.size() && entry.field == key.field &&
+        (key.text.size() <= sizeof(key.start) || text_of(entry) == key.text))
+      return table_[slot].entry - 1;
   }
   Entry entry;
-  entry.hash = hash;
-  entry.field = static_cast<uint8_t>(field);
-  entry.text = allocate(static_cast<uint32_t>(text.size()));
-  entry.text_size = static_cast<uint16_t>(text.size());
-  std::memcpy(at(entry.text), text.data(), text.size());
+  entry.start = key.start;
+  entry.field = static_cast<uint8_t>(key.field);
+  entry.text = allocate(static_cast<uint32_t>(key.text.size()));
+  entry.text_size = static_cast<uint16_t>(key.text.size());
+  std::memcpy(at(entry.text), key.text.data(), key.text.size());
   entry.first = entry.at = allocate(kPieceBytes[0]);
   entry.end = entry.first + kPieceBytes[0] - kLinkBytes;
   entries_.push_back(entry);
-  table_[slot] = static_cast<uint32_t>(entries_.size());
+  table_[slot] = {key.hash, static_cast<uint32_t>(entries_.size())};
   if (entries_.size() * 2 > table_.size()) grow_table();
   return static_cast<uint32_t>(entries_.size() - 1);
 }
@@ -207,19 +217,28 @@ void Inverter::begin_document(const Document& document, const std::vector<Term>&
   title_entries_.clear();
   for (const Term& term : title)
     if (const std::string_view text = index_term_bytes(term.text); !text.empty())
-      title_entries_.push_back(find_or_add(kFirstTermNumber + static_cast<uint32_t>(title_field(term.kind)), text));
+      title_entries_.push_back(find_or_add(key_of(kFirstTermNumber + static_cast<uint32_t>(title_field(term.kind)), text)));
 }
 
 void Inverter::add_passage(const Passage& passage, const std::vector<Term>& terms) {
   begin_lucene_document(id_term_, kind_);
   append_stored(stored_, kPassageNumber, encode_passage(passage));
   std::array<uint32_t, kTermFields> counts{};
+  // The table is far larger than the caches: where to look is known some terms before it is looked at.
+  keys_.clear();
   for (const Term& term : terms) {
     const std::string_view text = index_term_bytes(term.text);
     if (text.empty()) continue;
     const auto field = static_cast<uint32_t>(body_field(term.kind));
-    add_term(kFirstTermNumber + field, text);
+    keys_.push_back(key_of(kFirstTermNumber + field, text));
+    __builtin_prefetch(&table_[keys_.back().hash & (table_.size() - 1)]);
     ++counts[field];
+  }
+  for (size_t i = 0; i < keys_.size(); ++i) {
+    if (i + kAhead < keys_.size())
+      if (const Slot& slot = table_[keys_[i + kAhead].hash & (table_.size() - 1)]; slot.entry != 0)
+        __builtin_prefetch(&entries_[slot.entry - 1], 1);
+    add_posting(find_or_add(keys_[i]));
   }
   for (const uint32_t entry : title_entries_) {
     add_posting(entry);
@@ -233,7 +252,7 @@ std::vector<uint32_t> Inverter::sorted(uint32_t field) const {
   std::vector<std::pair<uint64_t, uint32_t>> keys;
   for (uint32_t i = 0; i < entries_.size(); ++i)
     // A title's terms may have met no passage.
-    if (entries_[i].field == field && entries_[i].documents > 0) keys.emplace_back(first_bytes(text_of(entries_[i])), i);
+    if (entries_[i].field == field && entries_[i].documents > 0) keys.emplace_back(entries_[i].start, i);
   std::sort(keys.begin(), keys.end(), [this](const auto& a, const auto& b) {
     return a.first != b.first ? a.first < b.first : text_of(entries_[a.second]) < text_of(entries_[b.second]);
   });

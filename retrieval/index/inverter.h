@@ -47,9 +47,21 @@ class Inverter {
     uint32_t begin = 0;
     uint32_t end = 0;
   };
+  // A term that is looked for.
+  struct Key {
+    std::string_view text;
+    uint64_t start = 0;       // its first bytes, as a number that sorts as they do
+    uint32_t hash = 0;
+    uint32_t field = 0;
+  };
+  // Where a term may be found in the table. Most that do not fit are told by the hash, without their entry.
+  struct Slot {
+    uint32_t hash = 0;
+    uint32_t entry = 0;       // its number + 1; 0: free
+  };
   // A term of a field. Its last posting is kept apart until it is known how often the passage holds it.
   struct Entry {
-    uint32_t hash = 0;
+    uint64_t start = 0;       // of Key; all there is to compare of most
     uint32_t text = 0;        // place of its bytes
     uint16_t text_size = 0;
     uint8_t field = 0;
@@ -63,9 +75,10 @@ class Inverter {
     uint32_t end = 0;         // of the piece; there the place of the next one is written
   };
 
-  uint32_t find_or_add(uint32_t field, std::string_view text);
+  static Key key_of(uint32_t field, std::string_view text);
+  uint32_t find_or_add(const Key& key);
   void add_posting(uint32_t entry);
-  void add_term(uint32_t field, std::string_view text) { add_posting(find_or_add(field, text)); }
+  void add_term(uint32_t field, std::string_view text) { add_posting(find_or_add(key_of(field, text))); }
   void begin_lucene_document(std::string_view id_term, std::string_view kind);
   void put_byte(Entry& entry, uint8_t byte);
   void put_number(Entry& entry, uint64_t value);
@@ -84,7 +97,8 @@ class Inverter {
   std::vector<std::unique_ptr<uint8_t[]>> blocks_;
   uint32_t block_used_ = 0;               // of the last block
   std::vector<Entry> entries_;
-  std::vector<uint32_t> table_;           // entry + 1 by hash; 0: free
+  std::vector<Slot> table_;               // by hash
+  std::vector<Key> keys_;                 // of the passage that is being added
   std::string stored_;                    // stored fields of all documents, one after the other
   std::vector<uint64_t> stored_begins_;
   LengthCodes lengths_;
