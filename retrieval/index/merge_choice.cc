@@ -8,6 +8,8 @@ namespace {
 
 // Below it all segments count as of one size.
 constexpr double kSmall = 1 << 20;
+// So many of these are merged, where the factor is greater: it costs little, and searches look into each.
+constexpr size_t kSmallFactor = 4;
 // How much smaller than the largest a segment of the same level may be, in powers of the factor.
 constexpr double kLevelSpan = 0.75;
 // A segment is written again by itself when so much of it is deleted.
@@ -35,7 +37,10 @@ std::optional<MergeChoice> choose_as_needed(const std::vector<SegmentSize>& segm
     const double most = *std::max_element(levels.begin() + static_cast<ptrdiff_t>(begin), levels.end());
     size_t end = levels.size();
     while (end > begin && levels[end - 1] < most - kLevelSpan) --end;
-    if (end - begin >= factor) return MergeChoice{begin, begin + factor};
+    const bool small = std::all_of(segments.begin() + static_cast<ptrdiff_t>(begin), segments.begin() + static_cast<ptrdiff_t>(end),
+                                   [](const SegmentSize& segment) { return size_of(segment) < kSmall; });
+    const size_t wanted = small ? std::min(factor, kSmallFactor) : factor;
+    if (end - begin >= wanted) return MergeChoice{begin, std::min(end, begin + factor)};
     begin = end;
   }
   for (size_t i = 0; i < segments.size(); ++i)
