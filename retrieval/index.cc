@@ -13,6 +13,7 @@
 #include "retrieval/query/question_terms.h"
 #include "retrieval/rank/bm25.h"
 #include "retrieval/rank/ranking.h"
+#include "retrieval/rank/rescore.h"
 #include "retrieval/result_cache.h"
 #include "retrieval/snippet.h"
 
@@ -58,6 +59,12 @@ Status check_acl(const Document& document) {
 Status check_query_size(std::string_view query) {
   if (query.size() <= kMaxQueryBytes) return {};
   return Status(StatusCode::limit_exceeded, "the query is longer than " + std::to_string(kMaxQueryBytes) + " bytes");
+}
+
+// How many of the first stage are looked at again, so that the last of `wanted` is among them: whole
+// multiples, so that the pages of one search are cut from the same list.
+size_t candidates_for(size_t wanted, size_t rescored) {
+  return rescored == 0 ? wanted : (wanted + rescored - 1) / rescored * rescored;
 }
 
 class LocalIndex final : public Index {
@@ -182,13 +189,17 @@ Result<SearchResponse> LocalIndex::search(const SearchRequest& request, const Ca
   if (results)
     if (auto known = results->find(request)) return *std::move(known);
   const std::vector<Term> terms = analyzer_.analyze_question(utf8_sanitize(request.query));
+  const std::vector<QuestionTerm> asked = search_terms(terms);
   WENQU_ASSIGN_OR_RETURN(const auto among, snapshot->filter().passages(request.sources, request.filter));
   RankRequest wanted;
-  wanted.top = request.offset + request.top;
+  wanted.parameters = options_.ranking;
+  wanted.top = candidates_for(request.offset + request.top, options_.ranking.rescored);
   wanted.one_per_document = request.one_per_document;
   wanted.among = among.get();
   wanted.threads = std::max<size_t>(options_.search_threads, 1);
-  WENQU_ASSIGN_OR_RETURN(const Ranking ranking, rank_passages(*snapshot, distinct_terms(terms), wanted, cancel));
+  WENQU_ASSIGN_OR_RETURN(Ranking ranking, rank_passages(*snapshot, asked, wanted, cancel));
+  WENQU_RETURN_IF_ERROR(rescore(*snapshot, asked, options_.ranking, cancel, ranking.best));
+  if (ranking.best.size() > request.offset + request.top) ranking.best.resize(request.offset + request.top);
   response.total = ranking.total;
   response.total_is_exact = ranking.total_is_exact;
   for (size_t place = request.offset; place < ranking.best.size(); ++place) {
@@ -213,6 +224,7 @@ Result<std::vector<WeighedTerm>> LocalIndex::weigh(std::string_view text, bool i
   std::vector<WeighedTerm> weighed;
   for (QuestionTerm& term :
        distinct_terms(is_question ? analyzer_.analyze_question(clean) : analyzer_.analyze(clean))) {
+    if (term.term.kind == Term::Kind::dictionary_word) continue;
     WeighedTerm entry;
     entry.range = term.term.range;
     entry.is_unigram = term.term.kind == Term::Kind::unigram;

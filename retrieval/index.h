@@ -20,6 +20,7 @@
 #include <string>
 #include <vector>
 
+#include "retrieval/ranking_parameters.h"
 #include "retrieval/retriever.h"
 
 namespace wenqu::retrieval {
@@ -43,6 +44,7 @@ struct IndexOptions {
   size_t merge_factor = 10;                 // as many segments of a size are merged; at least 2
   size_t search_threads = 1;                // that share a search of many postings; the result is the same
   size_t result_cache_bytes = size_t{4} << 20;   // of what was found, for who asks the same again; 0: none
+  RankingParameters ranking;
 };
 
 class Index : public Retriever {

@@ -1,11 +1,17 @@
 #include "retrieval/analysis/analyzer.h"
 
+#include "retrieval/analysis/dictionary.h"
 #include "retrieval/analysis/fold.h"
 #include "retrieval/analysis/question_words.h"
 #include "retrieval/analysis/term_scanner.h"
 
 namespace wenqu::retrieval {
 namespace {
+
+const Dictionary& dictionary() {
+  static const Dictionary built_in;
+  return built_in;
+}
 
 bool only_function_characters(const std::u32string& characters) {
   for (char32_t c : characters)
@@ -24,7 +30,7 @@ bool has_small_letters_or_syllables(const std::vector<FoldedChar>& text) {
 
 std::vector<Term> Analyzer::analyze(std::string_view text) const {
   const std::vector<FoldedChar> folded = fold(text);
-  return scan_terms(folded, {});
+  return scan_terms(folded, dictionary(), {});
 }
 
 std::vector<Term> Analyzer::analyze_question(std::string_view question) const {
@@ -38,8 +44,8 @@ std::vector<Term> Analyzer::analyze_question(std::string_view question) const {
   filter.drop_word = [&](const std::string& word, bool capitals) {
     return is_english_stop_word(word) && !(capitals && capitals_count && word.size() > 1);
   };
-  std::vector<Term> terms = scan_terms(folded, filter);
-  return terms.empty() ? scan_terms(folded, {}) : terms;
+  std::vector<Term> terms = scan_terms(folded, dictionary(), filter);
+  return terms.empty() ? scan_terms(folded, dictionary(), {}) : terms;
 }
 
 }  // namespace wenqu::retrieval

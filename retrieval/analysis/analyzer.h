@@ -1,12 +1,14 @@
 // One pipeline turns documents and questions into terms, so that the two always agree.
 //
-// Text is folded (NFKC, case, full width), cut at script boundaries, and gives for
-//   Chinese runs   every character (Kind::unigram) and every adjacent pair (Kind::bigram);
+// Text is folded (NFKC, case, full width, traditional to simplified), cut at script boundaries, and gives for
+//   Chinese runs   every character (Kind::unigram), every adjacent pair (Kind::bigram) and the words
+//                  of two characters and more that a dictionary finds (Kind::dictionary_word);
 //   other words    the word, English ones stemmed (Kind::word); numbers and codes such as
 //                  "B2-107" stay whole and give their parts too.
 // Thread safety: Analyzer is immutable; any number of threads may use one.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <string>
 #include <string_view>
@@ -17,10 +19,11 @@
 namespace wenqu::retrieval {
 
 // Part of every passage's hash: raise it when analyze() changes what it gives for any text.
-inline constexpr int kAnalysisVersion = 1;
+inline constexpr int kAnalysisVersion = 2;
 
 struct Term {
-  enum class Kind : uint8_t { unigram, bigram, word };
+  enum class Kind : uint8_t { unigram, bigram, word, dictionary_word };
+  static constexpr size_t kKinds = 4;
   std::string text;     // folded, UTF-8
   Kind kind = Kind::word;
   uint32_t position = 0;  // of its first character or word, counted in characters and words

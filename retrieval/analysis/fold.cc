@@ -7,6 +7,7 @@
 #include <unicode/utf16.h>
 
 #include "base/utf8.h"
+#include "retrieval/analysis/simplified.h"
 
 namespace wenqu::retrieval {
 namespace {
@@ -68,7 +69,7 @@ class Folder {
     return peek_;
   }
 
-  void push(char32_t c, bool capital) { folded_.push_back({c, {begin_, index_}, capital}); }
+  void push(char32_t c, bool capital) { folded_.push_back({simplified(c), {begin_, index_}, capital}); }
 
   void fold_segment(char32_t first) {
     std::array<UChar, 2 * kMaxSegment> segment;

@@ -6,6 +6,7 @@
 #include <unordered_set>
 
 #include "retrieval/analysis/char_class.h"
+#include "retrieval/analysis/simplified.h"
 
 namespace wenqu::retrieval {
 namespace {
@@ -55,7 +56,7 @@ constexpr std::string_view kEnglish[] = {
 
 enum class Rule { ask, keep, ask_at_end };
 struct Phrase {
-  std::u32string_view text;
+  std::u32string text;  // folded
   Rule rule;
 };
 
@@ -65,9 +66,14 @@ using PhraseTable = std::unordered_map<char32_t, std::vector<Phrase>>;
 const PhraseTable& phrases() {
   static const PhraseTable table = [] {
     PhraseTable made;
-    for (std::u32string_view text : kAsking) made[text[0]].push_back({text, Rule::ask});
-    for (std::u32string_view text : kProtected) made[text[0]].push_back({text, Rule::keep});
-    for (std::u32string_view text : kFinal) made[text[0]].push_back({text, Rule::ask_at_end});
+    const auto add = [&made](std::u32string_view text, Rule rule) {
+      Phrase phrase{std::u32string(text), rule};
+      for (char32_t& c : phrase.text) c = simplified(c);
+      made[phrase.text[0]].push_back(std::move(phrase));
+    };
+    for (std::u32string_view text : kAsking) add(text, Rule::ask);
+    for (std::u32string_view text : kProtected) add(text, Rule::keep);
+    for (std::u32string_view text : kFinal) add(text, Rule::ask_at_end);
     for (auto& [first, list] : made)
       std::stable_sort(list.begin(), list.end(), [](const Phrase& a, const Phrase& b) {
         return a.text.size() > b.text.size();

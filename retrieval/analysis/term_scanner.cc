@@ -10,6 +10,7 @@ namespace wenqu::retrieval {
 namespace {
 
 constexpr size_t kMaxWordChars = 64;      // of a longer word only so many characters are kept
+constexpr size_t kMaxRunChars = 4096;     // a longer run of syllables is cut into words piece by piece
 constexpr size_t kMaxCompoundParts = 8;   // a longer chain of parts is no name of anything
 
 // A stretch of the folded text.
@@ -21,8 +22,8 @@ struct Span {
 
 class TermScanner {
  public:
-  TermScanner(const std::vector<FoldedChar>& text, const TermFilter& filter)
-      : text_(text), filter_(filter) {
+  TermScanner(const std::vector<FoldedChar>& text, const Dictionary& dictionary, const TermFilter& filter)
+      : text_(text), dictionary_(dictionary), filter_(filter) {
     terms_.reserve(text.size() * 2);
   }
 
@@ -72,8 +73,24 @@ class TermScanner {
     }
     emit_syllables(Term::Kind::unigram, {i, i + 1});
     if (syllable_at(i + 1)) emit_syllables(Term::Kind::bigram, {i, i + 2});
+    if (const size_t end = word_end(i); end >= i + 2) emit_syllables(Term::Kind::dictionary_word, {i, end});
     ++position_;
     return i + 1;
+  }
+
+  // Where the dictionary word that begins at `i` ends; `i` when none begins there. Asked from left to right.
+  size_t word_end(size_t i) {
+    if (i >= run_.end) {
+      run_ = {i, i};
+      characters_.clear();
+      for (; syllable_at(run_.end) && run_.size() < kMaxRunChars; ++run_.end) characters_ += at(run_.end);
+      dictionary_.cut(characters_, word_ends_);
+      next_word_ = 0;
+      word_begin_ = i;
+    }
+    if (i != word_begin_) return i;
+    word_begin_ = run_.begin + word_ends_[next_word_++];
+    return word_begin_;
   }
 
   void emit_syllables(Term::Kind kind, Span span) {
@@ -221,17 +238,23 @@ class TermScanner {
   }
 
   const std::vector<FoldedChar>& text_;
+  const Dictionary& dictionary_;
   const TermFilter& filter_;
   std::vector<Term> terms_;
   std::vector<Span> parts_;
+  Span run_;                         // of syllables, cut into words
+  std::u32string characters_;        // of the run
+  std::vector<uint32_t> word_ends_;  // counted in the run
+  size_t next_word_ = 0;             // the first of word_ends_ that was not given out
+  size_t word_begin_ = 0;            // where that word begins
   Stemmer stemmer_;
   uint32_t position_ = 0;
 };
 
 }  // namespace
 
-std::vector<Term> scan_terms(const std::vector<FoldedChar>& text, const TermFilter& filter) {
-  return TermScanner(text, filter).run();
+std::vector<Term> scan_terms(const std::vector<FoldedChar>& text, const Dictionary& dictionary, const TermFilter& filter) {
+  return TermScanner(text, dictionary, filter).run();
 }
 
 }  // namespace wenqu::retrieval

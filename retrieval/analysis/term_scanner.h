@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "retrieval/analysis/analyzer.h"
+#include "retrieval/analysis/dictionary.h"
 #include "retrieval/analysis/fold.h"
 
 namespace wenqu::retrieval {
@@ -13,11 +14,12 @@ namespace wenqu::retrieval {
 // What to leave out of the terms; by default nothing is.
 struct TermFilter {
   const std::vector<bool>* skip = nullptr;  // syllables to pass over; no pair is made across them
-  std::function<bool(const std::u32string&)> drop_syllables;  // a unigram or bigram
+  std::function<bool(const std::u32string&)> drop_syllables;  // a unigram, bigram or dictionary word
   std::function<bool(const std::string& word, bool capitals)> drop_word;  // before stemming
 };
 
-// The terms in the order of the text, each compound before its parts.
-std::vector<Term> scan_terms(const std::vector<FoldedChar>& text, const TermFilter& filter);
+// The terms in the order of the text, each compound before its parts, each dictionary word after its
+// first character and pair.
+std::vector<Term> scan_terms(const std::vector<FoldedChar>& text, const Dictionary& dictionary, const TermFilter& filter);
 
 }  // namespace wenqu::retrieval

@@ -215,9 +215,12 @@ void Inverter::begin_document(const Document& document, const std::vector<Term>&
   append_stored(stored_, kPropertiesNumber, encode_properties(document));
   append_stored(stored_, kTextNumber, document.text);
   title_entries_.clear();
-  for (const Term& term : title)
-    if (const std::string_view text = index_term_bytes(term.text); !text.empty())
-      title_entries_.push_back(find_or_add(key_of(kFirstTermNumber + static_cast<uint32_t>(title_field(term.kind)), text)));
+  for (const Term& term : title) {
+    const std::string_view text = index_term_bytes(term.text);
+    if (text.empty()) continue;
+    for (const TermField field : {body_field(term.kind), title_field(term.kind)})
+      title_entries_.push_back(find_or_add(key_of(kFirstTermNumber + static_cast<uint32_t>(field), text)));
+  }
 }
 
 void Inverter::add_passage(const Passage& passage, const std::vector<Term>& terms) {

@@ -26,15 +26,18 @@ inline constexpr const wchar_t* kPropertiesField = L"m";
 inline constexpr const wchar_t* kTextField = L"x";
 inline constexpr const wchar_t* kPassageField = L"p";
 
-// The searched fields: the terms of each kind, of the passage and of its document's title.
-enum class TermField : uint8_t { unigram, bigram, word, title_unigram, title_bigram, title_word };
-inline constexpr size_t kTermFields = 6;
-inline constexpr std::array<const wchar_t*, kTermFields> kTermFieldNames = {L"u",  L"b",  L"w",
-                                                                            L"tu", L"tb", L"tw"};
+// The searched fields: the terms of each kind, of the passage together with its document's title (a
+// passage seldom says what it is about: the title does), and of the title alone.
+enum class TermField : uint8_t {
+  unigram, bigram, word, dictionary_word, title_unigram, title_bigram, title_word, title_dictionary_word
+};
+inline constexpr size_t kTermFields = 2 * Term::kKinds;
+inline constexpr std::array<const wchar_t*, kTermFields> kTermFieldNames = {L"u",  L"b",  L"w",  L"d",
+                                                                            L"tu", L"tb", L"tw", L"td"};
 
 inline TermField body_field(Term::Kind kind) { return static_cast<TermField>(kind); }
 inline TermField title_field(Term::Kind kind) {
-  return static_cast<TermField>(static_cast<size_t>(kind) + 3);
+  return static_cast<TermField>(static_cast<size_t>(kind) + Term::kKinds);
 }
 
 inline constexpr size_t kMaxIdBytes = 512;

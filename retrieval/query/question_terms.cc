@@ -1,5 +1,7 @@
 #include "retrieval/query/question_terms.h"
 
+#include <algorithm>
+#include <iterator>
 #include <set>
 #include <utility>
 
@@ -16,6 +18,19 @@ std::vector<QuestionTerm> distinct_terms(std::vector<Term> terms) {
     distinct.push_back({std::move(term), std::move(key)});
   }
   return distinct;
+}
+
+std::vector<QuestionTerm> search_terms(std::vector<Term> terms) {
+  std::vector<CharRange> words;
+  for (const Term& term : terms)
+    if (term.kind == Term::Kind::dictionary_word) words.push_back(term.range);
+  std::erase_if(terms, [&words](const Term& term) {
+    if (term.kind != Term::Kind::bigram) return false;
+    const auto next = std::upper_bound(words.begin(), words.end(), term.range.begin,
+                                       [](uint32_t begin, const CharRange& word) { return begin < word.begin; });
+    return next != words.begin() && std::prev(next)->end >= term.range.end;
+  });
+  return distinct_terms(std::move(terms));
 }
 
 }  // namespace wenqu::retrieval

@@ -16,4 +16,8 @@ struct QuestionTerm {
 // In order of appearance; terms that the index cannot hold are left out.
 std::vector<QuestionTerm> distinct_terms(std::vector<Term> terms);
 
+// Those of them that a search asks for: not the pairs that lie within a dictionary word, which stands
+// for them.
+std::vector<QuestionTerm> search_terms(std::vector<Term> terms);
+
 }  // namespace wenqu::retrieval

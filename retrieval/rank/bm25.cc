@@ -1,20 +1,25 @@
 #include "retrieval/rank/bm25.h"
 
-#include <bit>
 #include <cmath>
 
 namespace wenqu::retrieval {
 
-Bm25Parameters bm25_parameters(TermField field) {
+const Bm25Parameters& bm25_parameters(const RankingParameters& parameters, TermField field) {
   switch (field) {
-    case TermField::unigram: return {0.7, 0.6, 0.5};
-    case TermField::bigram: return {1.0, 0.6, 0.5};
-    case TermField::word: return {1.0, 1.2, 0.75};
-    case TermField::title_unigram: return {0.1, 0.6, 0.5};
-    case TermField::title_bigram: return {0.2, 0.6, 0.5};
-    case TermField::title_word: return {0.3, 1.2, 0.75};
+    case TermField::unigram: return parameters.unigram;
+    case TermField::bigram: return parameters.bigram;
+    case TermField::word: return parameters.word;
+    case TermField::dictionary_word: return parameters.dictionary_word;
+    case TermField::title_unigram: return parameters.title_unigram;
+    case TermField::title_bigram: return parameters.title_bigram;
+    case TermField::title_word: return parameters.title_word;
+    case TermField::title_dictionary_word: break;
   }
-  return {};
+  return parameters.title_dictionary_word;
+}
+
+double term_weight(const Bm25Parameters& parameters, uint64_t passages, uint64_t holders) {
+  return parameters.weight * (parameters.k1 + 1) * std::pow(inverse_document_frequency(passages, holders), parameters.idf_power);
 }
 
 double inverse_document_frequency(uint64_t passages, uint64_t holders) {
@@ -22,6 +27,4 @@ double inverse_document_frequency(uint64_t passages, uint64_t holders) {
   return std::log1p((static_cast<double>(passages) - n + 0.5) / (n + 0.5));
 }
 
-// A number with three mantissa bits: below 8 as it is, then exponent and the three bits after the
-// leading one. The code grows with the length.
 }  // namespace wenqu::retrieval

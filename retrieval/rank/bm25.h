@@ -3,29 +3,24 @@
 // inverse document frequency that cannot be negative, ln(1 + (N - n + 0.5) / (n + 0.5)).
 //
 //   score(q, d) = sum over terms t of q, over fields f that hold t:
-//     weight_f * idf(t, f) * tf * (k1 + 1) / (tf + k1 * (1 - b + b * length_f(d) / average_f))
+//     weight_f * idf(t, f)^power_f * tf * (k1 + 1) / (tf + k1 * (1 - b + b * length_f(d) / average_f))
 //
-// Chinese runs are searched by characters and pairs at once, each a field with its own lengths; both
-// are flatter (small k1 and b) than words, because a character says less by being repeated.
+// Chinese runs are searched by characters, pairs and words at once, each a field with its own lengths.
 #pragma once
 
 #include <cstdint>
 
 #include "retrieval/index/schema.h"
+#include "retrieval/ranking_parameters.h"
 
 namespace wenqu::retrieval {
 
-struct Bm25Parameters {
-  double weight = 1;
-  double k1 = 1.2;
-  double b = 0.75;
-};
+const Bm25Parameters& bm25_parameters(const RankingParameters& parameters, TermField field);
 
-// Starting values from measurements on Chinese and English question sets; not yet tuned.
-Bm25Parameters bm25_parameters(TermField field);
+// All of a term's part in a score that does not depend on the passage: weight * idf^power * (k1 + 1).
+double term_weight(const Bm25Parameters& parameters, uint64_t passages, uint64_t holders);
 
 // `holders` of `passages` hold the term.
 double inverse_document_frequency(uint64_t passages, uint64_t holders);
-
 
 }  // namespace wenqu::retrieval

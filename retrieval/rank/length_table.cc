@@ -4,8 +4,8 @@
 
 namespace wenqu::retrieval {
 
-LengthTable length_table(const Snapshot& snapshot, TermField field) {
-  const Bm25Parameters parameters = bm25_parameters(field);
+LengthTable length_table(const Snapshot& snapshot, const RankingParameters& ranking, TermField field) {
+  const Bm25Parameters& parameters = bm25_parameters(ranking, field);
   LengthTable table{};
   for (size_t code = 0; code < table.size(); ++code)
     table[code] = static_cast<float>(parameters.k1 * (1 - parameters.b +

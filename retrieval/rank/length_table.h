@@ -8,6 +8,6 @@
 namespace wenqu::retrieval {
 
 // k1 * (1 - b + b * length / average) for each length code.
-LengthTable length_table(const Snapshot& snapshot, TermField field);
+LengthTable length_table(const Snapshot& snapshot, const RankingParameters& ranking, TermField field);
 
 }  // namespace wenqu::retrieval

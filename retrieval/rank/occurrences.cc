@@ -47,7 +47,7 @@ Result<std::vector<Occurrence>> gather_occurrences(const Snapshot& snapshot, con
           const uint8_t* lengths = segment.lengths_of(field);
           if (!lengths) continue;
           std::unique_ptr<Saturation>& saturation = saturations[static_cast<size_t>(field)];
-          if (!saturation) saturation = std::make_unique<Saturation>(length_table(snapshot, field));
+          if (!saturation) saturation = std::make_unique<Saturation>(length_table(snapshot, RankingParameters(), field));
           Postings postings = reader.find(field, terms[i].key, lengths, saturation->table());
           if (!postings) continue;
           TermCursor cursor(reader, std::move(postings), 0, *saturation, lengths);

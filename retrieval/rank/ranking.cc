@@ -56,9 +56,10 @@ class Search {
   Status add(TermField field, const std::wstring& term) {
     WENQU_RETURN_IF_ERROR(cancel_.status());
     const auto place = static_cast<size_t>(field);
-    const Bm25Parameters parameters = bm25_parameters(field);
+    const Bm25Parameters& parameters = bm25_parameters(request_.parameters, field);
+    if (parameters.weight <= 0) return {};
     if (!saturations_[place])
-      saturations_[place] = std::make_unique<Saturation>(length_table(snapshot_, field));
+      saturations_[place] = std::make_unique<Saturation>(length_table(snapshot_, request_.parameters, field));
     FieldTerm found{place};
     for (size_t i = 0; i < readers_.size(); ++i) {
       const uint8_t* lengths = snapshot_.segments()[i].lengths_of(field);
@@ -66,7 +67,7 @@ class Search {
       if (found.postings.back()) found.holders += found.postings.back().list().holders;
     }
     if (found.holders == 0) return {};
-    found.weight = parameters.weight * (parameters.k1 + 1) * inverse_document_frequency(snapshot_.passages(), found.holders);
+    found.weight = term_weight(parameters, snapshot_.passages(), found.holders);
     terms_.push_back(std::move(found));
     return {};
   }

@@ -14,10 +14,12 @@
 #include "retrieval/index/passage_set.h"
 #include "retrieval/index/snapshot.h"
 #include "retrieval/query/question_terms.h"
+#include "retrieval/ranking_parameters.h"
 
 namespace wenqu::retrieval {
 
 struct RankRequest {
+  RankingParameters parameters;        // of the fields; the rest is rescore()'s
   size_t top = 100;                    // passages wanted, at least 1
   const PassageSet* among = nullptr;   // the passages that may be found; null: all
   bool one_per_document = false;       // each document's best passage only, with a little of its second

@@ -77,7 +77,7 @@ Result<std::vector<Lead>> find_leads(const retrieval::Retriever& retriever, cons
   // seam between words.
   std::vector<Term> terms;
   for (Term& term : retrieval::Analyzer().analyze(text))
-    if (term.kind != Term::Kind::unigram) terms.push_back(std::move(term));
+    if (term.kind == Term::Kind::bigram || term.kind == Term::Kind::word) terms.push_back(std::move(term));
   const auto known = [&](const Term& term) -> const WeighedTerm* {
     const auto found = by_text.find(term.text);
     return found == by_text.end() || found->second->passages < 2 || asked_terms.contains(term.text) ? nullptr : found->second;

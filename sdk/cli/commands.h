@@ -79,6 +79,20 @@ struct SearchOptions {
 };
 int run_search(const SearchOptions& options);
 
+struct EvalOptions {
+  std::string docs;      // indexed first: into `index`, or for this run only
+  std::string index;
+  std::string queries;
+  std::string qrels;
+  std::string run;       // where ours is written
+  std::string judge;     // a run to measure in place of a search
+  std::string compare;   // a run to hold it against
+  std::string ranking;   // file of RankingParameters
+  bool per_query = false;
+  bool json = false;
+};
+int run_eval(const EvalOptions& options);
+
 struct ModelOptions {
   std::string path;
   std::string chat_template;

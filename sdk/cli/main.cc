@@ -121,6 +121,19 @@ int main(int argc, char** argv) {
   run->needs(queries);
   command->add_option("QUERY", search.query, "what to search for");
 
+  EvalOptions eval;
+  command = add_command(app, "eval", "Measure how good the search is, against judged questions", [&] { return run_eval(eval); }, code);
+  command->add_option("--docs", eval.docs, "documents to index first, for this run only unless --index says where");
+  command->add_option("--index", eval.index, "directory of the index");
+  command->add_option("--queries", eval.queries, "file of lines 'id<TAB>query'");
+  command->add_option("--qrels", eval.qrels, "judgements: lines 'query 0 document grade'")->required();
+  command->add_option("--run", eval.run, "write TREC run lines here");
+  command->add_option("--judge", eval.judge, "measure this run, of any program, in place of a search")->excludes("--docs", "--index", "--queries");
+  command->add_option("--compare", eval.compare, "a run to hold it against, question by question");
+  command->add_option("--ranking", eval.ranking, "JSON file of ranking parameters (docs/ranking.md)");
+  command->add_flag("--per-query", eval.per_query, "list the questions whose rank differs; with --json all of them");
+  command->add_flag("--json", eval.json, "print one JSON object");
+
   AskOptions ask;
   command = add_command(app, "ask", "Answer a question, with sources; without QUESTION, ask at a prompt",
                         [&] {

@@ -1,4 +1,5 @@
 #include "retrieval/index/length_code.h"
+#include "retrieval/query/question_terms.h"
 #include "retrieval/rank/bm25.h"
 
 #include <cmath>
@@ -38,14 +39,18 @@ class Oracle {
     for (const Document& document : documents) {
       Fields fields;
       for (const Term& term : analyzer_.analyze(document.text)) ++fields[body_field(term.kind)][term.text];
-      for (const Term& term : analyzer_.analyze(document.title)) ++fields[title_field(term.kind)][term.text];
+      for (const Term& term : analyzer_.analyze(document.title)) {
+        ++fields[body_field(term.kind)][term.text];
+        ++fields[title_field(term.kind)][term.text];
+      }
       documents_[document.id] = fields;
     }
   }
 
   std::map<std::string, double> scores(const std::string& question) const {
     std::set<std::pair<Term::Kind, std::string>> terms;
-    for (const Term& term : analyzer_.analyze_question(question)) terms.emplace(term.kind, term.text);
+    for (const QuestionTerm& term : search_terms(analyzer_.analyze_question(question)))
+      terms.emplace(term.term.kind, term.term.text);
     std::map<std::string, double> scores;
     for (const auto& [kind, text] : terms)
       for (const TermField field : {body_field(kind), title_field(kind)})
@@ -77,11 +82,11 @@ class Oracle {
       total += length(other, field);
       with_field += length(other, field) > 0;
     }
-    const auto [weight, k1, b] = bm25_parameters(field);
+    const auto [weight, k1, b, power] = bm25_parameters(RankingParameters(), field);
     const double n = static_cast<double>(count_);
     const double idf = std::log(1 + (n - holders + 0.5) / (holders + 0.5));
     const double tf = found->second.at(text);
-    return weight * idf * tf * (k1 + 1) / (tf + k1 * (1 - b + b * length(fields, field) / (total / with_field)));
+    return weight * std::pow(idf, power) * tf * (k1 + 1) / (tf + k1 * (1 - b + b * length(fields, field) / (total / with_field)));
   }
 
   Analyzer analyzer_{};
@@ -100,7 +105,9 @@ TEST_P(RankingTest, ScoresAreThoseOfTheFormula) {
     return text;
   };
   std::vector<Document> documents;
-  auto index = open(Index::Mode::write);
+  IndexOptions options;
+  options.ranking.document = 0;
+  auto index = open(Index::Mode::write, options);
   for (int i = 0; i < 60; ++i) {
     documents.push_back(make_document("d" + std::to_string(i), phrase(40), random() % 3 ? phrase(3) : ""));
     EXPECT_OK(index->add(documents.back()));

@@ -4,9 +4,11 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <cerrno>
 #include <map>
 #include <random>
+#include <thread>
 
 #include "index_fixture.h"
 #include "retrieval/store/file_probe.h"
@@ -184,14 +186,16 @@ TEST_P(IndexFaultTest, NoCommitReportedDoneIsLostWhereverTheDiskFails) {
   for (int failing = 1; failing <= operations; ++failing) {
     SCOPED_TRACE("failed at operation " + std::to_string(failing));
     start_afresh();
-    int operation = 0;
-    bool harmless = true;  // what failed can be left undone, or was done again
+    std::atomic<int> operation = 0;
+    const auto writer = std::this_thread::get_id();
+    std::atomic<bool> harmless = true;  // what failed can be left undone, or was done again
     set_file_fault_for_testing([&](FileOperation kind, const std::string&) {
       ++operation;
       if (operation != failing && !(for_ever && operation > failing)) return 0;
       harmless = harmless && (kind == FileOperation::remove || kind == FileOperation::list ||
                               kind == FileOperation::open || kind == FileOperation::read ||
-                              kind == FileOperation::make_directory || kind == FileOperation::lock);
+                              kind == FileOperation::make_directory || kind == FileOperation::lock ||
+                              std::this_thread::get_id() != writer);  // a merge, which is tried again
       return error;
     });
     State acknowledged;

@@ -25,8 +25,8 @@ class IndexTest : public testing::Test {
     std::filesystem::remove_all(root_, ignored);
   }
 
-  std::unique_ptr<Index> open(Index::Mode mode) {
-    auto index = Index::open(directory_, mode);
+  std::unique_ptr<Index> open(Index::Mode mode, const IndexOptions& options = {}) {
+    auto index = Index::open(directory_, mode, options);
     EXPECT_TRUE(index) << index.status().to_string();
     return index ? std::move(*index) : nullptr;
   }

@@ -76,12 +76,13 @@ std::map<int32_t, double> scores(const Snapshot& snapshot, const std::vector<Que
   for (const Occurrence& found : scan(snapshot, terms)) {
     const auto holders = snapshot.holders(found.field, terms[found.term].key);
     EXPECT_TRUE(holders);
-    const Bm25Parameters parameters = bm25_parameters(found.field);
+    const RankingParameters ranking;
+    const Bm25Parameters& parameters = bm25_parameters(ranking, found.field);
     for (const Snapshot::Segment& segment : snapshot.segments()) {
       if (found.doc < segment.base || found.doc >= segment.base + segment.size) continue;
       const double length = decode_length(segment.lengths[static_cast<size_t>(found.field)][found.doc - segment.base]);
       const double tf = found.frequency;
-      sums[found.doc] += parameters.weight * (parameters.k1 + 1) * inverse_document_frequency(snapshot.passages(), *holders) * tf /
+      sums[found.doc] += term_weight(parameters, snapshot.passages(), *holders) * tf /
                          (tf + parameters.k1 * (1 - parameters.b + parameters.b * length / snapshot.average_length(found.field)));
     }
   }

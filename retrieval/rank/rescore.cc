@@ -1,0 +1,149 @@
+#include "retrieval/rank/rescore.h"
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <ctime>
+#include <map>
+
+#include "retrieval/index/length_code.h"
+#include "retrieval/rank/bm25.h"
+#include "retrieval/rank/occurrences.h"
+
+namespace wenqu::retrieval {
+namespace {
+
+// Of a long document only so many neighbouring passages speak for a passage: a chapter, not the book.
+constexpr int32_t kChapterPassages = 64;
+
+// The passages whose words count as the passage's document.
+PassageRun chapter_of(const Snapshot& snapshot, int32_t doc) {
+  const PassageRun document = passages_of_document(snapshot, doc);
+  const int32_t begin = document.begin + (doc - document.begin) / kChapterPassages * kChapterPassages;
+  return {begin, std::min(document.end, begin + kChapterPassages)};
+}
+
+class Chapters {
+ public:
+  Chapters(const Snapshot& snapshot, const std::vector<QuestionTerm>& terms, const RankingParameters& parameters)
+      : snapshot_(snapshot), terms_(terms), parameters_(parameters) {
+    const double passages = snapshot.documents() == 0 ? 1 : static_cast<double>(snapshot.passages()) / static_cast<double>(snapshot.documents());
+    for (size_t field = 0; field < Term::kKinds; ++field)
+      average_lengths_[field] = snapshot.average_length(static_cast<TermField>(field)) * std::min<double>(passages, kChapterPassages);
+  }
+
+  void add(PassageRun chapter) { scores_.emplace(chapter.begin, Chapter{chapter, 0}); }
+
+  Status score(const CancelToken& cancel) {
+    std::vector<PassageRun> runs;
+    for (const auto& [begin, chapter] : scores_) runs.push_back(chapter.run);
+    WENQU_ASSIGN_OR_RETURN(const std::vector<Occurrence> found, gather_occurrences(snapshot_, terms_, runs, cancel));
+    WENQU_RETURN_IF_ERROR(weigh_terms());
+    auto next = found.begin();
+    for (auto& [begin, chapter] : scores_) {
+      std::vector<uint32_t> frequencies(terms_.size(), 0);
+      for (; next != found.end() && next->doc < chapter.run.end; ++next)
+        if (next->field == body_field(terms_[next->term].term.kind)) frequencies[next->term] += next->frequency;
+      chapter.score = score_of(chapter.run, frequencies);
+    }
+    return {};
+  }
+
+  double score_of(int32_t begin) const { return scores_.at(begin).score; }
+
+ private:
+  struct Chapter {
+    PassageRun run;
+    double score = 0;
+  };
+
+  Status weigh_terms() {
+    for (const QuestionTerm& term : terms_) {
+      const TermField field = body_field(term.term.kind);
+      WENQU_ASSIGN_OR_RETURN(const uint64_t holders, snapshot_.holders(field, term.key));
+      const Bm25Parameters& of_field = bm25_parameters(parameters_, field);
+      weights_.push_back(term_weight(of_field, snapshot_.passages(), holders));
+    }
+    return {};
+  }
+
+  double score_of(PassageRun run, const std::vector<uint32_t>& frequencies) const {
+    std::array<double, Term::kKinds> held_back{};  // k1 * (1 - b + b * length / average), by kind
+    for (size_t kind = 0; kind < Term::kKinds; ++kind) {
+      const Bm25Parameters& of_field = bm25_parameters(parameters_, static_cast<TermField>(kind));
+      held_back[kind] = of_field.k1 * (1 - of_field.b + of_field.b * length_of(run, kind) / average_lengths_[kind]);
+    }
+    double sum = 0;
+    for (size_t t = 0; t < terms_.size(); ++t) {
+      const auto frequency = static_cast<double>(frequencies[t]);
+      if (frequency > 0) sum += weights_[t] * frequency / (frequency + held_back[static_cast<size_t>(terms_[t].term.kind)]);
+    }
+    return sum;
+  }
+
+  double length_of(PassageRun run, size_t field) const {
+    for (const Snapshot::Segment& segment : snapshot_.segments()) {
+      if (run.begin < segment.base || run.begin >= segment.base + segment.size || !segment.lengths[field]) continue;
+      const uint8_t* codes = segment.lengths[field].get();
+      double length = 0;
+      for (int32_t doc = run.begin; doc < run.end; ++doc)
+        if (const uint8_t code = codes[doc - segment.base]; code != kFieldAbsent) length += decode_length(code);
+      return length;
+    }
+    return 0;
+  }
+
+  const Snapshot& snapshot_;
+  const std::vector<QuestionTerm>& terms_;
+  const RankingParameters& parameters_;
+  std::array<double, Term::kKinds> average_lengths_{};
+  std::vector<double> weights_;      // by term
+  std::map<int32_t, Chapter> scores_;  // by first passage
+};
+
+// Days from 1970-01-01 to the date that begins an ISO 8601 string; false when none does.
+bool days_of(const std::string& date, double& days) {
+  std::tm parts{};
+  const char* end = ::strptime(date.c_str(), "%Y-%m-%d", &parts);
+  if (!end) return false;
+  const std::time_t seconds = ::timegm(&parts);
+  days = static_cast<double>(seconds) / 86400;
+  return true;
+}
+
+double freshness_of(const std::string& published_at, const RankingParameters& parameters) {
+  double day = 0;
+  if (!days_of(published_at, day)) return 1;
+  const double age = std::max(0.0, static_cast<double>(std::time(nullptr)) / 86400 - day);
+  return 1 + parameters.freshness * std::exp2(-age / parameters.freshness_half_life);
+}
+
+}  // namespace
+
+Status rescore(const Snapshot& snapshot, const std::vector<QuestionTerm>& terms, const RankingParameters& parameters,
+               const CancelToken& cancel, std::vector<ScoredPassage>& passages) {
+  if (parameters.document > 0) {
+    Chapters chapters(snapshot, terms, parameters);
+    std::vector<int32_t> begins;
+    for (const ScoredPassage& passage : passages) {
+      const PassageRun chapter = chapter_of(snapshot, passage.doc);
+      chapters.add(chapter);
+      begins.push_back(chapter.begin);
+    }
+    WENQU_RETURN_IF_ERROR(chapters.score(cancel));
+    for (size_t i = 0; i < passages.size(); ++i)
+      passages[i].score += static_cast<float>(parameters.document * chapters.score_of(begins[i]));
+  }
+  for (ScoredPassage& passage : passages) {
+    passage.score *= static_cast<float>(parameters.source_priors.at(snapshot.kinds()[static_cast<size_t>(passage.doc)]));
+    if (parameters.freshness <= 0) continue;
+    WENQU_RETURN_IF_ERROR(cancel.status());
+    WENQU_ASSIGN_OR_RETURN(const Document document, snapshot.read_document(snapshot.record_of(passage.doc), false));
+    passage.score *= static_cast<float>(freshness_of(document.published_at, parameters));
+  }
+  std::stable_sort(passages.begin(), passages.end(),
+                   [](const ScoredPassage& a, const ScoredPassage& b) { return a.score > b.score; });
+  return {};
+}
+
+}  // namespace wenqu::retrieval
