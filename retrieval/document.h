@@ -1,6 +1,7 @@
 // What a host gives us to search: one article, video, page, conversation or file.
 #pragma once
 
+#include <cstdint>
 #include <map>
 #include <optional>
 #include <string>
@@ -21,6 +22,33 @@ enum class Source {
 std::string_view source_name(Source source);
 std::optional<Source> parse_source(std::string_view name);
 
+// Where a person finds a text in its original.
+struct Locator {
+  enum class Kind : uint8_t {
+    none,      // nothing is known
+    page,      // of a PDF or Office file, from 1
+    time,      // of a video, in milliseconds from its begin
+    section,   // of a book, from 1 in reading order
+    row,       // of a table, from 1, the line of names not counted
+  };
+  Kind kind = Kind::none;
+  uint64_t number = 0;
+  bool operator==(const Locator&) const = default;
+};
+
+// The names used in JSON: "page", "time", "section", "row"; "" for none.
+std::string_view locator_name(Locator::Kind kind);
+std::optional<Locator::Kind> parse_locator(std::string_view name);
+// For a person: "p. 3", "1:02:03", "section 2", "row 7"; empty for none.
+std::string describe(const Locator& locator);
+
+// From code point `begin` of a document's text on, up to the next mark, the text stands at `locator`.
+struct Mark {
+  uint32_t begin = 0;
+  Locator locator;
+  bool operator==(const Mark&) const = default;
+};
+
 struct Document {
   std::string id;            // unique in the index, never empty; adding it again replaces the old one
   std::string title;
@@ -31,6 +59,7 @@ struct Document {
   std::string published_at;  // ISO 8601 date or date-time, may be empty
   std::map<std::string, std::string> attributes;  // the host's own, given back with each hit
   std::vector<std::string> acl;  // who may find it, each up to 512 bytes; empty: everybody (see Filter::principals)
+  std::vector<Mark> marks;   // in the order of the text; empty where nothing is known
 };
 
 }  // namespace wenqu::retrieval

@@ -36,6 +36,10 @@ Document sanitized(const Document& document) {
   for (const auto& [name, value] : document.attributes)
     clean.attributes[utf8_sanitize(name)] = utf8_sanitize(value);
   for (const std::string& principal : document.acl) clean.acl.push_back(utf8_sanitize(principal));
+  clean.marks = document.marks;
+  const auto before = [](const Mark& a, const Mark& b) { return a.begin < b.begin; };
+  if (!std::is_sorted(clean.marks.begin(), clean.marks.end(), before))
+    std::stable_sort(clean.marks.begin(), clean.marks.end(), before);
   return clean;
 }
 

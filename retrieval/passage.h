@@ -24,6 +24,7 @@ struct Passage {
   // Key under which anything about this passage may be cached (token ids, KV segment): hex of a
   // digest over the text and the version of the analysis. It changes when the document does.
   std::string hash;
+  Locator locator;        // where the passage begins in the original
 };
 
 // A passage that a search found, with what an answer needs to cite it.

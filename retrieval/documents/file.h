@@ -20,6 +20,7 @@ class InputFile {
   ~InputFile();
 
   uint64_t size() const { return size_; }
+  int descriptor() const { return fd_; }   // open as long as this is
   // When it was last changed: ISO 8601 in UTC.
   std::string changed_at() const;
   // Reads up to `limit` bytes into `out`, replacing it; empty at the end. Errors: io_error.

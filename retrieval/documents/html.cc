@@ -1,6 +1,5 @@
 #include "retrieval/documents/html.h"
 
-#include <array>
 #include <algorithm>
 #include <memory>
 #include <vector>
@@ -8,6 +7,8 @@
 #include <gumbo.h>
 
 #include "base/utf8.h"
+#include "retrieval/documents/boilerplate.h"
+#include "retrieval/documents/dates.h"
 #include "retrieval/documents/html_guard.h"
 #include "retrieval/documents/text_builder.h"
 
@@ -87,9 +88,12 @@ bool begins_line(GumboTag tag) {
 // Gathers the text of one element.
 class TextOfTree {
  public:
-  // With `everything`, navigation and footers are text too.
-  std::string run(const GumboNode* root, bool everything) {
-    walk(root, [&](const GumboNode* node) { return enter(node, everything); },
+  // With `everything`, navigation and footers are text too. What is `around` (may be null) is left out.
+  std::string run(const GumboNode* root, bool everything, const Boilerplate* around) {
+    walk(root, [&](const GumboNode* node) {
+           if (around && node != root && around->contains(node)) return false;
+           return enter(node, everything);
+         },
          [&](const GumboNode* node) { leave(node); });
     return utf8_sanitize(text_.take());
   }
@@ -143,27 +147,8 @@ class TextOfTree {
   int inside_pre_ = 0;
 };
 
-std::string text_of(const GumboNode* node, bool everything = true) {
-  return node ? TextOfTree().run(node, everything) : std::string();
-}
-
-// "2024年3月5日 08:00" and "2024/3/5" as 2024-03-05; a date already in ISO form stays, anything else is dropped.
-std::string iso_date(std::string_view text) {
-  std::array<int, 3> numbers{};
-  std::array<int, 3> digits{};
-  size_t field = 0;
-  for (size_t i = 0; i < text.size() && field < 3; ++i) {
-    if (text[i] >= '0' && text[i] <= '9') {
-      if (++digits[field] > 4) return {};
-      numbers[field] = numbers[field] * 10 + (text[i] - '0');
-    } else if (digits[field] > 0) {
-      ++field;
-    }
-  }
-  if (digits[0] != 4 || numbers[1] < 1 || numbers[1] > 12 || numbers[2] < 1 || numbers[2] > 31) return {};
-  if (text.size() >= 10 && text[4] == '-' && text[7] == '-' && digits[1] == 2) return std::string(text);
-  const auto two = [](int n) { return std::string{static_cast<char>('0' + n / 10), static_cast<char>('0' + n % 10)}; };
-  return std::string(text.substr(text.find_first_of("0123456789"), 4)) + "-" + two(numbers[1]) + "-" + two(numbers[2]);
+std::string text_of(const GumboNode* node, bool everything = true, const Boilerplate* around = nullptr) {
+  return node ? TextOfTree().run(node, everything, around) : std::string();
 }
 
 // The places of a page that tell about it, found in one walk.
@@ -172,12 +157,16 @@ struct Landmarks {
   const GumboNode* title = nullptr;
   const GumboNode* heading = nullptr;
   const GumboNode* time = nullptr;
+  // The one <article> or <main>, where there is exactly one.
+  const GumboNode* article = nullptr;
+  const GumboNode* main = nullptr;
+  int articles = 0, mains = 0;
   // A WeChat article page.
   const GumboNode* wechat_content = nullptr;
   const GumboNode* wechat_title = nullptr;
   const GumboNode* wechat_account = nullptr;
   const GumboNode* wechat_date = nullptr;
-  std::string meta_title, meta_author, meta_date;
+  std::string meta_title, meta_author, meta_date, meta_url;
 };
 
 void note_meta(const GumboNode* node, Landmarks& found) {
@@ -186,7 +175,10 @@ void note_meta(const GumboNode* node, Landmarks& found) {
   const std::string_view content = attribute(node, "content");
   if (name == "og:title") found.meta_title = content;
   if (name == "author" || name == "og:article:author" || name == "article:author") found.meta_author = content;
-  if (name == "article:published_time" || name == "date" || name == "pubdate") found.meta_date = content;
+  if (name == "og:url") found.meta_url = content;
+  if (name == "article:published_time" || name == "date" || name == "pubdate" || name == "publishdate" ||
+      name == "datePublished" || name == "dc.date" || name == "DC.date.issued" || name == "og:article:published_time")
+    found.meta_date = content;
 }
 
 Landmarks find_landmarks(const GumboNode* root) {
@@ -202,6 +194,8 @@ Landmarks find_landmarks(const GumboNode* root) {
       case GUMBO_TAG_H1: note(found.heading, node); break;
       case GUMBO_TAG_META: note_meta(node, found); break;
       case GUMBO_TAG_TIME: note(found.time, node); break;
+      case GUMBO_TAG_ARTICLE: ++found.articles; note(found.article, node); break;
+      case GUMBO_TAG_MAIN: ++found.mains; note(found.main, node); break;
       default: break;
     }
     const std::string_view id = attribute(node, "id");
@@ -220,6 +214,49 @@ std::string first_of(std::initializer_list<std::string> candidates) {
   return {};
 }
 
+// Part of a page's text is left out only where enough is left: else the page is made in a way that we misjudge.
+bool is_enough(std::string_view part, std::string_view whole) { return part.size() * 4 >= whole.size() && !part.empty(); }
+
+std::string text_of_page(const Landmarks& found, const GumboNode* root) {
+  const GumboNode* body = found.body ? found.body : root;
+  const Boilerplate around(body);
+  const std::string everything = text_of(body, true);
+  for (const GumboNode* part : {found.articles == 1 ? found.article : nullptr, found.mains == 1 ? found.main : nullptr, body}) {
+    if (!part) continue;
+    if (std::string text = text_of(part, false, &around); is_enough(text, everything)) return text;
+  }
+  const std::string mild = text_of(body, false);
+  return mild.empty() ? everything : mild;
+}
+
+// The string after `name` in a script, up to its closing quote: `var ct = "1709625600"`.
+std::string_view script_string(std::string_view html, std::string_view name) {
+  const size_t at = html.find(name);
+  if (at == std::string_view::npos) return {};
+  const std::string_view rest = html.substr(at + name.size(), 300);
+  const size_t begin = rest.find_first_of("\"'");
+  if (begin == std::string_view::npos) return {};
+  const size_t end = rest.find(rest[begin], begin + 1);
+  return end == std::string_view::npos ? std::string_view() : rest.substr(begin + 1, end - begin - 1);
+}
+
+// A WeChat article as it is sent has its date and account in scripts, which fill the page in.
+void read_wechat_scripts(std::string_view html, const Landmarks& found, Extracted& out) {
+  out.source = Source::official_account;
+  if (found.meta_url.starts_with("http")) out.url = found.meta_url;
+  if (out.published_at.empty()) {
+    const std::string_view seconds = script_string(html, "var ct =");
+    int64_t value = 0;
+    if (!seconds.empty() && seconds.size() <= 12 && seconds.find_first_not_of("0123456789") == std::string_view::npos)
+      for (char c : seconds) value = value * 10 + (c - '0');
+    out.published_at = first_of({iso_time(value), iso_date(script_string(html, "var createTime ="))});
+  }
+  if (text_of(found.wechat_account).empty()) {
+    const std::string_view account = script_string(html, "var nickname =");
+    if (!account.empty()) out.author = utf8_sanitize(account);
+  }
+}
+
 }  // namespace
 
 Extracted extract_html(std::string_view html) {
@@ -235,9 +272,10 @@ Extracted extract_html(std::string_view html) {
   out.title = first_of({text_of(found.wechat_title), found.meta_title, text_of(found.title), text_of(found.heading)});
   out.author = first_of({text_of(found.wechat_account), found.meta_author});
   out.published_at = first_of({iso_date(text_of(found.wechat_date)), iso_date(found.meta_date),
+                               iso_date(script_string(html, "\"datePublished\":")),
                                found.time ? iso_date(attribute(found.time, "datetime")) : ""});
-  const GumboNode* content = found.body ? found.body : parsed->root;
-  out.text = first_of({text_of(found.wechat_content), text_of(content, false), text_of(content, true)});
+  if (found.wechat_content) read_wechat_scripts(html, found, out);
+  out.text = first_of({text_of(found.wechat_content), text_of_page(found, parsed->root)});
   return out;
 }
 

@@ -1,5 +1,6 @@
 // HTML to plain text: what a reader of the page reads. Scripts, styles, navigation and footers are
-// left out; block elements begin lines. WeChat article pages give their content, title, account and date.
+// left out (boilerplate.h); block elements begin lines. WeChat article pages give their content, title, account
+// and date.
 // Thread safety: pure. Time and memory stay linear in the page, however it is nested.
 #pragma once
 

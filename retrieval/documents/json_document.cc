@@ -90,6 +90,29 @@ Status read_acl(const rapidjson::Value& object, std::vector<std::string>& out) {
   return {};
 }
 
+// "marks": [{"begin": 120, "kind": "time", "number": 61000}, ...], in the order of the text.
+Status read_marks(const rapidjson::Value& object, std::vector<Mark>& out) {
+  const auto member = object.FindMember("marks");
+  if (member == object.MemberEnd() || member->value.IsNull()) return {};
+  const auto wrong = [] {
+    return invalid("`marks` must be an array of {\"begin\": code point, \"kind\": page, time, section or row, "
+                   "\"number\": its number}, in the order of the text", "marks");
+  };
+  if (!member->value.IsArray()) return wrong();
+  for (const auto& value : member->value.GetArray()) {
+    if (!value.IsObject()) return wrong();
+    const auto begin = value.FindMember("begin"), kind = value.FindMember("kind"), number = value.FindMember("number");
+    const auto end = value.MemberEnd();
+    if (begin == end || kind == end || number == end || !begin->value.IsUint() || !kind->value.IsString() ||
+        !number->value.IsUint64())
+      return wrong();
+    const auto known = parse_locator(string_of(kind->value));
+    if (!known || (!out.empty() && out.back().begin > begin->value.GetUint())) return wrong();
+    out.push_back({begin->value.GetUint(), {*known, number->value.GetUint64()}});
+  }
+  return {};
+}
+
 Result<Document> document_of(const rapidjson::Value& object, Source default_source) {
   Document document;
   document.source = default_source;
@@ -104,6 +127,7 @@ Result<Document> document_of(const rapidjson::Value& object, Source default_sour
   WENQU_RETURN_IF_ERROR(read_source(object, document.source));
   WENQU_RETURN_IF_ERROR(read_attributes(object, document.attributes));
   WENQU_RETURN_IF_ERROR(read_acl(object, document.acl));
+  WENQU_RETURN_IF_ERROR(read_marks(object, document.marks));
   return document;
 }
 

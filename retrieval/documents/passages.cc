@@ -131,7 +131,14 @@ class PassageSplitter {
     passage.range = range;
     passage.text = utf32_to_utf8(std::u32string_view(text_).substr(range.begin, range.end - range.begin));
     passage.hash = passage_hash(passage.text);
+    passage.locator = locator_at(range.begin);
     passages_.push_back(std::move(passage));
+  }
+
+  Locator locator_at(uint32_t place) const {
+    const auto after = std::upper_bound(document_.marks.begin(), document_.marks.end(), place,
+                                        [](uint32_t at, const Mark& mark) { return at < mark.begin; });
+    return after == document_.marks.begin() ? Locator() : std::prev(after)->locator;
   }
 
   // The first half of SHA-256 over the version of the analysis and the text.

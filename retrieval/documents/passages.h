@@ -14,7 +14,7 @@ struct PassageOptions {
   size_t overlap_chars = 80;   // at most this much of the last sentences is repeated
 };
 
-// REQUIRES: document.text is valid UTF-8. Every passage's text equals the text at its range.
+// REQUIRES: document.text is valid UTF-8, document.marks are in order. Every passage's text equals the text at its range.
 std::vector<Passage> split_passages(const Document& document, const PassageOptions& options = {});
 
 // The sentences of a text, as code point ranges that leave out only white space between them.

@@ -1,38 +1,27 @@
 #include "retrieval/documents/reader.h"
 
-#include <algorithm>
+#include <chrono>
 #include <exception>
 #include <filesystem>
 #include <new>
-#include <vector>
 
 #include <fmt/format.h>
 
 #include "base/utf8.h"
+#include "retrieval/documents/csv.h"
 #include "retrieval/documents/decode.h"
-#include "retrieval/documents/extracted.h"
+#include "retrieval/documents/extract.h"
 #include "retrieval/documents/file.h"
-#include "retrieval/documents/html.h"
+#include "retrieval/documents/file_type.h"
+#include "retrieval/documents/find_files.h"
 #include "retrieval/documents/json_lines.h"
-#include "retrieval/documents/markdown.h"
+#include "retrieval/documents/pdf.h"
+#include "retrieval/documents/read_limits.h"
 
 namespace wenqu::retrieval {
 namespace {
 
 namespace fs = std::filesystem;
-
-enum class FileType { json_lines, text, markdown, html, unknown };
-
-FileType type_of(const fs::path& path) {
-  std::string extension = path.extension().string();
-  std::transform(extension.begin(), extension.end(), extension.begin(),
-                 [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c; });
-  if (extension == ".jsonl") return FileType::json_lines;
-  if (extension == ".txt") return FileType::text;
-  if (extension == ".md" || extension == ".markdown") return FileType::markdown;
-  if (extension == ".html" || extension == ".htm") return FileType::html;
-  return FileType::unknown;
-}
 
 class DocumentReader {
  public:
@@ -47,21 +36,38 @@ class DocumentReader {
         return Status(StatusCode::not_found, "there is no such file or folder", path);
       return Status(StatusCode::io_error, "cannot be read: " + error.message(), path);
     }
-    const fs::path normal = fs::path(path).lexically_normal();
     if (fs::is_directory(status)) {
-      WENQU_RETURN_IF_ERROR(read_folder(normal, /*is_root=*/true));
+      WENQU_ASSIGN_OR_RETURN(const FoundFiles found,
+                             find_files(path, {}, cancel_, [this](const Status& problem) { report(problem); }));
+      for (const FoundFile& file : found.files) WENQU_RETURN_IF_ERROR(read_file(file.path));
       return counts_;
     }
     // Opening tells what is no regular file, and what may not be read.
     const Result<InputFile> probe = InputFile::open(path);
     if (!probe) return probe.status();
-    if (type_of(normal) == FileType::unknown) {
-      report(Status(StatusCode::unsupported, "unknown type of file: .jsonl, .txt, .md and .html can be read", path));
-      return counts_;
-    }
-    WENQU_RETURN_IF_ERROR(read_file(normal));
+    WENQU_RETURN_IF_ERROR(read_file(fs::path(path).lexically_normal()));
     return counts_;
   }
+
+  // Only cancellation and the sink's errors end the reading.
+  Status read_file(const fs::path& path) {
+    WENQU_RETURN_IF_ERROR(cancel_.status());
+    const FileType type = file_type(path.string());
+    if (type == FileType::unknown) {
+      report(Status(StatusCode::unsupported, fmt::format("unknown type of file: {} can be read", kReadableExtensions), path.string()));
+      return {};
+    }
+    const Status status = read_file_of(type, path);
+    if (status) return {};
+    if (sink_failed_) return status;
+    WENQU_RETURN_IF_ERROR(cancel_.status());
+    report(status.code() == StatusCode::deadline_exceeded
+               ? Status(StatusCode::limit_exceeded, "reading it took too long", path.string())
+               : status);
+    return {};
+  }
+
+  const ReadCounts& counts() const { return counts_; }
 
  private:
   void report(const Status& status) {
@@ -69,48 +75,28 @@ class DocumentReader {
     if (sink_.problem) sink_.problem(status);
   }
 
-  // Only cancellation, the sink's errors and an unreadable root end the reading.
-  Status read_folder(const fs::path& folder, bool is_root) {
-    std::error_code error;
-    std::vector<fs::directory_entry> entries;
-    fs::directory_iterator it(folder, error), end;
-    for (; !error && it != end; it.increment(error)) entries.push_back(*it);
-    if (error) {
-      const Status status(StatusCode::io_error, "cannot list the folder: " + error.message(), folder.string());
-      if (is_root && entries.empty()) return status;
-      report(status);
+  // Nothing that a file does to its reader may end the others' reading.
+  Status read_file_of(FileType type, const fs::path& path) {
+    try {
+      WENQU_ASSIGN_OR_RETURN(InputFile file, InputFile::open(path.string()));
+      if (type == FileType::json_lines) return read_json_lines(file, path);
+      const auto deadline = std::chrono::steady_clock::now() +
+                            std::chrono::duration_cast<std::chrono::steady_clock::duration>(
+                                std::chrono::duration<double>(options_.max_file_seconds));
+      const CancelSource time_limit(cancel_, deadline);
+      return read_whole_file(type, file, path, time_limit.token());
+    } catch (const std::bad_alloc&) {
+      return Status(StatusCode::out_of_memory, "no memory to read it", path.string());
+    } catch (const std::exception& error) {
+      return Status(StatusCode::io_error, std::string("cannot be read: ") + error.what(), path.string());
     }
-    std::sort(entries.begin(), entries.end(), [](const auto& a, const auto& b) {
-      return a.path().filename().string() < b.path().filename().string();
-    });
-    for (const fs::directory_entry& entry : entries) {
-      WENQU_RETURN_IF_ERROR(cancel_.status());
-      if (entry.path().filename().string().starts_with('.')) continue;
-      std::error_code ignored;
-      if (entry.is_directory(ignored)) {
-        if (!entry.is_symlink(ignored)) WENQU_RETURN_IF_ERROR(read_folder(entry.path(), false));
-      } else if (type_of(entry.path()) != FileType::unknown) {
-        WENQU_RETURN_IF_ERROR(read_file(entry.path()));
-      }
-    }
-    return {};
-  }
-
-  Status read_file(const fs::path& path) {
-    Result<InputFile> file = InputFile::open(path.string());
-    if (!file) {
-      report(file.status());
-      return {};
-    }
-    Status status = type_of(path) == FileType::json_lines ? read_json_lines(*file, path) : read_text_file(*file, path);
-    if (status.code() == StatusCode::io_error && !sink_failed_) {
-      report(status);
-      return {};
-    }
-    return status;
   }
 
   Status hand_over(Document&& document) {
+    if (document.text.size() > kMaxTextBytesOfFile) {
+      report(Status(StatusCode::limit_exceeded, "it holds too much text", document.id));
+      return {};
+    }
     Status status = sink_.document(std::move(document));
     if (status) ++counts_.documents;
     if (sink_.progress) sink_.progress(counts_.bytes);
@@ -138,37 +124,73 @@ class DocumentReader {
     });
   }
 
-  Status read_text_file(InputFile& file, const fs::path& path) {
+  Status read_whole_file(FileType type, InputFile& file, const fs::path& path, const CancelToken& cancel) {
     const std::string name = path.string();
-    if (file.size() > options_.max_file_bytes) {
-      report(Status(StatusCode::limit_exceeded, fmt::format("the file has {} bytes, more than the {} that are read",
-                                                            file.size(), options_.max_file_bytes), name));
-      return {};
+    if (file.size() > options_.max_file_bytes)
+      return Status(StatusCode::limit_exceeded, fmt::format("the file has {} bytes, more than the {} that are read",
+                                                            file.size(), options_.max_file_bytes), name);
+    if (type == FileType::pdf) {
+      counts_.bytes += file.size();
+      ChildLimits limits;
+      limits.total_seconds = options_.max_file_seconds;
+      const Result<Extracted> extracted = extract_pdf(file.descriptor(), limits, cancel);
+      return extracted ? hand_over_file(*extracted, file, path) : extracted.status().at(name);
     }
     std::string bytes;
     WENQU_RETURN_IF_ERROR(file.read(file.size(), bytes));
     counts_.bytes += bytes.size();
-    WENQU_RETURN_IF_ERROR(cancel_.status());
-
-    const FileType type = type_of(path);
-    DecodedText decoded = decode_text(bytes, type == FileType::html ? declared_charset(bytes) : std::string());
-    if (!decoded.problem.empty()) report(Status(StatusCode::corrupt, decoded.problem, name));
-    Extracted extracted;
-    if (type == FileType::markdown) extracted = extract_markdown(decoded.text);
-    else if (type == FileType::html) extracted = extract_html(decoded.text);
-    else extracted.text = std::move(decoded.text);
-    if (extracted.text.find_first_not_of(" \t\r\n") == std::string::npos) {
-      report(Status(StatusCode::invalid_argument, "the file holds no text", name));
-      return {};
+    if (type == FileType::csv) {
+      bool done = false;
+      const Status status = read_rows(bytes, name, cancel, done);
+      if (done || !status) return status;
     }
+    std::string repaired;
+    const Result<Extracted> extracted = extract(type, bytes, cancel, repaired);
+    if (!extracted) return extracted.status().at(name);
+    if (!repaired.empty()) report(Status(StatusCode::corrupt, repaired, name));
+    return hand_over_file(*extracted, file, path);
+  }
 
+  // A table whose rows are documents; `done` stays false for any other.
+  Status read_rows(const std::string& bytes, const std::string& name, const CancelToken& cancel, bool& done) {
+    const DecodedText decoded = decode_text(bytes);
+    CsvRow names;
+    uint64_t number = 0;
+    const Status stop(StatusCode::end_of_stream, "no documents");
+    const Status status = for_each_csv_row(decoded.text, [&](CsvRow&& row) -> Status {
+      WENQU_RETURN_IF_ERROR(cancel.status());
+      if (names.empty()) {
+        names = std::move(row);
+        done = holds_documents(names);
+        if (done && !decoded.problem.empty()) report(Status(StatusCode::corrupt, decoded.problem, name));
+        return done ? Status() : stop;
+      }
+      ++number;
+      const std::string where = fmt::format("{}#{}", name, number);
+      Result<Document> document = parse_document_json(csv_row_to_json(names, row, utf8_sanitize(where)), options_.source);
+      if (!document) {
+        report(Status(document.status().code(), document.status().message(), fmt::format("{}: row {}", name, number)));
+        return {};
+      }
+      document->marks.push_back({0, {Locator::Kind::row, number}});
+      return hand_over(std::move(*document));
+    });
+    return status.code() == StatusCode::end_of_stream ? Status() : status;
+  }
+
+  Status hand_over_file(const Extracted& extracted, const InputFile& file, const fs::path& path) {
+    const std::string name = path.string();
+    if (extracted.text.find_first_not_of(" \t\r\n") == std::string::npos)
+      return Status(StatusCode::invalid_argument, "the file holds no text", name);
     Document document;
-    document.id = document.url = utf8_sanitize(name);
-    document.title = extracted.title.empty() ? utf8_sanitize(path.stem().string()) : std::move(extracted.title);
-    document.text = std::move(extracted.text);
-    document.source = options_.source;
-    document.author = std::move(extracted.author);
-    document.published_at = extracted.published_at.empty() ? file.changed_at() : std::move(extracted.published_at);
+    document.id = utf8_sanitize(name);
+    document.url = extracted.url.empty() ? document.id : extracted.url;
+    document.title = extracted.title.empty() ? utf8_sanitize(path.stem().string()) : extracted.title;
+    document.text = extracted.text;
+    document.source = options_.source == Source::file ? extracted.source.value_or(Source::file) : options_.source;
+    document.author = extracted.author;
+    document.published_at = extracted.published_at.empty() ? file.changed_at() : extracted.published_at;
+    document.marks = extracted.marks;
     return hand_over(std::move(document));
   }
 
@@ -187,6 +209,19 @@ Result<ReadCounts> read_documents(const std::string& path, const ReadOptions& op
     return DocumentReader(options, sink, cancel).run(path);
   } catch (const std::bad_alloc&) {
     return Status(StatusCode::out_of_memory, "no memory to read the documents", path);
+  } catch (const std::exception& error) {
+    return Status(StatusCode::io_error, std::string("cannot be read: ") + error.what(), path);
+  }
+}
+
+Result<ReadCounts> read_file(const std::string& path, const ReadOptions& options, const ReadSink& sink,
+                             const CancelToken& cancel) {
+  try {
+    DocumentReader reader(options, sink, cancel);
+    WENQU_RETURN_IF_ERROR(reader.read_file(path));
+    return reader.counts();
+  } catch (const std::bad_alloc&) {
+    return Status(StatusCode::out_of_memory, "no memory to read the file", path);
   } catch (const std::exception& error) {
     return Status(StatusCode::io_error, std::string("cannot be read: ") + error.what(), path);
   }

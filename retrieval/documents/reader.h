@@ -1,4 +1,4 @@
-// Turns what users have (JSON Lines, folders of .txt, .md and .html) into Documents.
+// Turns what users have (files and folders of the types in file_type.h) into Documents.
 //
 // A thing that cannot be read costs one problem report and never stops the rest.
 // Thread safety: none is needed; one reader is used by one thread.
@@ -14,8 +14,10 @@
 namespace wenqu::retrieval {
 
 struct ReadOptions {
-  Source source = Source::file;         // for documents that do not name theirs
-  uint64_t max_file_bytes = 64u << 20;  // a larger text file is reported, not read; JSONL: per line
+  // For documents that do not name theirs. With `file`, subtitles are `video` and WeChat's pages `official_account`.
+  Source source = Source::file;
+  uint64_t max_file_bytes = 64u << 20;  // a larger file is reported, not read; JSONL: per line
+  double max_file_seconds = 60;         // a file that takes longer is reported and left; not JSONL
 };
 
 struct ReadCounts {
@@ -33,16 +35,21 @@ struct ReadSink {
   std::function<void(uint64_t bytes)> progress;
 };
 
-// Reads a file or, recursively and in sorted order, a folder. Hidden files are skipped; symbolic
-// links to folders are not followed. A file found in a folder with another extension than .jsonl
-// .txt .md .markdown .html .htm is skipped silently; named directly, it is a problem report.
-// A document from a file has the path as its id and url, the first heading, <title> or file name as
-// its title. Errors: not_found, io_error (the path itself), cancelled, or the sink's.
+// Reads a file or, as find_files() lists them, the files of a folder. A file in a folder whose type is not known is
+// skipped silently; named directly, it is a problem report. A document from a file has the path as its id and url (a
+// WeChat article its own address), the title and date that it names, or else the file's name and date of change; a
+// table with a column `text` and JSON Lines give a document for each row or line.
+// Errors: not_found, io_error (the path itself), cancelled, or the sink's.
 Result<ReadCounts> read_documents(const std::string& path, const ReadOptions& options,
                                   const ReadSink& sink, const CancelToken& cancel);
 
+// Reads one file, of which any problem is only reported. Errors: cancelled, or the sink's.
+Result<ReadCounts> read_file(const std::string& path, const ReadOptions& options, const ReadSink& sink,
+                             const CancelToken& cancel);
+
 // One line of JSON Lines: an object with `id` and `text`, and optionally `title`, `url`, `source`,
-// `author`, `published_at` (all strings) and `attributes` (object of strings, numbers, booleans).
+// `author`, `published_at` (all strings), `attributes` (object of strings, numbers, booleans) and `marks` (array of
+// {"begin": code point, "kind": "page", "time", "section" or "row", "number": its number}).
 // Other members are ignored. Errors: invalid_argument, naming the member.
 Result<Document> parse_document_json(std::string_view line, Source default_source);
 

@@ -4,6 +4,10 @@
 
 #include <string>
 #include <string_view>
+#include <utility>
+#include <vector>
+
+#include "retrieval/document.h"
 
 namespace wenqu::retrieval {
 
@@ -16,13 +20,21 @@ class TextBuilder {
   // What follows begins on a new line, or after a blank one.
   void break_line();
   void break_paragraph();
+  // The next text stands there in its original.
+  void mark(const Locator& locator) { next_ = locator; }
+  size_t size() const { return text_.size(); }   // in bytes
   // The text so far, without white space at its end.
   std::string take();
+  // The marks of the text so far. Call it before take().
+  std::vector<Mark> marks() const;
 
  private:
   void separate();
+  void place_mark();
 
   std::string text_;
+  Locator next_;                                      // of what is added next; none: as before
+  std::vector<std::pair<size_t, Locator>> placed_;    // by byte
   int breaks_ = 0;      // line ends owed before the next text
   bool space_ = false;  // a space owed
 };

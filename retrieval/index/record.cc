@@ -50,6 +50,7 @@ class Decoder {
   }
 
   bool failed() const { return failed_; }
+  bool has_more() const { return !bytes_.empty(); }
   bool finished() const { return !failed_ && bytes_.empty(); }
   void fail() {
     failed_ = true;
@@ -60,6 +61,20 @@ class Decoder {
   std::string_view bytes_;
   bool failed_ = false;
 };
+
+Locator read_locator(Decoder& in) {
+  Locator locator;
+  const uint64_t kind = in.number();
+  locator.number = in.number();
+  if (kind > static_cast<uint64_t>(Locator::Kind::row)) in.fail();
+  else locator.kind = static_cast<Locator::Kind>(kind);
+  return locator;
+}
+
+void put_locator(std::string& out, const Locator& locator) {
+  put_number(out, static_cast<uint64_t>(locator.kind));
+  put_number(out, locator.number);
+}
 
 Status damaged(const char* what) {
   return Status(StatusCode::corrupt, std::string("a stored ") + what + " is damaged");
@@ -104,6 +119,32 @@ Result<Document> decode_properties(std::string_view bytes) {
   return document;
 }
 
+// Each mark's place is told as its distance from the one before.
+std::string encode_marks(const std::vector<Mark>& marks) {
+  std::string out;
+  put_number(out, marks.size());
+  uint32_t before = 0;
+  for (const Mark& mark : marks) {
+    put_number(out, mark.begin - before);
+    put_locator(out, mark.locator);
+    before = mark.begin;
+  }
+  return out;
+}
+
+Result<std::vector<Mark>> decode_marks(std::string_view bytes) {
+  Decoder in(bytes);
+  std::vector<Mark> marks;
+  uint64_t begin = 0;
+  for (uint64_t left = in.number(); left > 0 && !in.failed(); --left) {
+    begin += in.small_number();
+    if (begin > UINT32_MAX) in.fail();
+    marks.push_back({static_cast<uint32_t>(begin), read_locator(in)});
+  }
+  if (!in.finished()) return damaged("document");
+  return marks;
+}
+
 std::string encode_passage(const Passage& passage) {
   std::string out;
   put_number(out, passage.ordinal);
@@ -111,6 +152,7 @@ std::string encode_passage(const Passage& passage) {
   put_number(out, passage.range.end);
   put_string(out, passage.hash);
   put_string(out, passage.text);
+  if (passage.locator.kind != Locator::Kind::none) put_locator(out, passage.locator);
   return out;
 }
 
@@ -122,6 +164,7 @@ Result<Passage> decode_passage(std::string_view bytes) {
   passage.range.end = in.small_number();
   passage.hash = in.string();
   passage.text = in.string();
+  if (in.has_more()) passage.locator = read_locator(in);
   if (!in.finished()) return damaged("passage");
   return passage;
 }

@@ -11,9 +11,12 @@
 
 namespace wenqu::retrieval {
 
-// All of the document but its text.
+// All of the document but its text and marks.
 std::string encode_properties(const Document& document);
 Result<Document> decode_properties(std::string_view bytes);
+
+std::string encode_marks(const std::vector<Mark>& marks);
+Result<std::vector<Mark>> decode_marks(std::string_view bytes);
 
 // All of the passage but its document id, which its record knows.
 std::string encode_passage(const Passage& passage);

@@ -48,7 +48,9 @@ class OneField : public Lucene::FieldSelector {
   const wchar_t* name_;
 };
 
-Result<std::string> stored_bytes(const Lucene::IndexReaderPtr& reader, int32_t doc, const wchar_t* field) {
+// Empty for a field that may be absent and is.
+Result<std::string> stored_bytes(const Lucene::IndexReaderPtr& reader, int32_t doc, const wchar_t* field,
+                                 bool may_be_absent = false) {
   std::string bytes;
   bool found = false;
   WENQU_RETURN_IF_ERROR(call_lucene("reading a stored document", [&] {
@@ -58,7 +60,7 @@ Result<std::string> stored_bytes(const Lucene::IndexReaderPtr& reader, int32_t d
     found = true;
     bytes.assign(reinterpret_cast<const char*>(value.get()), static_cast<size_t>(value.size()));
   }));
-  if (!found) return Status(StatusCode::corrupt, "a stored document lacks its content");
+  if (!found && !may_be_absent) return Status(StatusCode::corrupt, "a stored document lacks its content");
   return bytes;
 }
 
@@ -347,6 +349,10 @@ Result<Document> Snapshot::read_document(int32_t doc, bool with_text) const {
   WENQU_ASSIGN_OR_RETURN(Document document, decode_properties(properties));
   if (with_text) {
     WENQU_ASSIGN_OR_RETURN(document.text, stored_bytes(reader_, doc, kTextField));
+    WENQU_ASSIGN_OR_RETURN(const std::string marks, stored_bytes(reader_, doc, kMarksField, /*may_be_absent=*/true));
+    if (!marks.empty()) {
+      WENQU_ASSIGN_OR_RETURN(document.marks, decode_marks(marks));
+    }
   }
   return document;
 }

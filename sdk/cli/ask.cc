@@ -62,8 +62,9 @@ class Display {
       if (!shown.insert(citation.number).second) continue;
       if (shown.size() == 1) fmt::print("\n{}\n", chinese_ ? "来源：" : "Sources:");
       const retrieval::Hit& hit = citation.evidence->hit;
-      fmt::print("[{}] {}  {} {}\n", citation.number, hit.title.empty() ? hit.passage.document_id : hit.title,
-                 hit.url.empty() ? hit.passage.document_id : hit.url, hit.published_at);
+      const std::string place = retrieval::describe(hit.passage.locator);
+      fmt::print("[{}] {}{}{}  {} {}\n", citation.number, hit.title.empty() ? hit.passage.document_id : hit.title,
+                 place.empty() ? "" : ", ", place, hit.url.empty() ? hit.passage.document_id : hit.url, hit.published_at);
     }
   }
 

@@ -38,7 +38,9 @@ void print_hits(const retrieval::SearchResponse& found, size_t offset) {
     std::string snippet = terminal ? marked(hit, "\033[1;33m", "\033[0m") : marked(hit, "**", "**");
     for (char& c : snippet)
       if (c == '\n') c = ' ';
-    fmt::print("    {}\n    {} #{}, score {:.3f}\n", snippet, hit.passage.document_id, hit.passage.ordinal, hit.score);
+    const std::string place = retrieval::describe(hit.passage.locator);
+    fmt::print("    {}\n    {} #{}{}{}, score {:.3f}\n", snippet, hit.passage.document_id, hit.passage.ordinal,
+               place.empty() ? "" : ", ", place, hit.score);
   }
   fmt::print("{} of {}{} matching passages\n", found.hits.size(), found.total_is_exact ? "" : "about ", found.total);
 }

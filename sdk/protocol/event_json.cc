@@ -98,6 +98,14 @@ bool is_reserved_attribute(std::string_view name) {
   return name == "title" || name == "url" || name == "source" || name == "author" || name == "published_at";
 }
 
+void write_locator(Json& json, const retrieval::Locator& locator) {
+  if (locator.kind == retrieval::Locator::Kind::none) return;
+  json.open("locator");
+  json.text("kind", retrieval::locator_name(locator.kind));
+  json.number("number", static_cast<int64_t>(locator.number));
+  json.close();
+}
+
 // Scores of one search as shares of its best, since raw ones compare within a search only.
 void write_hit(Json& json, const retrieval::Hit& hit, double best, int citation, bool with_snippet) {
   json.open();
@@ -119,6 +127,7 @@ void write_hit(Json& json, const retrieval::Hit& hit, double best, int citation,
   json.number("passage", hit.passage.ordinal);
   json.number("char_start", hit.passage.range.begin);
   json.number("char_end", hit.passage.range.end);
+  write_locator(json, hit.passage.locator);
   json.text("passage_hash", hit.passage.hash);
   json.real("raw_score", hit.score);
   if (!hit.collection.empty()) json.text("collection", hit.collection);
@@ -153,6 +162,7 @@ void write_citation(Json& json, const Citation& citation) {
   json.number("passage", hit.passage.ordinal);
   json.number("char_start", hit.passage.range.begin);
   json.number("char_end", hit.passage.range.end);
+  write_locator(json, hit.passage.locator);
   json.close();
   json.close();
 }

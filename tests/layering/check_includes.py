@@ -51,6 +51,8 @@ FOREIGN = {
     "CLI": ["sdk/cli"],
     "gumbo.h": ["retrieval/documents"],
     "cmark.h": ["retrieval/documents"],
+    "expat.h": ["retrieval/documents"],
+    "zip.h": ["retrieval/documents"],
     "openssl": ["base", "retrieval/documents"],
 }
 OURS = ("base/", "engine/", "retrieval/", "sdk/", "plugins/", "examples/", "wenqu/")

@@ -100,11 +100,15 @@ WQ_API wq_status wq_index_open(const char* directory, wq_index** out);
 /* Adds one document, replacing the one of the same id:
  *   {"id": "...", "text": "...", "title": "...", "url": "...", "author": "...",
  *    "source": "official_account|video|web|chat|file", "published_at": "2026-03-01",
- *    "attributes": {...}, "acl": ["user or group that may find it", ...]}
- * Without `acl` everybody may. `id` and `text` are needed. Searches find it after wq_index_commit. [any thread] */
+ *    "attributes": {...}, "acl": ["user or group that may find it", ...],
+ *    "marks": [{"begin": 120, "kind": "time", "number": 61000}]}
+ * Without `acl` everybody may. `id` and `text` are needed. A mark says where the text from code point
+ * `begin` on stands in the original (page, time in milliseconds, section, row); citations tell it.
+ * Searches find it after wq_index_commit. [any thread] */
 WQ_API wq_status wq_index_add_json(wq_index* index, const char* json, size_t length);
 
-/* Adds a file, or every file under a folder: .jsonl .txt .md .html. `source` (NULL: "file") is for
+/* Adds a file, or every file under a folder: .jsonl .txt .md .html .pdf .docx .epub .csv
+ * .tsv .eml .srt .vtt (docs/documents.md). `source` (NULL: "file") is for
  * documents that name none. What cannot be read is passed over and counted as a problem; with WQ_OK
  * and problems > 0 wq_last_error tells the first. `documents` and `problems` may be NULL.
  * [any thread] */
