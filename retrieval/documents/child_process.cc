@@ -5,8 +5,8 @@
 #include <signal.h>
 #include <spawn.h>
 #include <stdlib.h>
-#include <sys/pidfd.h>
 #include <sys/resource.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -53,7 +53,9 @@ class Child {
   ~Child() {
     if (pid_ <= 0) return;
     // By descriptor: where the host collects all children itself, the number may be another process's by now.
-    if (process_.get() >= 0) (void)::pidfd_send_signal(process_.get(), SIGKILL, nullptr, 0);
+    // (glibc 2.36 has no C++ linkage for these calls.)
+    if (process_.get() < 0) (void)::kill(pid_, SIGKILL);   // a kernel before 5.3
+    else (void)::syscall(SYS_pidfd_send_signal, process_.get(), SIGKILL, nullptr, 0);
     (void)wait();
   }
 
@@ -92,7 +94,7 @@ class Child {
       errno = error;
       return system_error(("start " + command[0]).c_str());
     }
-    process_.set(::pidfd_open(pid_, 0));
+    process_.set(static_cast<int>(::syscall(SYS_pidfd_open, pid_, 0)));
     limit(limits);
     return {};
   }

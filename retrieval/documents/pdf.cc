@@ -46,6 +46,7 @@ Result<Extracted> extract_pdf(int file, const ChildLimits& limits, const CancelT
     rest.remove_prefix(std::min(end + 1, rest.size()));
   }
   Extracted out = join_pages(pages);
+  if (out.text.empty()) return out;
   // Properties are an extra: without them the file's name is the title.
   if (const Result<std::string> properties = run_child({"pdfinfo", "-enc", "UTF-8", "-isodates", "-"}, file, limits, cancel))
     read_properties(*properties, out);
