@@ -15,6 +15,7 @@
 #include "retrieval/rank/ranking.h"
 #include "retrieval/rank/rescore.h"
 #include "retrieval/result_cache.h"
+#include "retrieval/similar/collapse.h"
 #include "retrieval/snippet.h"
 
 namespace wenqu::retrieval {
@@ -194,29 +195,40 @@ Result<SearchResponse> LocalIndex::search(const SearchRequest& request, const Ca
     if (auto known = results->find(request)) return *std::move(known);
   const std::vector<Term> terms = analyzer_.analyze_question(utf8_sanitize(request.query));
   const std::vector<QuestionTerm> asked = search_terms(terms);
+  const size_t end = request.offset + request.top;
+  // Of copies so many that enough are left.
+  const size_t listed = request.collapse_duplicates ? std::min(kMaxTop, end * 2) : end;
   WENQU_ASSIGN_OR_RETURN(const auto among, snapshot->filter().passages(request.sources, request.filter));
   RankRequest wanted;
   wanted.parameters = options_.ranking;
-  wanted.top = candidates_for(request.offset + request.top, options_.ranking.rescored);
+  wanted.top = candidates_for(listed, options_.ranking.rescored);
   wanted.one_per_document = request.one_per_document;
   wanted.among = among.get();
   wanted.threads = std::max<size_t>(options_.search_threads, 1);
   WENQU_ASSIGN_OR_RETURN(Ranking ranking, rank_passages(*snapshot, asked, wanted, cancel));
   WENQU_RETURN_IF_ERROR(rescore(*snapshot, asked, options_.ranking, cancel, ranking.best));
-  if (ranking.best.size() > request.offset + request.top) ranking.best.resize(request.offset + request.top);
+  if (ranking.best.size() > listed) ranking.best.resize(listed);
   response.total = ranking.total;
   response.total_is_exact = ranking.total_is_exact;
-  for (size_t place = request.offset; place < ranking.best.size(); ++place) {
+  // Which hits are copies of better ones is known only from the first on.
+  const size_t first = request.collapse_duplicates ? 0 : std::min(request.offset, ranking.best.size());
+  for (size_t place = first; place < ranking.best.size(); ++place) {
     const ScoredPassage& scored = ranking.best[place];
     WENQU_RETURN_IF_ERROR(cancel.status());
     WENQU_ASSIGN_OR_RETURN(Hit hit, make_hit(*snapshot, scored));
-    if (request.snippets) {
+    response.hits.push_back(std::move(hit));
+  }
+  if (request.collapse_duplicates) {
+    collapse_near_duplicates(response.hits);
+    response.hits.erase(response.hits.begin(), response.hits.begin() + static_cast<ptrdiff_t>(std::min(request.offset, response.hits.size())));
+  }
+  if (response.hits.size() > request.top) response.hits.resize(request.top);
+  if (request.snippets)
+    for (Hit& hit : response.hits) {
       Snippet snippet = make_snippet(hit.passage.text, terms, analyzer_);
       hit.snippet = std::move(snippet.text);
       hit.matches = std::move(snippet.matches);
     }
-    response.hits.push_back(std::move(hit));
-  }
   if (results) results->keep(request, response);
   return response;
 }
@@ -233,9 +245,7 @@ Result<std::vector<WeighedTerm>> LocalIndex::weigh(std::string_view text, bool i
     entry.range = term.term.range;
     entry.is_unigram = term.term.kind == Term::Kind::unigram;
     if (snapshot) {
-      WENQU_ASSIGN_OR_RETURN(const uint64_t in_body, snapshot->holders(body_field(term.term.kind), term.key));
-      WENQU_ASSIGN_OR_RETURN(const uint64_t in_title, snapshot->holders(title_field(term.term.kind), term.key));
-      entry.passages = std::max(in_body, in_title);
+      WENQU_ASSIGN_OR_RETURN(entry.passages, snapshot->holders(body_field(term.term.kind), term.key));
       entry.weight = inverse_document_frequency(snapshot->passages(), entry.passages);
     }
     entry.text = std::move(term.term.text);

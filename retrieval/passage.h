@@ -40,6 +40,7 @@ struct Hit {
   std::map<std::string, std::string> attributes;
   std::string snippet;               // the part of the passage that matches best
   std::vector<CharRange> matches;    // the matching words, as ranges of `snippet`
+  std::vector<std::string> copies;   // documents left out because this passage says the same (collapse_duplicates)
 };
 
 }  // namespace wenqu::retrieval

@@ -8,7 +8,7 @@ void put(std::string& key, std::string_view text) { key += std::to_string(text.s
 // Everything of the request that matters for what is found.
 std::string key_of(const SearchRequest& request) {
   std::string key = std::to_string(request.top) + "," + std::to_string(request.offset) + "," +
-                    (request.one_per_document ? "d" : "") + (request.snippets ? "s" : "") + ",";
+                    (request.one_per_document ? "d" : "") + (request.snippets ? "s" : "") + (request.collapse_duplicates ? "c" : "") + ",";
   put(key, request.query);
   for (const Source source : request.sources) key += static_cast<char>('0' + static_cast<int>(source));
   put(key, request.filter.published_from);
@@ -29,6 +29,7 @@ size_t bytes_of(const std::string& key, const SearchResponse& response) {
   for (const Hit& hit : response.hits) {
     sum += sizeof hit + hit.passage.document_id.size() + hit.passage.text.size() + hit.passage.hash.size() + hit.title.size() +
            hit.url.size() + hit.author.size() + hit.published_at.size() + hit.snippet.size() + hit.matches.size() * sizeof(CharRange);
+    for (const std::string& copy : hit.copies) sum += copy.size() + 64;
     for (const auto& [name, value] : hit.attributes) sum += name.size() + value.size() + 96;
   }
   return sum;

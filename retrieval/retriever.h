@@ -23,6 +23,7 @@ struct SearchRequest {
   std::vector<Source> sources;   // empty: all
   Filter filter;                 // which of their documents
   bool one_per_document = false; // keep each document's best passage only
+  bool collapse_duplicates = false;  // leave out passages that say again what a better one of another document says
   bool snippets = true;          // false saves the making of Hit::snippet and matches
 };
 

@@ -13,6 +13,8 @@
 namespace wenqu::retrieval {
 namespace {
 
+constexpr size_t kMaxNameBytes = 120;
+
 // The separator that stands most often outside quotes in the first line.
 char separator_of(std::string_view text) {
   constexpr std::array<char, 3> kSeparators = {',', ';', '\t'};
@@ -135,6 +137,8 @@ Result<Extracted> extract_csv(std::string_view text) {
   WENQU_RETURN_IF_ERROR(for_each_csv_row(text, [&](CsvRow&& row) -> Status {
     if (names.empty()) {
       names = std::move(row);
+      // They stand before every row's fields.
+      for (std::string& name : names) name.resize(utf8_complete_prefix(std::string_view(name).substr(0, kMaxNameBytes)));
       return {};
     }
     if (out.size() > kMaxTextBytesOfFile) return Status(StatusCode::limit_exceeded, "the table holds too much text");

@@ -28,7 +28,8 @@ std::string field_name(uint32_t number) {
   if (number == kIdNumber) return from_wide(kIdField);
   if (number == kKindNumber) return from_wide(kKindField);
   if (number < kPropertiesNumber) return from_wide(kTermFieldNames[number - kFirstTermNumber]);
-  return from_wide(number == kPropertiesNumber ? kPropertiesField : number == kTextNumber ? kTextField : kPassageField);
+  constexpr const wchar_t* kStored[] = {kPropertiesField, kTextField, kPassageField, kMarksField};
+  return from_wide(kStored[number - kPropertiesNumber]);
 }
 
 const std::vector<uint32_t>& fields_in_order() {

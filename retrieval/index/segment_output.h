@@ -25,7 +25,8 @@ inline constexpr uint32_t kFirstTermNumber = 2;
 inline constexpr uint32_t kPropertiesNumber = kFirstTermNumber + kTermFields;
 inline constexpr uint32_t kTextNumber = kPropertiesNumber + 1;
 inline constexpr uint32_t kPassageNumber = kPropertiesNumber + 2;
-inline constexpr uint32_t kFields = kPassageNumber + 1;
+inline constexpr uint32_t kMarksNumber = kPropertiesNumber + 3;
+inline constexpr uint32_t kFields = kMarksNumber + 1;
 std::string field_name(uint32_t number);
 // The numbers of the fields that have terms, in the order of their names, in which a segment keeps them.
 const std::vector<uint32_t>& fields_in_order();

@@ -109,6 +109,7 @@ class Road : public GenerationSink {
       request.top = passages_;
       request.sources = request_.sources;
       request.filter = request_.filter;
+      request.collapse_duplicates = true;   // what one source says, its reposts add nothing to
       WENQU_ASSIGN_OR_RETURN(retrieval::SearchResponse found, retriever_.search(request, cancel_));
       lists.push_back(std::move(found.hits));
       queries_.push_back(query);

@@ -24,6 +24,9 @@ struct IndexOptions {
   std::string index;
   std::string source = "file";
   uint64_t commit_every = 10000;
+  std::string near_duplicates = "keep";
+  bool full = false;    // read unchanged files too
+  bool watch = false;
   bool json = false;
   bool optimize = false;
   std::vector<std::string> remove;
@@ -75,6 +78,7 @@ struct SearchOptions {
   size_t offset = 0;
   std::vector<std::string> sources;
   FilterOptions filter;
+  bool all_copies = false;
   bool json = false;
 };
 int run_search(const SearchOptions& options);

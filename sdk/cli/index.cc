@@ -7,8 +7,9 @@
 #include <cstdio>
 #include <filesystem>
 
-#include "retrieval/documents/reader.h"
 #include "retrieval/index.h"
+#include "retrieval/sync/folder_sync.h"
+#include "retrieval/sync/folder_watch.h"
 #include "sdk/cli/commands.h"
 #include "sdk/cli/interrupt.h"
 
@@ -74,67 +75,89 @@ void print_problem(const Status& problem, bool json) {
   std::printf("%s\n", buffer.GetString());
 }
 
+// Syncs folders, adds files, and tells about it.
 class Indexing {
  public:
-  Indexing(const IndexOptions& options, retrieval::Index& index, uint64_t total_bytes)
-      : options_(options), index_(index), bar_(total_bytes) {}
+  Indexing(const IndexOptions& options, retrieval::Source source, retrieval::Index& index, uint64_t total_bytes)
+      : options_(options), bar_(total_bytes), sync_(index, options.index, sync_options(options, source), sink()) {}
 
-  Status read(const std::string& path, retrieval::Source source, const CancelToken& cancel) {
-    retrieval::ReadOptions read;
-    read.source = source;
-    retrieval::ReadSink sink;
-    sink.document = [this](retrieval::Document&& document) { return take(document); };
-    sink.problem = [this](const Status& problem) { tell(problem); };
-    sink.progress = [this](uint64_t bytes) { bar_.show(finished_bytes_ + bytes, documents_); };
-    Result<retrieval::ReadCounts> counts = retrieval::read_documents(path, read, sink, cancel);
-    if (!counts) return counts.status();
-    finished_bytes_ += counts->bytes;
+  // What cannot be read at all is one more problem, not the end of the others.
+  Status read(const std::string& path, const CancelToken& cancel) {
+    std::error_code error;
+    const Status status = std::filesystem::is_directory(path, error) ? sync_.sync(path, cancel) : sync_.add_file(path, cancel);
+    const bool of_path = status.code() == StatusCode::not_found || (status.code() == StatusCode::io_error && status.where() == path);
+    if (!of_path) return status;
+    tell(status);
     return {};
   }
 
-  // A path that cannot be read at all is one more problem, not the end of the others.
   void tell(const Status& problem) {
     bar_.clear();
     print_problem(problem, options_.json);
     ++problems_;
   }
 
-  Status commit() {
-    WENQU_RETURN_IF_ERROR(index_.commit());
-    committed_ = documents_;
-    if (options_.json) {
-      std::printf("{\"committed\": %llu}\n", static_cast<unsigned long long>(committed_));
-      std::fflush(stdout);
-    }
-    return {};
-  }
-
+  Status commit() { return sync_.commit(); }
   void finish() { bar_.clear(); }
-  uint64_t documents() const { return documents_; }
   uint64_t committed() const { return committed_; }
   uint64_t problems() const { return problems_; }
+  const retrieval::SyncCounts& counts() const { return sync_.counts(); }
+  const std::set<std::string>& folders() const { return sync_.folders(); }
 
  private:
-  Status take(const retrieval::Document& document) {
-    const Status added = index_.add(document);
-    if (added.code() == StatusCode::invalid_argument || added.code() == StatusCode::limit_exceeded) {
-      tell(added.at(document.id));
-      return {};
-    }
-    WENQU_RETURN_IF_ERROR(added);
-    ++documents_;
-    if (documents_ - committed_ >= options_.commit_every) return commit();
-    return {};
+  static retrieval::SyncOptions sync_options(const IndexOptions& options, retrieval::Source source) {
+    retrieval::SyncOptions sync;
+    sync.read.source = source;
+    sync.read_all = options.full;
+    sync.commit_every = options.commit_every;
+    if (options.near_duplicates == "mark") sync.duplicates = retrieval::DuplicatePolicy::mark;
+    if (options.near_duplicates == "drop") sync.duplicates = retrieval::DuplicatePolicy::drop;
+    return sync;
+  }
+
+  retrieval::SyncSink sink() {
+    retrieval::SyncSink sink;
+    sink.problem = [this](const Status& problem) { tell(problem); };
+    sink.progress = [this](const retrieval::SyncCounts& counts) { bar_.show(counts.bytes, counts.documents); };
+    sink.committed = [this](const retrieval::SyncCounts& counts) {
+      committed_ = counts.documents;
+      if (!options_.json) return;
+      std::printf("{\"committed\": %llu}\n", static_cast<unsigned long long>(committed_));
+      std::fflush(stdout);
+    };
+    return sink;
   }
 
   const IndexOptions& options_;
-  retrieval::Index& index_;
   ProgressBar bar_;
-  uint64_t finished_bytes_ = 0;
-  uint64_t documents_ = 0;
   uint64_t committed_ = 0;
   uint64_t problems_ = 0;
+  retrieval::FolderSync sync_;
 };
+
+// Syncs again whenever something has changed, until Ctrl-C.
+Status watch(Indexing& indexing, const IndexOptions& options, const CancelToken& cancel) {
+  WENQU_ASSIGN_OR_RETURN(retrieval::FolderWatch watch, retrieval::FolderWatch::create());
+  if (!options.json) std::fputs("watching for changes; Ctrl-C ends it\n", stderr);
+  for (bool first = true;; first = false) {
+    // What changed between the last look and now is looked at again, now that it is watched.
+    if (const Status limited = watch.watch(indexing.folders()); !limited) indexing.tell(limited);
+    if (!first) WENQU_RETURN_IF_ERROR(watch.wait(cancel));
+    const retrieval::SyncCounts before = indexing.counts();
+    for (const std::string& path : options.paths) {
+      std::error_code error;
+      if (std::filesystem::is_directory(path, error)) WENQU_RETURN_IF_ERROR(indexing.read(path, cancel));
+    }
+    const retrieval::SyncCounts& now = indexing.counts();
+    if (now.documents == before.documents && now.removed == before.removed) continue;
+    WENQU_RETURN_IF_ERROR(indexing.commit());
+    indexing.finish();
+    if (!options.json)
+      std::printf("%llu documents added, %llu removed\n", static_cast<unsigned long long>(now.documents - before.documents),
+                  static_cast<unsigned long long>(now.removed - before.removed));
+    std::fflush(stdout);
+  }
+}
 
 }  // namespace
 
@@ -151,16 +174,12 @@ int run_index(const IndexOptions& options) {
 
   uint64_t total_bytes = 0;
   for (const std::string& path : options.paths) total_bytes += bytes_under(path);
-  Indexing indexing(options, **index, total_bytes);
+  Indexing indexing(options, *source, **index, total_bytes);
   for (const std::string& id : options.remove)
     if (const Status removed = (*index)->remove(id); !removed) return report(removed);
   Status status;
   for (const std::string& path : options.paths) {
-    status = indexing.read(path, *source, interrupt.token());
-    if (status.code() == StatusCode::not_found || (status.code() == StatusCode::io_error && status.where() == path)) {
-      indexing.tell(status);
-      status = {};
-    }
+    status = indexing.read(path, interrupt.token());
     if (!status) break;
   }
   indexing.finish();
@@ -169,19 +188,25 @@ int run_index(const IndexOptions& options) {
     const Status committed = indexing.commit();
     if (!committed) status = committed;
   }
+  if (options.watch && status) {
+    status = watch(indexing, options, interrupt.token());
+    if (status.code() == StatusCode::cancelled) status = indexing.commit();   // the end that was asked for
+  }
   if (status && options.optimize) status = (*index)->optimize(interrupt.token());
   const retrieval::IndexStats stats = (*index)->stats();
+  const retrieval::SyncCounts& counts = indexing.counts();
   const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begun).count();
   if (options.json)
-    std::printf("{\"done\": %s, \"documents\": %llu, \"problems\": %llu, \"total_documents\": %llu, \"total_passages\": %llu, \"seconds\": %.3f}\n",
-                status.is_ok() ? "true" : "false", static_cast<unsigned long long>(indexing.committed()),
-                static_cast<unsigned long long>(indexing.problems()), static_cast<unsigned long long>(stats.documents),
-                static_cast<unsigned long long>(stats.passages), seconds);
+    fmt::print("{{\"done\": {}, \"documents\": {}, \"problems\": {}, \"unchanged_files\": {}, \"removed\": {}, \"near_duplicates\": {}, "
+               "\"total_documents\": {}, \"total_passages\": {}, \"seconds\": {:.3f}}}\n",
+               status.is_ok(), indexing.committed(), indexing.problems(), counts.unchanged, counts.removed, counts.duplicates,
+               stats.documents, stats.passages, seconds);
   else
-    std::printf("%llu documents added in %.2f s, %llu passed over; the index holds %llu documents, %llu passages, %.1f MiB\n",
-                static_cast<unsigned long long>(indexing.committed()), seconds,
-                static_cast<unsigned long long>(indexing.problems()), static_cast<unsigned long long>(stats.documents),
-                static_cast<unsigned long long>(stats.passages), static_cast<double>(stats.bytes) / (1 << 20));
+    fmt::print("{} documents added in {:.2f} s{}{}{}, {} passed over; the index holds {} documents, {} passages, {:.1f} MiB\n",
+               indexing.committed(), seconds, counts.unchanged ? fmt::format(", {} files unchanged", counts.unchanged) : "",
+               counts.removed ? fmt::format(", {} documents removed", counts.removed) : "",
+               counts.duplicates ? fmt::format(", {} near-duplicates {}", counts.duplicates, options.near_duplicates == "drop" ? "left out" : "marked") : "",
+               indexing.problems(), stats.documents, stats.passages, static_cast<double>(stats.bytes) / (1 << 20));
   if (!status) return report(status);
   return indexing.problems() ? kExitPartial : kExitOk;
 }

@@ -64,7 +64,7 @@ int main(int argc, char** argv) {
   int code = kExitOk;
 
   IndexOptions index;
-  CLI::App* command = add_command(app, "index", "Add documents to an index: .jsonl .txt .md .html files, or folders of them",
+  CLI::App* command = add_command(app, "index", "Add files to an index and make it as folders are: .jsonl .txt .md .html .pdf .docx .epub .csv .tsv .eml .srt .vtt",
                                   [&] { return run_index(index); }, code);
   command->add_option("--index", index.index, "directory of the index (made when absent)")->required();
   command->add_option("--source", index.source, "kind of documents that name none: " + kSources);
@@ -72,8 +72,12 @@ int main(int argc, char** argv) {
       ->check(CLI::PositiveNumber);
   command->add_option("--remove", index.remove, "id of a document to remove (may be repeated)");
   command->add_flag("--optimize", index.optimize, "merge all into one segment at the end, which is searched fastest");
+  command->add_flag("--full", index.full, "read files again that have not changed");
+  command->add_flag("--watch", index.watch, "go on: follow the changes in the folders until Ctrl-C");
+  command->add_option("--near-duplicates", index.near_duplicates, "documents that say nearly the same as another: keep, mark or drop")
+      ->check(CLI::IsMember({"keep", "mark", "drop"}));
   command->add_flag("--json", index.json, "print JSON lines: {\"committed\": N} after each durable commit");
-  command->add_option("PATH", index.paths, "files and folders to read");
+  command->add_option("PATH", index.paths, "files to add, and folders to follow: what vanishes from them is removed");
 
   CheckOptions check;
   command = add_command(app, "check", "Look an index over: its files, then all that they hold", [&] { return run_check(check); }, code);
@@ -114,6 +118,7 @@ int main(int argc, char** argv) {
   command->add_option("--offset", search.offset, "results to pass over, for further pages")->check(CLI::Range(0, 9999));
   command->add_option("--source", search.sources, "only these kinds: " + kSources + " (may be repeated)");
   add_filter_options(*command, search.filter);
+  command->add_flag("--all-copies", search.all_copies, "list passages too that say the same as a better one of another document");
   command->add_flag("--json", search.json, "print one JSON object");
   CLI::Option* queries = command->add_option("--queries", search.queries_file, "file of lines 'id<TAB>query'");
   CLI::Option* run = command->add_option("--run", search.run_file, "write TREC run lines here: qid Q0 docid rank score wenqu");

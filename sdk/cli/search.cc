@@ -1,4 +1,5 @@
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 #include <unistd.h>
 
 #include <cstdio>
@@ -41,6 +42,7 @@ void print_hits(const retrieval::SearchResponse& found, size_t offset) {
     const std::string place = retrieval::describe(hit.passage.locator);
     fmt::print("    {}\n    {} #{}{}{}, score {:.3f}\n", snippet, hit.passage.document_id, hit.passage.ordinal,
                place.empty() ? "" : ", ", place, hit.score);
+    if (!hit.copies.empty()) fmt::print("    the same in {}\n", fmt::join(hit.copies, ", "));
   }
   fmt::print("{} of {}{} matching passages\n", found.hits.size(), found.total_is_exact ? "" : "about ", found.total);
 }
@@ -99,6 +101,7 @@ int run_search(const SearchOptions& options) {
   request.offset = options.offset;
   request.sources = *sources;
   request.filter = *filter;
+  request.collapse_duplicates = !options.all_copies;
   Result<retrieval::SearchResponse> found = (*index)->search(request, interrupt.token());
   if (!found) return report(found.status());
   if (options.json)

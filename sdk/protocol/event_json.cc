@@ -131,6 +131,11 @@ void write_hit(Json& json, const retrieval::Hit& hit, double best, int citation,
   json.text("passage_hash", hit.passage.hash);
   json.real("raw_score", hit.score);
   if (!hit.collection.empty()) json.text("collection", hit.collection);
+  if (!hit.copies.empty()) {
+    json.open_list("copies");
+    for (const std::string& id : hit.copies) json.text(id);
+    json.close_list();
+  }
   if (with_snippet) {
     json.text("snippet", hit.snippet);
     json.open_list("matches");
