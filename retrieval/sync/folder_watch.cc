@@ -4,6 +4,7 @@
 #include <sys/inotify.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 #include <optional>
@@ -25,7 +26,7 @@ Result<FolderWatch> FolderWatch::create(const WatchOptions& options) {
 }
 
 FolderWatch::FolderWatch(FolderWatch&& other) noexcept
-    : fd_(std::exchange(other.fd_, -1)), options_(other.options_), some_unwatched_(other.some_unwatched_) {}
+    : fd_(std::exchange(other.fd_, -1)), options_(other.options_), some_unwatched_(other.some_unwatched_), told_(other.told_) {}
 
 FolderWatch::~FolderWatch() {
   if (fd_ >= 0) ::close(fd_);
@@ -33,15 +34,16 @@ FolderWatch::~FolderWatch() {
 
 Status FolderWatch::watch(const std::set<std::string>& folders) {
   Status status;
+  some_unwatched_ = false;
   for (const std::string& folder : folders) {
     // Watching what is watched already changes nothing.
-    if (::inotify_add_watch(fd_, folder.c_str(), kEvents | IN_ONLYDIR) >= 0 || errno == ENOENT || errno == ENOTDIR) continue;
-    if (!some_unwatched_)
+    if (::inotify_add_watch(fd_, folder.c_str(), kEvents | IN_ONLYDIR) >= 0) continue;
+    some_unwatched_ = true;   // one that is gone may come back
+    if (errno != ENOENT && errno != ENOTDIR && !std::exchange(told_, true))
       status = Status(StatusCode::limit_exceeded,
                       std::string("the system watches no more folders (") + std::strerror(errno) +
                           "): they are looked at now and then; raise fs.inotify.max_user_watches to mend it",
                       folder);
-    some_unwatched_ = true;
   }
   return status;
 }

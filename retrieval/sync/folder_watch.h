@@ -40,6 +40,7 @@ class FolderWatch {
   int fd_;
   WatchOptions options_;
   bool some_unwatched_ = false;
+  bool told_ = false;
 };
 
 }  // namespace wenqu::retrieval

@@ -12,11 +12,11 @@
 
 #include "base/utf8.h"
 #include "gate.h"
-#include "mutate.h"
+#include "malformed/mutate.h"
 #include "retrieval/documents/reader.h"
 #include "retrieval/index.h"
 #include "retrieval/index_check.h"
-#include "seeds.h"
+#include "malformed/seeds.h"
 
 namespace wenqu::retrieval {
 namespace {

@@ -1,4 +1,4 @@
-#include "seeds.h"
+#include "malformed/seeds.h"
 
 #include <zip.h>
 

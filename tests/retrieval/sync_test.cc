@@ -1,0 +1,263 @@
+#include "retrieval/sync/folder_sync.h"
+
+#include <sys/stat.h>
+
+#include <fstream>
+#include <thread>
+
+#include "index_fixture.h"
+#include "retrieval/sync/folder_watch.h"
+
+namespace wenqu::retrieval {
+namespace {
+
+namespace fs = std::filesystem;
+
+class SyncTest : public IndexTest {
+ protected:
+  void SetUp() override {
+    IndexTest::SetUp();
+    folder_ = root_ + "/notes";
+    fs::create_directories(folder_ + "/sub");
+    write("a.txt", "the heron waits");
+    write("sub/b.txt", "the otter swims");
+    write("c.jsonl", "{\"id\":\"x\",\"text\":\"a heron row\"}\n{\"id\":\"y\",\"text\":\"an otter row\"}\n");
+  }
+
+  // An hour old, or else it counts as just written.
+  void write(const std::string& name, const std::string& content, int age = 3600) {
+    std::ofstream(folder_ + "/" + name, std::ios::binary) << content;
+    fs::last_write_time(folder_ + "/" + name, fs::file_time_type::clock::now() - std::chrono::seconds(age));
+  }
+
+  // One run of a program that indexes the folder.
+  SyncCounts sync(const SyncOptions& options = {}) {
+    auto index = open(Index::Mode::write);
+    problems_.clear();
+    SyncSink sink;
+    sink.problem = [this](const Status& problem) { problems_.push_back(problem); };
+    FolderSync sync(*index, directory_, options, sink);
+    EXPECT_OK(sync.sync(folder_, {}));
+    EXPECT_OK(sync.commit());
+    return sync.counts();
+  }
+  std::vector<std::string> found(const std::string& query) {
+    std::vector<std::string> names;
+    for (const std::string& id : ids(find(*open(Index::Mode::read), query))) names.push_back(id.substr(id.rfind('/') + 1));
+    std::sort(names.begin(), names.end());
+    return names;
+  }
+  using Names = std::vector<std::string>;
+
+  std::string folder_;
+  std::vector<Status> problems_;
+};
+
+TEST_F(SyncTest, UnchangedFilesAreNotReadAgain) {
+  EXPECT_EQ(sync().documents, 4u);
+  const SyncCounts again = sync();
+  EXPECT_EQ(again.documents, 0u);
+  EXPECT_EQ(again.unchanged, 3u);
+  EXPECT_EQ(again.bytes, 0u);
+  SyncOptions all;
+  all.read_all = true;
+  EXPECT_EQ(sync(all).documents, 4u);
+}
+
+TEST_F(SyncTest, AFileThatWasOnlyTouchedIsUnchanged) {
+  sync();
+  write("a.txt", "the heron waits", 1800);
+  EXPECT_EQ(sync().documents, 0u);
+  // Just written: its time may not tell of the next change, its content does.
+  write("a.txt", "the heron waits", 0);
+  EXPECT_EQ(sync().documents, 0u);
+  write("a.txt", "the heron walks", 0);
+  EXPECT_EQ(sync().documents, 1u);
+  write("a.txt", "the heron hunts", 0);
+  EXPECT_EQ(sync().documents, 1u);
+  EXPECT_EQ(found("hunts"), Names{"a.txt"});
+}
+
+TEST_F(SyncTest, ChangedFilesAreReadAndVanishedOnesRemoved) {
+  sync();
+  write("a.txt", "the heron flies away");
+  write("c.jsonl", "{\"id\":\"x\",\"text\":\"a heron row\"}\n");
+  fs::remove_all(folder_ + "/sub");
+  const SyncCounts counts = sync();
+  EXPECT_EQ(counts.documents, 2u);
+  EXPECT_EQ(counts.removed, 2u);
+  EXPECT_EQ(found("otter"), Names{});
+  EXPECT_EQ(found("heron"), (Names{"a.txt", "x"}));
+}
+
+TEST_F(SyncTest, NothingIsRemovedWhereAFolderIsMissingOrClosed) {
+  sync();
+  auto index = open(Index::Mode::write);
+  FolderSync other(*index, directory_, {}, {});
+  EXPECT_EQ(other.sync(root_ + "/absent", {}).code(), StatusCode::not_found);
+  index.reset();
+  if (::geteuid() == 0) return;   // root may list every folder
+  ::chmod((folder_ + "/sub").c_str(), 0);
+  EXPECT_EQ(sync().removed, 0u);
+  ::chmod((folder_ + "/sub").c_str(), 0755);
+}
+
+TEST_F(SyncTest, OtherDocumentsOfTheIndexStay) {
+  auto index = open(Index::Mode::write);
+  EXPECT_OK(index->add(make_document("mine", "a heron of my own")));
+  EXPECT_OK(index->commit());
+  index.reset();
+  sync();
+  fs::remove(folder_ + "/a.txt");
+  sync();
+  EXPECT_EQ(found("heron"), (Names{"mine", "x"}));
+}
+
+TEST_F(SyncTest, AFileThatCannotBeReadKeepsWhatItHadAndIsTriedAgain) {
+  sync();
+  write("d.docx", "PK half written");
+  EXPECT_EQ(sync().problems, 1u);
+  EXPECT_EQ(sync().problems, 1u) << "told each time, until it is mended";
+  write("sub/b.txt", "");
+  sync();
+  EXPECT_EQ(found("otter"), Names{"y"}) << "a file that was emptied holds nothing any more";
+}
+
+TEST_F(SyncTest, ALostOrDamagedStateOnlyCostsWork) {
+  for (const bool damaged : {false, true}) {
+    sync();
+    const std::string state = directory_ + "/" + kSyncStateName;
+    ASSERT_TRUE(fs::exists(state));
+    if (damaged) fs::resize_file(state, fs::file_size(state) / 2);
+    else fs::remove(state);
+    EXPECT_EQ(sync().documents, 4u);
+    EXPECT_EQ(found("heron"), (Names{"a.txt", "x"}));
+  }
+}
+
+TEST_F(SyncTest, AStateOfACommitThatIsGoneIsNotBelieved) {
+  sync();
+  const std::string state = directory_ + "/" + kSyncStateName;
+  fs::copy_file(state, root_ + "/kept");
+  fs::remove_all(directory_);
+  auto fresh = open(Index::Mode::write);
+  fresh.reset();
+  fs::copy_file(root_ + "/kept", state);
+  EXPECT_EQ(sync().documents, 4u) << "the index lost its documents, whatever the state says";
+}
+
+// What a run leaves that died between the two savings of the state.
+TEST_F(SyncTest, ARunThatDiedForgetsNoDocument) {
+  {
+    auto index = open(Index::Mode::write);
+    SyncSink sink;
+    FolderSync sync(*index, directory_, {}, sink);
+    EXPECT_OK(sync.sync(folder_, {}));
+    SyncState before = SyncState::load(directory_, 0);
+    EXPECT_TRUE(before.files.empty());
+    EXPECT_OK(sync.commit());
+    SyncState after = SyncState::load(directory_, index->stats().commit);
+    for (auto& [path, file] : after.files) {
+      EXPECT_TRUE(file.settled);
+      file.settled = false;
+    }
+    EXPECT_OK(after.save(directory_));
+  }
+  fs::remove(folder_ + "/a.txt");
+  const SyncCounts counts = sync();
+  EXPECT_EQ(counts.removed, 1u);
+  EXPECT_EQ(counts.documents, 3u);
+  EXPECT_EQ(found("heron"), Names{"x"});
+}
+
+TEST_F(SyncTest, TheIndexInsideTheFolderIsNoneOfItsFiles) {
+  directory_ = folder_ + "/index";
+  fs::create_directories(directory_);
+  EXPECT_EQ(sync().documents, 4u);
+  write("index/stray.txt", "a stray heron");
+  EXPECT_EQ(sync().documents, 0u);
+}
+
+TEST_F(SyncTest, NearDuplicatesAreLeftOutUntilTheirOriginalGoes) {
+  const std::string text = "苍鹭是一种大型涉禽，栖息于湖泊和河流的浅水处。它们以鱼类为食，站在水中等待，动作很慢。春天里它们回到湿地筑巢，秋天向南方飞去。";
+  write("d1.txt", text);
+  write("d2.txt", text + "（完）");
+  SyncOptions drop;
+  drop.duplicates = DuplicatePolicy::drop;
+  EXPECT_EQ(sync(drop).duplicates, 1u);
+  EXPECT_EQ(found("湿地"), Names{"d1.txt"});
+  EXPECT_EQ(sync(drop).unchanged, 5u);
+  fs::remove(folder_ + "/d1.txt");
+  sync(drop);
+  EXPECT_EQ(found("湿地"), Names{"d2.txt"});
+
+  SyncOptions mark;
+  mark.duplicates = DuplicatePolicy::mark;
+  write("d3.txt", text);
+  sync(mark);
+  EXPECT_EQ(found("湿地"), (Names{"d2.txt", "d3.txt"}));
+  size_t marked = 0;
+  for (const Hit& hit : find(*open(Index::Mode::read), "湿地").hits) marked += hit.attributes.contains("near_duplicate_of");
+  EXPECT_EQ(marked, 1u);
+}
+
+TEST_F(SyncTest, AWatchTellsOfChangesAndStopsWhenCancelled) {
+  WatchOptions options;
+  options.quiet = std::chrono::milliseconds(20);
+  auto watch = FolderWatch::create(options);
+  ASSERT_TRUE(watch);
+  EXPECT_OK(watch->watch({folder_, folder_ + "/sub"}));
+  write("sub/new.txt", "a new file");
+  EXPECT_OK(watch->wait({}));
+  fs::remove(folder_ + "/a.txt");
+  EXPECT_OK(watch->wait({}));
+  CancelSource source;
+  source.cancel();
+  EXPECT_EQ(watch->wait(source.token()).code(), StatusCode::cancelled);
+}
+
+TEST_F(SyncTest, AWatchLooksNowAndThenAtFoldersThatAreNotThere) {
+  WatchOptions options;
+  options.poll = std::chrono::milliseconds(50);
+  auto watch = FolderWatch::create(options);
+  ASSERT_TRUE(watch);
+  EXPECT_OK(watch->watch({root_ + "/absent"}));
+  EXPECT_OK(watch->wait({}));
+}
+
+// Where a passage begins goes the whole way: file, index, hit; and the marks come back with the document.
+TEST_F(SyncTest, LocatorsAreKeptInTheIndex) {
+  write("v.srt", "1\n00:01:01,500 --> 00:01:03,000\nthe kingfisher dives\n");
+  sync();
+  const auto index = open(Index::Mode::read);
+  const SearchResponse response = find(*index, "kingfisher");
+  ASSERT_EQ(response.hits.size(), 1u);
+  EXPECT_EQ(response.hits[0].passage.locator, (Locator{Locator::Kind::time, 61500}));
+  EXPECT_EQ(response.hits[0].source, Source::video);
+  const auto document = index->fetch(response.hits[0].passage.document_id);
+  ASSERT_TRUE(document);
+  EXPECT_EQ(document->marks, (std::vector<Mark>{{0, {Locator::Kind::time, 61500}}}));
+  EXPECT_TRUE(find(*index, "otter").hits.at(0).passage.locator.kind == Locator::Kind::none);
+}
+
+TEST_F(SyncTest, SearchesLeaveCopiesOutWhenAsked) {
+  auto index = open(Index::Mode::write);
+  const std::string text = "苍鹭是一种大型涉禽，栖息于湖泊和河流的浅水处。它们以鱼类为食，站在水中等待，动作很慢。";
+  EXPECT_OK(index->add(make_document("a", text)));
+  EXPECT_OK(index->add(make_document("b", text + "转载")));
+  EXPECT_OK(index->add(make_document("c", "夜鹭不是苍鹭。")));
+  EXPECT_OK(index->commit());
+  SearchRequest request;
+  request.query = "苍鹭";
+  request.top = 2;
+  request.collapse_duplicates = true;
+  const auto response = index->search(request, {});
+  ASSERT_TRUE(response);
+  ASSERT_EQ(response->hits.size(), 2u);
+  size_t copies = 0;
+  for (const Hit& hit : response->hits) copies += hit.copies.size();
+  EXPECT_EQ(copies, 1u);
+}
+
+}  // namespace
+}  // namespace wenqu::retrieval
