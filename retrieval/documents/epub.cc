@@ -104,7 +104,7 @@ Result<Extracted> extract_epub(std::string_view bytes, const CancelToken& cancel
       if (first_problem) first_problem = page.status();
       continue;
     }
-    const std::string text = extract_html(decode_text(*page).text).text;
+    const std::string text = extract_html(decode_text(*page).text, /*is_xhtml=*/true).text;
     if (text.empty()) continue;
     if (out.text.size() + text.size() > kMaxTextBytesOfFile)
       return Status(StatusCode::limit_exceeded, "the book holds too much text");

@@ -38,7 +38,7 @@ constexpr std::u32string_view kCommon =
     U"重量金長长門開間门问间队院隊难難電非面領頭題類领题馬马體高麼";
 
 // What share of the characters beyond ASCII is what texts are made of, less what no text holds.
-double plausibility(std::string_view text) {
+double plausibility(std::string_view text, bool wide) {
   double beyond_ascii = 0, common = 0, wrong = 0, ascii = 0;
   for (size_t at = 0; at < text.size();) {
     const char32_t c = utf8_next(text, at);
@@ -53,9 +53,9 @@ double plausibility(std::string_view text) {
     else if ((c >= 0x3001 && c <= 0x300F) || c == 0xFF0C || c == 0xFF01 || c == 0xFF1F || c == 0xFF1A || c == 0xFF1B || c == 0xFF08 || c == 0xFF09) ++common;
     else if (c == kReplacementCharacter || u_charType(static_cast<UChar32>(c)) == U_PRIVATE_USE_CHAR || !u_isdefined(static_cast<UChar32>(c))) ++wrong;
   }
+  // Bytes that make ASCII as UTF-16 are that: half of them are zero.
+  if (wide && beyond_ascii * 10 < ascii && wrong == 0) return 1;
   if (beyond_ascii + wrong == 0) return 0;
-  // UTF-16 of a European text has no characters beyond ASCII worth the name.
-  if (beyond_ascii * 10 < ascii && wrong == 0) return 0.5;
   return (common - 4 * wrong) / (beyond_ascii + wrong);
 }
 
@@ -134,7 +134,7 @@ std::string guess_encoding(std::string_view bytes) {
     const std::string_view name = candidate;
     const bool wide = name.starts_with("UTF-16");
     if (wide ? bytes.size() % 2 != 0 : has_zeros) continue;
-    const double share = plausibility(sample_as(bytes, candidate));
+    const double share = plausibility(sample_as(bytes, candidate), wide);
     if (share <= best_share) continue;
     best = name;
     best_share = share;

@@ -259,8 +259,8 @@ void read_wechat_scripts(std::string_view html, const Landmarks& found, Extracte
 
 }  // namespace
 
-Extracted extract_html(std::string_view html) {
-  const std::string simple = simplify_html(html);
+Extracted extract_html(std::string_view html, bool is_xhtml) {
+  const std::string simple = simplify_html(html, is_xhtml);
   GumboOptions options = kGumboDefaultOptions;
   options.max_errors = 0;  // each would keep a copy of the open elements
   const std::unique_ptr<GumboOutput, DestroyOutput> parsed(

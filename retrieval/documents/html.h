@@ -12,7 +12,7 @@
 namespace wenqu::retrieval {
 
 // REQUIRES: valid UTF-8.
-Extracted extract_html(std::string_view html);
+Extracted extract_html(std::string_view html, bool is_xhtml = false);
 
 // The encoding that the page's <meta> names, in lower case; empty when it names none.
 std::string declared_charset(std::string_view html);

@@ -31,7 +31,7 @@ bool ends_name(char c) { return c == '>' || c == '/' || c == ' ' || (c >= '\t' &
 
 class HtmlSimplifier {
  public:
-  explicit HtmlSimplifier(std::string_view html) : html_(html) { out_.reserve(html.size()); }
+  HtmlSimplifier(std::string_view html, bool is_xhtml) : html_(html), is_xhtml_(is_xhtml) { out_.reserve(html.size()); }
 
   std::string run() {
     while (pos_ < html_.size()) {
@@ -89,6 +89,7 @@ class HtmlSimplifier {
     }
     if (++tags_ > kMaxTags) return;
     if (is_one_of(kRaw, name)) {
+      if (is_xhtml_ && tag.ends_with("/>")) return;
       const size_t content = pos_;
       skip_element(name);
       if (name == "title" || name == "textarea") copy_raw(name, html_.substr(content, pos_ - content));
@@ -159,6 +160,7 @@ class HtmlSimplifier {
   }
 
   std::string_view html_;
+  bool is_xhtml_;
   std::string out_;
   size_t pos_ = 0;
   size_t tags_ = 0;
@@ -169,6 +171,6 @@ class HtmlSimplifier {
 
 }  // namespace
 
-std::string simplify_html(std::string_view html) { return HtmlSimplifier(html).run(); }
+std::string simplify_html(std::string_view html, bool is_xhtml) { return HtmlSimplifier(html, is_xhtml).run(); }
 
 }  // namespace wenqu::retrieval

@@ -247,11 +247,15 @@ TEST(Encodings, DamagedUtf8StaysUtf8) {
 }
 
 TEST(PageText, JoinsLinesAndLeavesRunningTitlesOut) {
+  const char* const birds[] = {"heron", "otter", "grebe", "stork", "crane"};
   std::vector<std::string> pages;
-  for (int i = 1; i <= 5; ++i)
-    pages.push_back("Annual report of the wetland\n\nThe heron is a bird that waits in shallow wa-\nter for fish to come near, and it does not move at\nall.\n\nPage " + std::to_string(i) + "\n");
+  for (size_t i = 0; i < 5; ++i) {
+    const std::string bird = birds[i];
+    pages.push_back("Annual report of the wetland\n\nThe " + bird + " is an animal that waits in shallow wa-\nter for fish to come near, and it does not move at\n" +
+                    "all for a " + bird + ".\n\nPage " + std::to_string(i + 1) + "\n");
+  }
   const Extracted got = join_pages({pages.begin(), pages.end()});
-  EXPECT_EQ(got.text.substr(0, 102), "The heron is a bird that waits in shallow water for fish to come near, and it does not move at all.\nTh") << got.text;
+  EXPECT_TRUE(got.text.starts_with("The heron is an animal that waits in shallow water for fish to come near, and it does not move at all for a heron.\n")) << got.text;
   EXPECT_EQ(got.text.find("Annual report"), std::string::npos);
   EXPECT_EQ(got.text.find("Page"), std::string::npos);
   ASSERT_EQ(got.marks.size(), 5u);
