@@ -51,13 +51,20 @@ wq_status wq_index_add_path(wq_index* index, const char* path, const char* sourc
     }
     Status first_problem;
     retrieval::ReadSink sink;
-    sink.document = [&](retrieval::Document&& document) { return index->index->add(document); };
+    uint64_t refused = 0;   // by the index: too large, or an id that is too long
+    sink.document = [&](retrieval::Document&& document) {
+      const Status added = index->index->add(document);
+      if (added.code() != StatusCode::invalid_argument && added.code() != StatusCode::limit_exceeded) return added;
+      if (first_problem.is_ok()) first_problem = added;
+      ++refused;
+      return Status();
+    };
     sink.problem = [&](const Status& problem) {
       if (first_problem.is_ok()) first_problem = problem;
     };
     WENQU_ASSIGN_OR_RETURN(const retrieval::ReadCounts counts, retrieval::read_documents(path, options, sink, {}));
-    if (documents) *documents = counts.documents;
-    if (problems) *problems = counts.problems;
+    if (documents) *documents = counts.documents - refused;
+    if (problems) *problems = counts.problems + refused;
     remember(first_problem);
     return {};
   });

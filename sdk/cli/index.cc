@@ -3,9 +3,11 @@
 #include <rapidjson/writer.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <chrono>
 #include <cstdio>
 #include <filesystem>
+#include <set>
 
 #include "retrieval/index.h"
 #include "retrieval/sync/folder_sync.h"
@@ -139,15 +141,20 @@ class Indexing {
 Status watch(Indexing& indexing, const IndexOptions& options, const CancelToken& cancel) {
   WENQU_ASSIGN_OR_RETURN(retrieval::FolderWatch watch, retrieval::FolderWatch::create());
   if (!options.json) std::fputs("watching for changes; Ctrl-C ends it\n", stderr);
-  for (bool first = true;; first = false) {
-    // What changed between the last look and now is looked at again, now that it is watched.
-    if (const Status limited = watch.watch(indexing.folders()); !limited) indexing.tell(limited);
-    if (!first) WENQU_RETURN_IF_ERROR(watch.wait(cancel));
+  for (bool all_watched = false;;) {
+    std::set<std::string> folders = indexing.folders();
+    for (const std::string& path : options.paths)
+      if (std::error_code error; !std::filesystem::is_regular_file(path, error)) folders.insert(path);
+    if (const Status limited = watch.watch(folders); !limited) indexing.tell(limited);
+    // A folder that was not watched when it was last looked at may have changed in between.
+    if (all_watched) WENQU_RETURN_IF_ERROR(watch.wait(cancel));
     const retrieval::SyncCounts before = indexing.counts();
     for (const std::string& path : options.paths) {
       std::error_code error;
       if (std::filesystem::is_directory(path, error)) WENQU_RETURN_IF_ERROR(indexing.read(path, cancel));
     }
+    const std::set<std::string>& found = indexing.folders();
+    all_watched = std::includes(folders.begin(), folders.end(), found.begin(), found.end());
     const retrieval::SyncCounts& now = indexing.counts();
     if (now.documents == before.documents && now.removed == before.removed) continue;
     WENQU_RETURN_IF_ERROR(indexing.commit());

@@ -345,6 +345,53 @@ def runs_are_written_for_trec_eval(d):
     expect(run("search", "--index", d + "/i", "--queries", queries, "--run", d + "/run"), 2, "q.tsv:1")
 
 
+def folders_are_followed(d):
+    os.makedirs(d + "/f/deep")
+    write(d + "/f/a.txt", "the heron waits")
+    write(d + "/f/deep/b.txt", "the otter swims")
+    expect(run("index", "--index", d + "/i", d + "/f"), 0, "2 documents added")
+    expect(run("index", "--index", d + "/i", d + "/f"), 0, "0 documents added", "2 files unchanged")
+    expect(run("index", "--index", d + "/i", "--full", d + "/f"), 0, "2 documents added")
+    os.remove(d + "/f/deep/b.txt")
+    write(d + "/f/a.txt", "the heron flies")
+    expect(run("index", "--index", d + "/i", d + "/f"), 0, "1 documents added", "1 documents removed", "holds 1 documents")
+    expect(run("index", "--index", d + "/i", d + "/f/a.txt"), 0, "1 documents added")
+    expect(run("index", "--index", d + "/i", "--near-duplicates", "sell", d + "/f"), 2, "--near-duplicates")
+
+
+def a_watch_follows_changes_until_it_is_stopped(d):
+    os.makedirs(d + "/f")
+    write(d + "/f/a.txt", "the heron waits")
+    process = subprocess.Popen([WENQU, "index", "--index", d + "/i", "--watch", "--json", d + "/f"], stdout=subprocess.PIPE, text=True)
+    assert "committed" in json.loads(process.stdout.readline())
+    os.makedirs(d + "/f/new/deep")
+    write(d + "/f/new/deep/b.txt", "the otter swims")
+    for word, wanted in (("otter", 1), ("heron", 0)):
+        deadline = time.time() + 60
+        while json.loads(run("search", "--index", d + "/i", "--json", word).stdout)["total"] != wanted:
+            assert time.time() < deadline, word
+            time.sleep(0.1)
+        if word == "otter":
+            os.remove(d + "/f/a.txt")
+    process.send_signal(signal.SIGINT)
+    told, _ = process.communicate(timeout=60)
+    assert process.returncode == 0, process.returncode
+    assert json.loads(told.splitlines()[-1])["removed"] == 1, told
+
+
+def a_citation_tells_the_time_and_results_leave_copies_out(d):
+    os.makedirs(d + "/f")
+    write(d + "/f/a.srt", "1\n00:01:05,000 --> 00:01:09,000\nthe kingfisher dives for fish beside the old sluice\n")
+    write(d + "/f/b.txt", "the kingfisher dives for fish beside the old sluice")
+    expect(run("index", "--index", d + "/i", d + "/f"), 0, "2 documents added")
+    results = json.loads(run("search", "--index", d + "/i", "--json", "--all-copies", "kingfisher").stdout)["results"]
+    assert [r["wenqu"].get("locator") for r in results if r["file_id"].endswith("srt")] == [{"kind": "time", "number": 65000}], results
+    assert len(results) == 2, results
+    results = json.loads(run("search", "--index", d + "/i", "--json", "kingfisher").stdout)["results"]
+    assert len(results) == 1 and len(results[0]["wenqu"]["copies"]) == 1, results
+    expect(run("search", "--index", d + "/i", "--all-copies", "kingfisher"), 0, "1:05")
+
+
 def a_port_in_use_is_told(d):
     run("index", "--index", d + "/i", write(d + "/a.txt", "text"))
     with socket.socket() as taken:
