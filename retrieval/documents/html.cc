@@ -215,7 +215,11 @@ std::string first_of(std::initializer_list<std::string> candidates) {
 }
 
 // Part of a page's text is left out only where enough is left: else the page is made in a way that we misjudge.
-bool is_enough(std::string_view part, std::string_view whole) { return part.size() * 4 >= whole.size() && !part.empty(); }
+// A short article may well drown in what is around it.
+bool is_enough(std::string_view part, std::string_view whole) {
+  constexpr size_t kArticleBytes = 600;
+  return !part.empty() && part.size() * (part.size() >= kArticleBytes ? 20 : 4) >= whole.size();
+}
 
 std::string text_of_page(const Landmarks& found, const GumboNode* root) {
   const GumboNode* body = found.body ? found.body : root;

@@ -145,8 +145,8 @@ Status FolderSync::read(const std::string& name, const std::string& path, FileSt
 
 Status FolderSync::add(Document&& document, Given& given) {
   const std::string id = document.id;
+  state_.similar.remove(id);   // what was known of its former text
   if (options_.duplicates != DuplicatePolicy::keep) {
-    state_.similar.remove(id);
     const std::optional<Signature> signature = signature_of(document.text);
     const std::optional<std::string> same = signature ? state_.similar.find(*signature) : std::nullopt;
     if (same) {
