@@ -2,7 +2,9 @@
 
 #include <algorithm>
 #include <chrono>
+#include <exception>
 #include <filesystem>
+#include <new>
 #include <optional>
 #include <span>
 
@@ -48,6 +50,17 @@ bool is_under(const std::string& path, const std::string& folder) {
   return path.size() > folder.size() && path.starts_with(folder) && (folder.ends_with('/') || path[folder.size()] == '/');
 }
 
+template <typename Call>
+Status guarded(const std::string& where, Call&& call) {
+  try {
+    return call();
+  } catch (const std::bad_alloc&) {
+    return Status(StatusCode::out_of_memory, "no memory to follow the files", where);
+  } catch (const std::exception& error) {
+    return Status(StatusCode::io_error, std::string("cannot follow the files: ") + error.what(), where);
+  }
+}
+
 std::string options_key(const SyncOptions& options) {
   return fmt::format("{} {} {}", source_name(options.read.source), static_cast<int>(options.duplicates), options.read.max_file_bytes);
 }
@@ -67,6 +80,18 @@ void FolderSync::tell(const Status& problem) {
 }
 
 Status FolderSync::sync(const std::string& folder, const CancelToken& cancel) {
+  return guarded(folder, [&] { return sync_folder(folder, cancel); });
+}
+
+Status FolderSync::add_file(const std::string& path, const CancelToken& cancel) {
+  return guarded(path, [&] { return add_named_file(path, cancel); });
+}
+
+Status FolderSync::commit() {
+  return guarded(directory_, [&] { return commit_and_save(); });
+}
+
+Status FolderSync::sync_folder(const std::string& folder, const CancelToken& cancel) {
   std::error_code error;
   if (fs::status(folder, error).type() == fs::file_type::not_found)
     return Status(StatusCode::not_found, "there is no such file or folder", folder);
@@ -224,7 +249,7 @@ Status FolderSync::reread_freed_duplicates(const FoundFiles& found, const Cancel
   return {};
 }
 
-Status FolderSync::add_file(const std::string& path, const CancelToken& cancel) {
+Status FolderSync::add_named_file(const std::string& path, const CancelToken& cancel) {
   std::error_code error;
   const fs::file_status status = fs::status(path, error);
   if (status.type() == fs::file_type::not_found)
@@ -247,7 +272,7 @@ Status FolderSync::add_file(const std::string& path, const CancelToken& cancel) 
   return {};
 }
 
-Status FolderSync::commit() {
+Status FolderSync::commit_and_save() {
   const bool kept = !state_.files.empty() || state_.similar.size() > 0;
   const uint64_t before = index_.stats().commit;
   state_.commit = before;

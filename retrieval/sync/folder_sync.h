@@ -74,6 +74,9 @@ class FolderSync {
     std::set<std::string> before;   // ids that it had
     std::set<std::string> now;      // and has
   };
+  Status sync_folder(const std::string& folder, const CancelToken& cancel);
+  Status add_named_file(const std::string& path, const CancelToken& cancel);
+  Status commit_and_save();
   Status sync_file(const FoundFile& file, const CancelToken& cancel);
   Status read(const std::string& name, const std::string& path, FileState& state, const CancelToken& cancel);
   Status add(Document&& document, Given& given);
