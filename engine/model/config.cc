@@ -8,64 +8,15 @@
 #include <numbers>
 
 #include "engine/gguf/file.h"
+#include "engine/model/metadata_reader.h"
 
 namespace wenqu::engine {
 namespace {
 
-constexpr uint64_t kMaxLayers = 1024, kMaxWidth = 1 << 20, kMaxHeads = 4096, kMaxExperts = 4096;
-
-class Reader {
- public:
-  Reader(const gguf::File& file, std::string prefix) : file_(file), prefix_(std::move(prefix)) {}
-
-  Status wrong(std::string_view key, std::string what) const {
-    return Status(StatusCode::corrupt, std::move(what), fmt::format("metadata key '{}{}'", prefix_, key));
-  }
-
-  template <typename Number>
-  Status need(std::string_view key, uint64_t low, uint64_t high, Number& out) const {
-    if (!file_.has(prefix_ + std::string(key))) return wrong(key, "is missing");
-    return may(key, low, high, out);
-  }
-  template <typename Number>
-  Status may(std::string_view key, uint64_t low, uint64_t high, Number& out) const {
-    const std::string name = prefix_ + std::string(key);
-    if (!file_.has(name)) return {};
-    const auto value = file_.get_uint(name);
-    if (!value) return wrong(key, "is no whole number");
-    if (*value < low || *value > high) return wrong(key, fmt::format("is {}, not between {} and {}", *value, low, high));
-    out = static_cast<Number>(*value);
-    return {};
-  }
-  Status may_real(std::string_view key, double low, double high, double& out) const {
-    const std::string name = prefix_ + std::string(key);
-    if (!file_.has(name)) return {};
-    const auto value = file_.get_float(name);
-    if (!value) return wrong(key, "is no number");
-    if (!(*value >= low && *value <= high)) return wrong(key, fmt::format("is {}, not between {} and {}", *value, low, high));
-    out = *value;
-    return {};
-  }
-  Status may_flag(std::string_view key, bool& out) const {
-    const std::string name = prefix_ + std::string(key);
-    if (!file_.has(name)) return {};
-    const auto value = file_.get_bool(name);
-    if (!value) return wrong(key, "is no boolean");
-    out = *value;
-    return {};
-  }
-  bool has(std::string_view key) const { return file_.has(prefix_ + std::string(key)); }
-  std::string_view text(std::string_view key) const {
-    return file_.get_string(prefix_ + std::string(key)).value_or(std::string_view());
-  }
-
- private:
-  const gguf::File& file_;
-  std::string prefix_;
-};
+constexpr uint64_t kMaxExperts = 4096;
 
 // Sets rope's frequencies, and gives YaRN's factor on the softmax scale (1 without YaRN).
-Result<double> read_rope(const Reader& reader, bool deepseek, Config& config) {
+Result<double> read_rope(const MetadataReader& reader, bool deepseek, Config& config) {
   double base = 10000, factor = 1, beta_fast = 32, beta_slow = 1, log_multiplier = 0, attention_factor = 1;
   uint64_t original = config.context;
   WENQU_RETURN_IF_ERROR(reader.may_real("rope.freq_base", 1.0001, 1e12, base));
@@ -111,7 +62,7 @@ Result<double> read_rope(const Reader& reader, bool deepseek, Config& config) {
   return m * m;
 }
 
-Status read_deepseek2(const Reader& reader, Config& config) {
+Status read_deepseek2(const MetadataReader& reader, Config& config) {
   MlaConfig& mla = config.mla;
   uint32_t key_length = 0;
   WENQU_RETURN_IF_ERROR(reader.may("attention.q_lora_rank", 1, kMaxWidth, mla.q_lora));
@@ -165,7 +116,7 @@ Status read_deepseek2(const Reader& reader, Config& config) {
 
 // llama and the Qwen models: attention with shared key and value heads, and a dense feed-forward or
 // Qwen3's mixture of experts.
-Status read_gqa(const Reader& reader, Config& config) {
+Status read_gqa(const MetadataReader& reader, Config& config) {
   config.kv_heads = config.heads;
   WENQU_RETURN_IF_ERROR(reader.may("attention.head_count_kv", 1, config.heads, config.kv_heads));
   if (config.heads % config.kv_heads)
@@ -221,12 +172,15 @@ Result<Config> read_config(const gguf::File& file) {
                              {"qwen3", Architecture::qwen3},
                              {"qwen3moe", Architecture::qwen3moe}};
   const Name* known = std::find_if(std::begin(kNames), std::end(kNames), [&](const Name& n) { return n.name == name; });
+  if (name == "bert")
+    return Status(StatusCode::unsupported, "the model embeds or ranks texts and does not write any: give it for searching (--embed, --rerank)",
+                  "metadata key 'general.architecture'");
   if (known == std::end(kNames))
     return Status(StatusCode::unsupported,
                   fmt::format("the architecture '{}' is not supported; supported are deepseek2, llama, qwen2, qwen3 and qwen3moe", name),
                   "metadata key 'general.architecture'");
   config.architecture = known->architecture;
-  const Reader reader(file, config.name + ".");
+  const MetadataReader reader(file, config.name + ".");
   double epsilon = 0;
   WENQU_RETURN_IF_ERROR(reader.need("block_count", 1, kMaxLayers, config.layers));
   uint32_t next_token_layers = 0;

@@ -380,6 +380,12 @@ class Pass {
     std::vector<float*> outputs;
     const size_t vocabulary = weights_.output.outputs;
     for (const Part& part : parts_) {
+      if (part.sequence->state) {
+        std::vector<float>& state = *part.sequence->state;
+        state.resize(state.size() + d_);
+        ops::rms_norm(hidden_.data() + (part.first + part.count - 1) * d_, weights_.output_norm.data(), config_.rms_epsilon, d_,
+                      state.data() + state.size() - d_);
+      }
       if (part.sequence->wanted == Sequence::Logits::none) continue;
       const size_t count = part.sequence->wanted == Sequence::Logits::all ? part.count : 1, first = part.first + part.count - count;
       std::vector<float>& logits = *part.sequence->logits;

@@ -43,6 +43,7 @@ struct Sequence {
   Logits wanted = Logits::last;      // of which tokens
   bool deterministic = false;        // what a token gives does not depend on the tokens beside it
   std::vector<float>* logits = nullptr;   // the logits are appended here
+  std::vector<float>* state = nullptr;    // the last token's state behind the output norm is appended here, if wanted
 };
 
 // Takes sequences with different caches of the same shape, kMaxBatch tokens or fewer in all, through the model

@@ -4,67 +4,13 @@
 
 #include <bit>
 #include <cstring>
-#include <initializer_list>
 
 #include "engine/cpu/blocks.h"
 #include "engine/cpu/kernels.h"
+#include "engine/model/tensor_loader.h"
 
 namespace wenqu::engine {
 namespace {
-
-class Loader {
- public:
-  explicit Loader(const gguf::File& file) : file_(file) {}
-
-  bool has(const std::string& name) const { return file_.tensor(name) != nullptr; }
-
-  // shape: inputs, outputs and, for a stack, the number of matrices.
-  Status matrix(const std::string& name, std::initializer_list<uint64_t> shape, Matrix& out) {
-    const gguf::Tensor* tensor = nullptr;
-    WENQU_RETURN_IF_ERROR(find(name, shape, tensor));
-    out.type = tensor->type;
-    out.data = tensor->data;
-    out.inputs = tensor->ne[0];
-    out.outputs = tensor->ne[1];
-    out.row_bytes = tensor->row_bytes();
-    out.stride_bytes = out.outputs * out.row_bytes;
-    return {};
-  }
-
-  Status vector(const std::string& name, uint64_t size, std::vector<float>& out) {
-    const gguf::Tensor* tensor = nullptr;
-    WENQU_RETURN_IF_ERROR(find(name, {size}, tensor));
-    if (tensor->type != gguf::Type::f32 && tensor->type != gguf::Type::f16 && tensor->type != gguf::Type::bf16)
-      return Status(StatusCode::unsupported,
-                    fmt::format("has the type {}; a vector must be F32, F16 or BF16", gguf::type_traits(tensor->type).name),
-                    fmt::format("tensor '{}'", name));
-    out.resize(size);
-    cpu::dequantize_row(tensor->type, tensor->data, size, out.data());
-    return {};
-  }
-  Status vector_if_any(const std::string& name, uint64_t size, std::vector<float>& out) {
-    return has(name) ? vector(name, size, out) : Status();
-  }
-
- private:
-  Status find(const std::string& name, std::initializer_list<uint64_t> shape, const gguf::Tensor*& out) {
-    out = file_.tensor(name);
-    if (!out)
-      return Status(StatusCode::corrupt, "is missing: the file is incomplete or of another kind of model",
-                    fmt::format("tensor '{}'", name));
-    size_t d = 0;
-    bool fits = true;
-    for (uint64_t wanted : shape) fits = fits && out->ne[d++] == wanted;
-    for (; d < 4; ++d) fits = fits && out->ne[d] == 1;
-    if (fits) return {};
-    return Status(StatusCode::corrupt,
-                  fmt::format("has the shape [{}], the hyper-parameters call for [{}]",
-                              fmt::join(out->ne.begin(), out->ne.begin() + out->n_dims, ", "), fmt::join(shape, ", ")),
-                  fmt::format("tensor '{}'", name));
-  }
-
-  const gguf::File& file_;
-};
 
 // The old form of MLA has one matrix from the latent to each head's unrotated key and value. Its value rows
 // serve as they lie; its key rows are turned around, so that they carry a query into the latent space.
@@ -100,7 +46,7 @@ void derive_mla(const Matrix& kv_b, const Config& config, Layer& layer, Weights&
     }
 }
 
-Status load_mla(Loader& loader, const std::string& block, const Config& config, Layer& layer, Weights& weights) {
+Status load_mla(TensorLoader& loader, const std::string& block, const Config& config, Layer& layer, Weights& weights) {
   const MlaConfig& mla = config.mla;
   const uint64_t d = config.embedding, heads = config.heads, head = mla.nope + mla.rope;
   if (mla.q_lora > 0) {
@@ -123,7 +69,7 @@ Status load_mla(Loader& loader, const std::string& block, const Config& config, 
   return loader.matrix(block + "attn_output.weight", {heads * mla.value, d}, layer.attention_output);
 }
 
-Status load_gqa(Loader& loader, const std::string& block, const Config& config, Layer& layer) {
+Status load_gqa(TensorLoader& loader, const std::string& block, const Config& config, Layer& layer) {
   const uint64_t d = config.embedding, q = uint64_t{config.heads} * config.head, kv = uint64_t{config.kv_heads} * config.head;
   if (loader.has(block + "attn_qkv.weight")) {
     // The rows of the three below each other.
@@ -156,7 +102,7 @@ Status load_gqa(Loader& loader, const std::string& block, const Config& config, 
   return loader.matrix(block + "attn_output.weight", {q, d}, layer.attention_output);
 }
 
-Status load_feed_forward(Loader& loader, const std::string& block, const Config& config, uint32_t index, Layer& layer) {
+Status load_feed_forward(TensorLoader& loader, const std::string& block, const Config& config, uint32_t index, Layer& layer) {
   const uint64_t d = config.embedding;
   const MoeConfig& moe = config.moe;
   layer.is_moe = moe.router.experts > 0 && index >= moe.leading_dense;
@@ -176,7 +122,7 @@ Status load_feed_forward(Loader& loader, const std::string& block, const Config&
   return moe.shared > 0 ? dense("_shexp.weight", uint64_t{moe.width} * moe.shared) : Status();
 }
 
-Status load_layer(Loader& loader, uint32_t index, const Config& config, Layer& layer, Weights& weights) {
+Status load_layer(TensorLoader& loader, uint32_t index, const Config& config, Layer& layer, Weights& weights) {
   const std::string block = fmt::format("blk.{}.", index);
   WENQU_RETURN_IF_ERROR(loader.vector(block + "attn_norm.weight", config.embedding, layer.attention_norm));
   WENQU_RETURN_IF_ERROR(loader.vector(block + "ffn_norm.weight", config.embedding, layer.ffn_norm));
@@ -184,7 +130,7 @@ Status load_layer(Loader& loader, uint32_t index, const Config& config, Layer& l
   return load_feed_forward(loader, block, config, index, layer);
 }
 
-Status load_next_token_layer(Loader& loader, uint32_t index, const Config& config, NextTokenLayer& next, Weights& weights) {
+Status load_next_token_layer(TensorLoader& loader, uint32_t index, const Config& config, NextTokenLayer& next, Weights& weights) {
   const std::string block = fmt::format("blk.{}.nextn.", index);
   const uint64_t d = config.embedding;
   WENQU_RETURN_IF_ERROR(loader.vector(block + "enorm.weight", d, next.embedding_norm));
@@ -219,7 +165,7 @@ std::vector<const Layer*> Weights::mixtures() const {
 }
 
 Result<Weights> load_weights(const gguf::File& file, Config& config) {
-  Loader loader(file);
+  TensorLoader loader(file);
   Weights weights;
   const uint64_t d = config.embedding;
   const gguf::Tensor* embedding = file.tensor("token_embd.weight");

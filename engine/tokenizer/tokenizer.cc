@@ -6,7 +6,9 @@
 #include "engine/tokenizer/bpe.h"
 #include "engine/tokenizer/pre_tokenizer.h"
 #include "engine/tokenizer/spm.h"
+#include "engine/tokenizer/unigram.h"
 #include "engine/tokenizer/vocabulary.h"
+#include "engine/tokenizer/word_piece.h"
 
 namespace wenqu::engine {
 namespace {
@@ -128,6 +130,50 @@ class SpmTokenizer : public VocabularyTokenizer {
   bool space_prefix_;
 };
 
+class WordPieceTokenizer : public VocabularyTokenizer {
+ public:
+  WordPieceTokenizer(Vocabulary words, WordPiece pieces)
+      : VocabularyTokenizer(std::move(words), "bert"), pieces_(std::move(pieces)) {}
+
+ private:
+  void append_plain(std::string_view text, std::vector<TokenId>& ids) const override { pieces_.encode(text, ids); }
+  std::string bytes_of(TokenId id) const override { return WordPiece::decode(vocabulary().text(id)); }
+
+  WordPiece pieces_;
+};
+
+class UnigramTokenizer : public VocabularyTokenizer {
+ public:
+  UnigramTokenizer(Vocabulary words, Unigram unigram)
+      : VocabularyTokenizer(std::move(words), "unigram"), unigram_(std::move(unigram)) {}
+
+ private:
+  void append_plain(std::string_view text, std::vector<TokenId>& ids) const override {
+    unigram_.encode(text, ids.empty() || vocabulary().is_mark(ids.back()), ids);
+  }
+  std::string bytes_of(TokenId id) const override { return Spm::decode(vocabulary().text(id), vocabulary().kind(id)); }
+
+  Unigram unigram_;
+};
+
+Result<std::shared_ptr<const Tokenizer>> create_unigram(const gguf::File& file) {
+  WENQU_ASSIGN_OR_RETURN(Vocabulary vocabulary, Vocabulary::read(file));
+  auto scores = file.get_floats("tokenizer.ggml.scores");
+  if (!scores) return Status(StatusCode::corrupt, "is missing, or no list of numbers", "metadata key 'tokenizer.ggml.scores'");
+  UnigramOptions options;
+  options.space_prefix = file.get_bool("tokenizer.ggml.add_space_prefix").value_or(true);
+  options.merge_spaces = file.get_bool("tokenizer.ggml.remove_extra_whitespaces").value_or(true);
+  if (file.has("tokenizer.ggml.precompiled_charsmap")) {
+    const auto numbers = file.get_ints("tokenizer.ggml.precompiled_charsmap");
+    if (!numbers) return Status(StatusCode::corrupt, "is no list of bytes", "metadata key 'tokenizer.ggml.precompiled_charsmap'");
+    std::string bytes;
+    for (const int64_t number : *numbers) bytes += static_cast<char>(number);
+    WENQU_ASSIGN_OR_RETURN(options.map, CharMap::parse(bytes));
+  }
+  WENQU_ASSIGN_OR_RETURN(Unigram unigram, Unigram::create(vocabulary, std::move(*scores), std::move(options)));
+  return std::shared_ptr<const Tokenizer>(std::make_shared<UnigramTokenizer>(std::move(vocabulary), std::move(unigram)));
+}
+
 }  // namespace
 
 Result<std::shared_ptr<const Tokenizer>> Tokenizer::create(const gguf::File& file) {
@@ -141,9 +187,16 @@ Result<std::shared_ptr<const Tokenizer>> Tokenizer::create(const gguf::File& fil
     const bool space_prefix = file.get_bool("tokenizer.ggml.add_space_prefix").value_or(true);
     return std::shared_ptr<const Tokenizer>(std::make_shared<SpmTokenizer>(std::move(vocabulary), std::move(spm), space_prefix));
   }
+  if (*model == "t5") return create_unigram(file);   // the name by which files call SentencePiece's unigram model
+  if (*model == "bert") {
+    WENQU_ASSIGN_OR_RETURN(Vocabulary vocabulary, Vocabulary::read(file));
+    WENQU_ASSIGN_OR_RETURN(WordPiece pieces, WordPiece::create(vocabulary));
+    return std::shared_ptr<const Tokenizer>(std::make_shared<WordPieceTokenizer>(std::move(vocabulary), std::move(pieces)));
+  }
   if (*model != "gpt2")
     return Status(StatusCode::unsupported,
-                  fmt::format("the tokenizer '{}' is not supported; byte-level BPE ('gpt2') and SentencePiece's BPE ('llama') are", *model),
+                  fmt::format("the tokenizer '{}' is not supported; byte-level BPE ('gpt2'), SentencePiece's BPE ('llama') and unigram model "
+                              "('t5') and WordPiece ('bert') are", *model),
                   "metadata key 'tokenizer.ggml.model'");
   const std::string_view pre_name = file.get_string("tokenizer.ggml.pre").value_or("");
   const auto pre = find_pre_tokenizer(pre_name);

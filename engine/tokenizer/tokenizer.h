@@ -1,6 +1,6 @@
 // Text <-> token ids, as the model was trained with. Byte-level BPE with the pre-tokenizers
-// deepseek-coder, deepseek-llm, deepseek-v3, kimi-k2, qwen2 (also deepseek-r1-qwen), qwen35 and llama-bpe, or
-// SentencePiece's BPE; the vocabulary and the name of the pre-tokenizer come from the model file. Encoding takes
+// deepseek-coder, deepseek-llm, deepseek-v3, kimi-k2, qwen2 (also deepseek-r1-qwen), qwen35 and llama-bpe,
+// SentencePiece's BPE or unigram model, or BERT's WordPiece; the vocabulary and the name of the pre-tokenizer come from the model file. Encoding takes
 // time linear (up to a log factor) in the text's length, whatever the text is.
 //
 // Thread safety: immutable after creation. Any bytes are accepted as text.

@@ -201,7 +201,7 @@ TEST_F(TokenizerTest, ABrokenVocabularyIsAnError) {
   };
   const Case cases[] = {
       {"none", [](GgufWriter&) {}, StatusCode::corrupt},
-      {"other model", [&](GgufWriter& w) { base(w, "bert", "default"); }, StatusCode::unsupported},
+      {"other model", [&](GgufWriter& w) { base(w, "rwkv", "default"); }, StatusCode::unsupported},
       {"no scores", [&](GgufWriter& w) { base(w, "llama", "default"), w.set_strings("tokenizer.ggml.tokens", {"a"}); }, StatusCode::corrupt},
       {"scores too few", [&](GgufWriter& w) { base(w, "llama", "default"), w.set_strings("tokenizer.ggml.tokens", {"a", "b"}), w.set_f32s("tokenizer.ggml.scores", {1}); }, StatusCode::corrupt},
       {"a score that is no number", [&](GgufWriter& w) { base(w, "llama", "default"), w.set_strings("tokenizer.ggml.tokens", {"a"}), w.set_f32s("tokenizer.ggml.scores", {NAN}); }, StatusCode::corrupt},
