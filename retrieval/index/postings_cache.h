@@ -33,7 +33,7 @@ class PostingsCache {
  public:
   struct Budget {
     size_t tables = size_t{32} << 20;     // bytes; when they are more, all is dropped
-    size_t postings = size_t{32} << 20;   // bytes; what was used longest ago goes first
+    size_t postings = size_t{24} << 20;   // bytes; what was used longest ago goes first
   };
   PostingsCache() : PostingsCache(Budget()) {}
   explicit PostingsCache(Budget budget) : budget_(budget) {}
