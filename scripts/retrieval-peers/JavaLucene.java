@@ -1,11 +1,13 @@
-// Java Lucene as scripts/bench-retrieval measures it: documents by CJKAnalyzer (pairs of Chinese characters, other
-// words), BM25, questions as OR of their distinct terms, all on one thread.
+// Java Lucene as scripts/bench-retrieval and scripts/eval-peers measure it: documents by CJKAnalyzer (pairs of Chinese
+// characters, other words) or EnglishAnalyzer, BM25, questions as OR of their distinct terms, all on one thread.
 //
 //   JavaLucene index FOLDER DOCUMENTS.jsonl [merge]
 //   JavaLucene search FOLDER QUERIES.tsv TOP PASSES
+//   JavaLucene run cjk|english FOLDER DOCUMENTS.jsonl QUERIES.tsv OUT     (titles before texts; TREC run lines)
 //
-// Prints one line of JSON; times are CPU of the thread, of the last pass.
+// Prints one line of JSON but for `run`; times are CPU of the thread, of the last pass.
 import java.io.BufferedReader;
+import java.io.PrintWriter;
 import java.io.StringReader;
 import java.lang.management.ManagementFactory;
 import java.nio.charset.StandardCharsets;
@@ -15,8 +17,10 @@ import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.LinkedHashSet;
 import java.util.List;
+import org.apache.lucene.analysis.Analyzer;
 import org.apache.lucene.analysis.TokenStream;
 import org.apache.lucene.analysis.cjk.CJKAnalyzer;
+import org.apache.lucene.analysis.en.EnglishAnalyzer;
 import org.apache.lucene.analysis.tokenattributes.CharTermAttribute;
 import org.apache.lucene.document.Document;
 import org.apache.lucene.document.Field;
@@ -30,6 +34,7 @@ import org.apache.lucene.index.Term;
 import org.apache.lucene.search.BooleanClause;
 import org.apache.lucene.search.BooleanQuery;
 import org.apache.lucene.search.IndexSearcher;
+import org.apache.lucene.search.ScoreDoc;
 import org.apache.lucene.search.TermQuery;
 import org.apache.lucene.store.MMapDirectory;
 
@@ -88,14 +93,8 @@ public class JavaLucene {
         hits = 0;
         for (int i = 0; i < times.length; ++i) {
           long begin = cpu();
-          LinkedHashSet<String> terms = new LinkedHashSet<>();
-          try (TokenStream stream = analyzer.tokenStream("text", new StringReader(questions.get(i)))) {
-            CharTermAttribute term = stream.addAttribute(CharTermAttribute.class);
-            for (stream.reset(); stream.incrementToken(); ) terms.add(term.toString());
-            stream.end();
-          }
           BooleanQuery.Builder query = new BooleanQuery.Builder();
-          for (String term : terms) query.add(new TermQuery(new Term("text", term)), BooleanClause.Occur.SHOULD);
+          for (String term : terms(analyzer, questions.get(i))) query.add(new TermQuery(new Term("text", term)), BooleanClause.Occur.SHOULD);
           hits += searcher.search(query.build(), top).scoreDocs.length;
           times[i] = (cpu() - begin) / 1e3;
         }
@@ -109,9 +108,46 @@ public class JavaLucene {
     }
   }
 
+  static LinkedHashSet<String> terms(Analyzer analyzer, String text) throws Exception {
+    LinkedHashSet<String> terms = new LinkedHashSet<>();
+    try (TokenStream stream = analyzer.tokenStream("text", new StringReader(text))) {
+      CharTermAttribute term = stream.addAttribute(CharTermAttribute.class);
+      for (stream.reset(); stream.incrementToken(); ) terms.add(term.toString());
+      stream.end();
+    }
+    return terms;
+  }
+
+  static void run(String[] args) throws Exception {
+    Analyzer analyzer = args[1].equals("english") ? new EnglishAnalyzer() : new CJKAnalyzer();
+    try (IndexWriter writer = new IndexWriter(MMapDirectory.open(Paths.get(args[2])), new IndexWriterConfig(analyzer));
+         BufferedReader in = Files.newBufferedReader(Paths.get(args[3]), StandardCharsets.UTF_8)) {
+      for (String line; (line = in.readLine()) != null; ) {
+        Document document = new Document();
+        document.add(new StringField("id", member(line, "id"), Field.Store.YES));
+        document.add(new TextField("text", member(line, "title") + "\n" + member(line, "text"), Field.Store.NO));
+        writer.addDocument(document);
+      }
+    }
+    try (DirectoryReader reader = DirectoryReader.open(MMapDirectory.open(Paths.get(args[2])));
+         PrintWriter out = new PrintWriter(args[5], "UTF-8")) {
+      IndexSearcher searcher = new IndexSearcher(reader);
+      for (String line : Files.readAllLines(Paths.get(args[4]))) {
+        int tab = line.indexOf('\t');
+        if (tab < 0) continue;
+        BooleanQuery.Builder query = new BooleanQuery.Builder();
+        for (String term : terms(analyzer, line.substring(tab + 1))) query.add(new TermQuery(new Term("text", term)), BooleanClause.Occur.SHOULD);
+        int rank = 0;
+        for (ScoreDoc hit : searcher.search(query.build(), 100).scoreDocs)
+          out.printf("%s Q0 %s %d %.6f java%n", line.substring(0, tab), searcher.doc(hit.doc).get("id"), ++rank, hit.score);
+      }
+    }
+  }
+
   public static void main(String[] args) throws Exception {
     if (args.length >= 3 && args[0].equals("index")) index(args);
     else if (args.length == 5 && args[0].equals("search")) search(args);
+    else if (args.length == 6 && args[0].equals("run")) run(args);
     else { System.err.println("usage: see the head of JavaLucene.java"); System.exit(2); }
   }
 }

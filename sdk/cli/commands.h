@@ -93,6 +93,7 @@ struct EvalOptions {
   std::string compare;   // a run to hold it against
   std::string ranking;   // file of RankingParameters
   bool per_query = false;
+  bool print_ranking = false;
   bool json = false;
 };
 int run_eval(const EvalOptions& options);

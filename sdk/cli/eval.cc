@@ -63,14 +63,18 @@ Result<std::string> read_text(const std::string& path) {
   return text.str();
 }
 
+Result<retrieval::RankingParameters> ranking_of(const EvalOptions& options) {
+  if (options.ranking.empty()) return retrieval::RankingParameters();
+  WENQU_ASSIGN_OR_RETURN(const std::string json, read_text(options.ranking));
+  Result<retrieval::RankingParameters> parameters = retrieval::RankingParameters::parse(json);
+  if (!parameters) return parameters.status().at(options.ranking);
+  return parameters;
+}
+
 Result<std::unique_ptr<retrieval::Index>> open_index(const EvalOptions& options, const std::string& folder, const CancelToken& cancel) {
   retrieval::IndexOptions how;
-  if (!options.ranking.empty()) {
-    WENQU_ASSIGN_OR_RETURN(const std::string json, read_text(options.ranking));
-    Result<retrieval::RankingParameters> parameters = retrieval::RankingParameters::parse(json);
-    if (!parameters) return parameters.status().at(options.ranking);
-    how.ranking = *parameters;
-  }
+  WENQU_ASSIGN_OR_RETURN(how.ranking, ranking_of(options));
+  how.result_cache_bytes = 0;
   const auto mode = options.docs.empty() ? retrieval::Index::Mode::read : retrieval::Index::Mode::write;
   WENQU_ASSIGN_OR_RETURN(auto index, retrieval::Index::open(folder, mode, how));
   if (!options.docs.empty()) WENQU_RETURN_IF_ERROR(add_documents(options.docs, *index, cancel));
@@ -216,6 +220,12 @@ void print_json(const PerQuery& ours, const PerQuery* theirs, const std::vector<
 }
 
 Status evaluate(const EvalOptions& options) {
+  if (options.print_ranking) {
+    WENQU_ASSIGN_OR_RETURN(const retrieval::RankingParameters parameters, ranking_of(options));
+    std::printf("%s\n", parameters.to_json().c_str());
+    return {};
+  }
+  if (options.qrels.empty()) return Status(StatusCode::invalid_argument, "name the judgements", "--qrels");
   WENQU_ASSIGN_OR_RETURN(const retrieval::Judgements judgements, retrieval::read_judgements(options.qrels));
   Interrupt interrupt;
   Searched searched;

@@ -131,11 +131,12 @@ int main(int argc, char** argv) {
   command->add_option("--docs", eval.docs, "documents to index first, for this run only unless --index says where");
   command->add_option("--index", eval.index, "directory of the index");
   command->add_option("--queries", eval.queries, "file of lines 'id<TAB>query'");
-  command->add_option("--qrels", eval.qrels, "judgements: lines 'query 0 document grade'")->required();
+  command->add_option("--qrels", eval.qrels, "judgements: lines 'query 0 document grade'");
   command->add_option("--run", eval.run, "write TREC run lines here");
   command->add_option("--judge", eval.judge, "measure this run, of any program, in place of a search")->excludes("--docs", "--index", "--queries");
   command->add_option("--compare", eval.compare, "a run to hold it against, question by question");
   command->add_option("--ranking", eval.ranking, "JSON file of ranking parameters (docs/ranking.md)");
+  command->add_flag("--print-ranking", eval.print_ranking, "print the ranking parameters in force, as --ranking reads them, and end");
   command->add_flag("--per-query", eval.per_query, "list the questions whose rank differs; with --json all of them");
   command->add_flag("--json", eval.json, "print one JSON object");
 

@@ -345,6 +345,32 @@ def runs_are_written_for_trec_eval(d):
     expect(run("search", "--index", d + "/i", "--queries", queries, "--run", d + "/run"), 2, "q.tsv:1")
 
 
+def searches_are_measured_against_judgements(d):
+    docs = write(d + "/a.jsonl", "".join(document(f"d{i}", text) for i, text in enumerate(("heron and otter", "otter", "渡口的灯笼", "石桥"))))
+    queries = write(d + "/q.tsv", "q1\theron\nq2\t燈籠在哪裡\nq3\tbadger\n")
+    qrels = write(d + "/qrels", "q1 0 d0 1\nq2 0 d2 1\nq3 0 d3 1\n")
+    result = run("eval", "--docs", docs, "--queries", queries, "--qrels", qrels, "--run", d + "/run", "--json", "--per-query")
+    expect(result, 0)
+    measured = json.loads(result.stdout)
+    assert measured["questions"] == 3 and abs(measured["MRR@10"]["value"]["mean"] - 2 / 3) < 1e-5, measured
+    assert measured["per_query"]["q3"] == [0] * 6 and measured["per_query"]["q2"] == [1] * 6, measured
+
+    worse = write(d + "/other", "q1 Q0 d1 1 2 x\nq1 Q0 d0 2 1 x\n")
+    result = run("eval", "--judge", d + "/run", "--qrels", qrels, "--compare", worse, "--per-query")
+    expect(result, 0, "MRR@10", "q1\tMRR@10 0.5000 -> 1.0000", "q2\tMRR@10 0.0000 -> 1.0000")
+
+    parameters = json.loads(run("eval", "--print-ranking").stdout)
+    parameters["word"]["weight"] = 0
+    ranking = write(d + "/ranking.json", json.dumps(parameters))
+    result = run("eval", "--docs", docs, "--queries", queries, "--qrels", qrels, "--ranking", ranking, "--json", "--per-query")
+    assert json.loads(result.stdout)["per_query"]["q1"] == [0] * 6, result.stdout
+    expect(run("eval", "--docs", docs, "--queries", queries, "--qrels", qrels, "--ranking", write(ranking, '{"wrod": 1}')), 2, "ranking.json", "wrod")
+    expect(run("eval", "--docs", docs, "--queries", queries), 2, "--qrels")
+    expect(run("eval", "--docs", docs, "--queries", d + "/none", "--qrels", qrels), 1, "none")
+    expect(run("eval", "--queries", queries, "--qrels", qrels), 2, "--docs")
+    expect(run("eval", "--docs", docs, "--queries", queries, "--qrels", write(d + "/bad", "q1 d0 1\n")), 2, "bad:1")
+
+
 def folders_are_followed(d):
     os.makedirs(d + "/f/deep")
     write(d + "/f/a.txt", "the heron waits")
