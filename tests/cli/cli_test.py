@@ -443,7 +443,7 @@ def searches_are_restricted_and_paged(d):
     expect(told, 3, "acl")   # of d, which is passed over
 
     def found(*more):
-        result = run("search", "--index", d + "/i", "--json", "heron", *more)
+        result = run("search", "--index", d + "/i", "--json", "--all-copies", "heron", *more)
         assert result.returncode == 0, result.stderr
         answer = json.loads(result.stdout)
         assert answer["total_is_exact"]
