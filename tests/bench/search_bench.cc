@@ -99,6 +99,7 @@ int main(int argc, char** argv) {
         SearchRequest request;
         request.query = question;
         request.top = top;
+        request.snippets = false;
         const auto found = index->search(request, CancelToken());
         if (!found) return fail(found.status());
         hits += static_cast<double>(found->hits.size());
@@ -106,7 +107,7 @@ int main(int argc, char** argv) {
         std::vector<Term> terms = fields == "bigrams" ? analyzer.analyze(question) : analyzer.analyze_question(question);
         if (fields == "bigrams")
           std::erase_if(terms, [](const Term& term) { return term.kind != Term::Kind::bigram && term.kind != Term::Kind::word; });
-        const std::vector<QuestionTerm> distinct = distinct_terms(std::move(terms));
+        const std::vector<QuestionTerm> distinct = fields == "bigrams" ? distinct_terms(std::move(terms)) : search_terms(std::move(terms));
         RankRequest request;
         request.top = top;
         request.method = method == "skip" || method == "check" ? RankRequest::Method::skipping
