@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "base/utf8.h"
+#include "retrieval/hybrid/hybrid_search.h"
 #include "retrieval/index/open_commit.h"
 #include "retrieval/index/snapshot.h"
 #include "retrieval/index/upkeep.h"
@@ -72,15 +73,44 @@ size_t candidates_for(size_t wanted, size_t rescored) {
   return rescored == 0 ? wanted : (wanted + rescored - 1) / rescored * rescored;
 }
 
+void add_snippets(const std::vector<Term>& terms, const Analyzer& analyzer, std::vector<Hit>& hits) {
+  for (Hit& hit : hits) {
+    Snippet snippet = make_snippet(hit.passage.text, terms, analyzer);
+    hit.snippet = std::move(snippet.text);
+    hit.matches = std::move(snippet.matches);
+  }
+}
+
 class LocalIndex final : public Index {
  public:
   LocalIndex(IndexPaths paths, std::unique_ptr<Writer> writer, std::shared_ptr<const Snapshot> snapshot,
              const IndexOptions& options)
-      : paths_(std::move(paths)), options_(options), writer_(std::move(writer)), snapshot_(std::move(snapshot)) {
+      : paths_(std::move(paths)),
+        options_(options),
+        hybrid_(paths_, options.models.embedding, options.models.rerank),
+        writer_(std::move(writer)),
+        snapshot_(std::move(snapshot)) {
     if (!writer_) return;
+    hybrid_.show(writer_->vectors());
     const Upkeep::Options upkeep{options.own_threads, options.visible_within, options.durable_within};
     upkeep_ = std::make_unique<Upkeep>(
-        *writer_, change_mutex_, [this](std::shared_ptr<const Snapshot> newest) { show(std::move(newest)); }, upkeep);
+        *writer_, change_mutex_, [this](const std::shared_ptr<const Snapshot>&) { show_written(); }, upkeep);
+    // Vectors that were lacking are changes already.
+    const std::lock_guard lock(change_mutex_);
+    if (writer_->has_uncommitted_changes()) upkeep_->note_change();
+  }
+
+  // Shows the newest commit with its vectors. One whose vectors are gone before they are read is the newest no more.
+  Status show_newest() {
+    constexpr int kAttempts = 20;
+    for (int attempt = 1;; ++attempt) {
+      WENQU_ASSIGN_OR_RETURN(auto newest, open_newest_commit(paths_, current()));
+      const Status loaded = hybrid_.load(*newest);
+      show(newest);
+      if (loaded || attempt == kAttempts) return loaded;
+      const auto manifest = read_manifest(paths_.manifest);
+      if (!manifest || *manifest == newest->manifest()) return loaded;
+    }
   }
 
   Result<SearchResponse> search(const SearchRequest& request, const CancelToken& cancel) const override;
@@ -106,11 +136,19 @@ class LocalIndex final : public Index {
     const std::lock_guard lock(snapshot_mutex_);
     return snapshot == snapshot_ ? results_ : nullptr;
   }
+  // After its vectors, so that nothing that is found without them is kept.
   void show(std::shared_ptr<const Snapshot> snapshot) {
     auto results = std::make_shared<ResultCache>(options_.result_cache_bytes);
+    auto vectors = hybrid_.vectors();
     const std::lock_guard lock(snapshot_mutex_);
-    if (snapshot != snapshot_) results_.swap(results);
+    if (snapshot != snapshot_ || vectors != vectors_of_results_) results_.swap(results);
+    vectors_of_results_.swap(vectors);
     snapshot_.swap(snapshot);
+  }
+  // What the writer has made visible. REQUIRES: change_mutex_ is held
+  void show_written() {
+    hybrid_.show(writer_->vectors());
+    show(writer_->snapshot());
   }
   Status check_writable() const {
     if (writer_) return {};
@@ -131,11 +169,13 @@ class LocalIndex final : public Index {
   const IndexPaths paths_;
   const IndexOptions options_;
   const Analyzer analyzer_{};
+  HybridSearch hybrid_;
   std::mutex change_mutex_;                        // add, remove, commit, refresh
   const std::unique_ptr<Writer> writer_;           // null when opened for reading
   mutable std::mutex snapshot_mutex_;              // held only to copy the pointer
   std::shared_ptr<const Snapshot> snapshot_;       // null before the first commit
   std::shared_ptr<ResultCache> results_ = std::make_shared<ResultCache>(options_.result_cache_bytes);  // of snapshot_
+  std::shared_ptr<const VectorSet> vectors_of_results_;
   std::vector<std::string> together_;              // directories, where several are searched as one
   std::vector<std::shared_ptr<const Snapshot>> newest_;   // of each
   std::unique_ptr<Upkeep> upkeep_;                 // null when opened for reading; ends first
@@ -195,40 +235,40 @@ Result<SearchResponse> LocalIndex::search(const SearchRequest& request, const Ca
     if (auto known = results->find(request)) return *std::move(known);
   const std::vector<Term> terms = analyzer_.analyze_question(utf8_sanitize(request.query));
   const std::vector<QuestionTerm> asked = search_terms(terms);
-  const size_t end = request.offset + request.top;
+  WENQU_ASSIGN_OR_RETURN(response.dense, hybrid_.is_dense(request.hybrid));
+  WENQU_ASSIGN_OR_RETURN(response.reranked, hybrid_.reranks(request.hybrid));
+  // A model that ranks again looks at the same ones for every page.
+  const size_t end = std::max(request.offset + request.top, response.reranked ? request.hybrid.reranked : 0);
   // Of copies so many that enough are left.
   const size_t listed = request.collapse_duplicates ? std::min(kMaxTop, end * 2) : end;
+  const size_t neighbours = response.dense ? candidates_for(listed, request.hybrid.candidates) : 0;
   WENQU_ASSIGN_OR_RETURN(const auto among, snapshot->filter().passages(request.sources, request.filter));
   RankRequest wanted;
   wanted.parameters = options_.ranking;
-  wanted.top = candidates_for(listed, options_.ranking.rescored);
+  wanted.top = candidates_for(std::max(listed, neighbours), options_.ranking.rescored);
   wanted.one_per_document = request.one_per_document;
   wanted.among = among.get();
   wanted.threads = std::max<size_t>(options_.search_threads, 1);
   WENQU_ASSIGN_OR_RETURN(Ranking ranking, rank_passages(*snapshot, asked, wanted, cancel));
   WENQU_RETURN_IF_ERROR(rescore(*snapshot, asked, options_.ranking, cancel, ranking.best));
+  if (response.dense) WENQU_RETURN_IF_ERROR(hybrid_.fuse_dense(*snapshot, request, among.get(), neighbours, cancel, ranking.best));
+  response.total = std::max(ranking.total, ranking.best.size());
+  response.total_is_exact = ranking.total_is_exact && response.total == ranking.total;
   if (ranking.best.size() > listed) ranking.best.resize(listed);
-  response.total = ranking.total;
-  response.total_is_exact = ranking.total_is_exact;
-  // Which hits are copies of better ones is known only from the first on.
-  const size_t first = request.collapse_duplicates ? 0 : std::min(request.offset, ranking.best.size());
+  // Which hits are copies of better ones, and which are better in other eyes, is known only from the first on.
+  const size_t passed_over = request.collapse_duplicates || response.reranked ? request.offset : 0;
+  const size_t first = passed_over > 0 ? 0 : std::min(request.offset, ranking.best.size());
   for (size_t place = first; place < ranking.best.size(); ++place) {
     const ScoredPassage& scored = ranking.best[place];
     WENQU_RETURN_IF_ERROR(cancel.status());
     WENQU_ASSIGN_OR_RETURN(Hit hit, make_hit(*snapshot, scored));
     response.hits.push_back(std::move(hit));
   }
-  if (request.collapse_duplicates) {
-    collapse_near_duplicates(response.hits);
-    response.hits.erase(response.hits.begin(), response.hits.begin() + static_cast<ptrdiff_t>(std::min(request.offset, response.hits.size())));
-  }
+  if (request.collapse_duplicates) collapse_near_duplicates(response.hits);
+  if (response.reranked) WENQU_RETURN_IF_ERROR(hybrid_.rerank(request, cancel, response.hits));
+  response.hits.erase(response.hits.begin(), response.hits.begin() + static_cast<ptrdiff_t>(std::min(passed_over, response.hits.size())));
   if (response.hits.size() > request.top) response.hits.resize(request.top);
-  if (request.snippets)
-    for (Hit& hit : response.hits) {
-      Snippet snippet = make_snippet(hit.passage.text, terms, analyzer_);
-      hit.snippet = std::move(snippet.text);
-      hit.matches = std::move(snippet.matches);
-    }
+  if (request.snippets) add_snippets(terms, analyzer_, response.hits);
   if (results) results->keep(request, response);
   return response;
 }
@@ -265,7 +305,7 @@ Result<Document> LocalIndex::fetch(const std::string& document_id) const {
 Status LocalIndex::change(const std::function<Status()>& make) {
   const std::lock_guard lock(change_mutex_);
   const Status status = make();
-  show(writer_->snapshot());
+  show_written();
   upkeep_->note_change();
   return status;
 }
@@ -316,14 +356,18 @@ Status LocalIndex::refresh() {
     show(std::move(combined));
     return {};
   }
-  WENQU_ASSIGN_OR_RETURN(auto newest, open_newest_commit(paths_, current()));
-  show(std::move(newest));
-  return {};
+  return show_newest();
 }
 
 Status LocalIndex::scrub(const CancelToken& cancel) const {
   const auto snapshot = current();
-  return snapshot ? snapshot->scrub(cancel) : Status();
+  if (!snapshot) return {};
+  WENQU_RETURN_IF_ERROR(snapshot->scrub(cancel));
+  const Status vectors = check_vector_files(paths_, snapshot->manifest(), cancel);
+  if (vectors.code() != StatusCode::not_found) return vectors;
+  // Those of a commit that was followed by others go while it is still searched.
+  const auto newest = read_manifest(paths_.manifest);
+  return newest && newest->vectors != snapshot->manifest().vectors ? Status() : vectors;
 }
 
 IndexStats LocalIndex::stats() const {
@@ -333,6 +377,7 @@ IndexStats LocalIndex::stats() const {
     stats.passages = snapshot->passages();
     stats.bytes = snapshot->bytes();
     stats.commit = snapshot->manifest().commit;
+    if (const auto vectors = hybrid_.vectors()) stats.vectors = vectors->size();
   }
   return stats;
 }
@@ -344,6 +389,8 @@ Result<std::unique_ptr<Index>> Index::open(const std::string& directory, Mode mo
   IndexPaths paths(directory);
   if (mode == Mode::write) {
     WENQU_ASSIGN_OR_RETURN(auto writer, Writer::open(paths, {options.buffer_bytes, options.merge_factor}));
+    if (options.models.embedding)
+      WENQU_RETURN_IF_ERROR(writer->use_vectors(options.models.embedding, options.models.embed_again));
     auto snapshot = writer->snapshot();
     return std::unique_ptr<Index>(
         std::make_unique<LocalIndex>(std::move(paths), std::move(writer), std::move(snapshot), options));
@@ -354,8 +401,9 @@ Result<std::unique_ptr<Index>> Index::open(const std::string& directory, Mode mo
                   "there is no index here, or nothing was committed to it yet: build one with `wenqu index`",
                   directory);
   if (!snapshot) return snapshot.status();
-  return std::unique_ptr<Index>(
-      std::make_unique<LocalIndex>(std::move(paths), nullptr, std::move(*snapshot), options));
+  auto index = std::make_unique<LocalIndex>(std::move(paths), nullptr, std::move(*snapshot), options);
+  if (options.models.embedding) WENQU_RETURN_IF_ERROR(index->show_newest());
+  return std::unique_ptr<Index>(std::move(index));
 }
 
 Result<std::unique_ptr<Index>> Index::open_together(const std::vector<std::string>& directories) {

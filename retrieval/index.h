@@ -20,6 +20,7 @@
 #include <string>
 #include <vector>
 
+#include "retrieval/embed.h"
 #include "retrieval/ranking_parameters.h"
 #include "retrieval/retriever.h"
 
@@ -30,6 +31,15 @@ struct IndexStats {
   uint64_t passages = 0;
   uint64_t bytes = 0;    // on disk
   uint64_t commit = 0;   // number of the commit seen, 0 for an index never committed
+  uint64_t vectors = 0;  // of passages, where the index was opened with an embedding model
+};
+
+// What an index may be opened with; all may be left out.
+struct IndexModels {
+  // For writing: passages get vectors, those that have none too. For reading: searches use them.
+  EmbeddingModel embedding;
+  RerankFunction rerank;
+  bool embed_again = false;   // for writing: all vectors are made anew, also where another model made those there are
 };
 
 struct IndexOptions {
@@ -45,6 +55,7 @@ struct IndexOptions {
   size_t search_threads = 1;                // that share a search of many postings; the result is the same
   size_t result_cache_bytes = size_t{4} << 20;   // of what was found, for who asks the same again; 0: none
   RankingParameters ranking;
+  IndexModels models;
 };
 
 class Index : public Retriever {
@@ -55,12 +66,14 @@ class Index : public Retriever {
   };
 
   // Errors: not_found, busy, corrupt, version_mismatch, io_error, and invalid_argument for writing into
-  // a folder of other things; the message says how to mend it.
+  // a folder of other things; the message says how to mend it. With an embedding model also version_mismatch, when the
+  // vectors are another model's, and its own errors.
   static Result<std::unique_ptr<Index>> open(const std::string& directory, Mode mode,
                                              const IndexOptions& options = IndexOptions());
 
   // Opens several for reading as if they were one; see collections.h. Documents of the same id stand beside each
-  // other; fetch() gives that of the first. A directory in which nothing was committed yet is empty.
+  // other; fetch() gives that of the first. A directory in which nothing was committed yet is empty. They are searched
+  // by words only.
   static Result<std::unique_ptr<Index>> open_together(const std::vector<std::string>& directories);
 
   // Adds the document, replacing the one of the same id. Ill-formed UTF-8 is replaced by U+FFFD.

@@ -3,6 +3,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <memory>
 #include <vector>
 
 #include "retrieval/index/open_commit.h"
@@ -43,13 +44,59 @@ bool link_file(const CommittedFile& from, const std::string& to) {
   return false;
 }
 
+// The vectors of a commit, open; not_found when one is gone.
+Result<std::vector<CommittedFile>> open_vectors(const IndexPaths& paths, const Manifest& manifest) {
+  std::vector<CommittedFile> files;
+  for (const ManifestFile& entry : manifest.vectors) {
+    WENQU_ASSIGN_OR_RETURN(File file, File::open(paths.vectors + "/" + entry.name));
+    files.push_back({std::move(file), entry});
+  }
+  return files;
+}
+
+// A commit and its vectors, all open, so that they stay whatever writers do.
+struct Original {
+  std::shared_ptr<const Snapshot> snapshot;
+  std::vector<CommittedFile> vectors;
+};
+
+Result<Original> open_original(const IndexPaths& paths) {
+  constexpr int kAttempts = 20;
+  Original original;
+  for (int attempt = 1;; ++attempt) {
+    WENQU_ASSIGN_OR_RETURN(original.snapshot, open_newest_commit(paths, original.snapshot));
+    auto vectors = open_vectors(paths, original.snapshot->manifest());
+    if (vectors) {
+      original.vectors = std::move(*vectors);
+      return original;
+    }
+    // A commit whose vectors are gone before they are opened is the newest no more.
+    const auto manifest = read_manifest(paths.manifest);
+    if (attempt == kAttempts || !manifest || *manifest == original.snapshot->manifest()) return vectors.status();
+  }
+}
+
+// Copies or links one file, and counts it.
+Status back_up_file(const CommittedFile& file, const std::string& to, const BackupOptions& options, const CancelToken& cancel,
+                    BackupReport& report) {
+  WENQU_RETURN_IF_ERROR(cancel.status());
+  if (options.link && link_file(file, to))
+    ++report.linked;
+  else
+    WENQU_RETURN_IF_ERROR(copy_file(file, to, cancel));
+  ++report.files;
+  report.bytes += file.entry.bytes;
+  return {};
+}
+
 }  // namespace
 
 Result<BackupReport> backup_index(const std::string& directory, const std::string& out, const BackupOptions& options,
                                   const CancelToken& cancel) {
   if (directory.empty() || out.empty())
     return Status(StatusCode::invalid_argument, "a backup needs the directory of an index and one to write to");
-  WENQU_ASSIGN_OR_RETURN(const auto snapshot, open_newest_commit(IndexPaths(directory), nullptr));
+  WENQU_ASSIGN_OR_RETURN(const Original original, open_original(IndexPaths(directory)));
+  const Snapshot* const snapshot = original.snapshot.get();
   const IndexPaths paths(out);
   WENQU_ASSIGN_OR_RETURN(const bool there, exists(out));
   if (there) {
@@ -60,17 +107,15 @@ Result<BackupReport> backup_index(const std::string& directory, const std::strin
   BackupReport report;
   report.commit = snapshot->manifest().commit;
   report.documents = snapshot->documents();
-  for (const auto& [name, file] : snapshot->files()) {
-    WENQU_RETURN_IF_ERROR(cancel.status());
-    const std::string to = paths.lucene + "/" + name;
-    if (options.link && link_file(*file, to))
-      ++report.linked;
-    else
-      WENQU_RETURN_IF_ERROR(copy_file(*file, to, cancel));
-    ++report.files;
-    report.bytes += file->entry.bytes;
-  }
+  for (const auto& [name, file] : snapshot->files())
+    WENQU_RETURN_IF_ERROR(back_up_file(*file, paths.lucene + "/" + name, options, cancel, report));
   WENQU_RETURN_IF_ERROR(sync_directory(paths.lucene));
+  if (!original.vectors.empty()) {
+    WENQU_RETURN_IF_ERROR(create_directories(paths.vectors));
+    for (const CommittedFile& file : original.vectors)
+      WENQU_RETURN_IF_ERROR(back_up_file(file, paths.vectors + "/" + file.entry.name, options, cancel, report));
+    WENQU_RETURN_IF_ERROR(sync_directory(paths.vectors));
+  }
   WENQU_RETURN_IF_ERROR(write_manifest(paths, snapshot->manifest()));
   return report;
 }

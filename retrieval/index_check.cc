@@ -8,6 +8,7 @@
 #include "retrieval/index/walk.h"
 #include "retrieval/store/manifest.h"
 #include "retrieval/store/write_lock.h"
+#include "retrieval/vectors/vector_set.h"
 
 namespace wenqu::retrieval {
 namespace {
@@ -24,18 +25,32 @@ std::string time_of(const std::string& path) {
   return text;
 }
 
-Status check_file(const IndexPaths& paths, const ManifestFile& entry) {
-  WENQU_ASSIGN_OR_RETURN(const File file, File::open(paths.lucene + "/" + entry.name));
+Status check_file(const std::string& folder, const ManifestFile& entry) {
+  WENQU_ASSIGN_OR_RETURN(const File file, File::open(folder + "/" + entry.name));
   file.drop_cache();
   return verify_file(file, entry);
 }
 
-Status cancelled_or_damage(Status status, CommitCheck& check) {
+Status cancelled_or_damage(Status status, std::vector<Status>& damage) {
   const StatusCode code = status.code();
   if (code == StatusCode::cancelled || code == StatusCode::deadline_exceeded || code == StatusCode::out_of_memory)
     return status;
-  if (!status) check.damage.push_back(std::move(status));
+  if (!status) damage.push_back(std::move(status));
   return {};
+}
+
+// The files, then what they hold.
+Status check_vectors(const IndexPaths& paths, const Manifest& manifest, const CancelToken& cancel, CommitCheck& check) {
+  check.files += manifest.vectors.size();
+  for (const ManifestFile& entry : manifest.vectors) {
+    WENQU_RETURN_IF_ERROR(cancel.status());
+    check.bytes += entry.bytes;
+    if (Status status = check_file(paths.vectors, entry); !status) check.vector_damage.push_back(std::move(status));
+  }
+  if (manifest.vectors.empty() || !check.vector_damage.empty()) return {};
+  const auto set = VectorSet::open(paths, manifest, nullptr);
+  if (set) check.vectors = (*set)->size();
+  return cancelled_or_damage(set.status(), check.vector_damage);
 }
 
 Result<CommitCheck> check_commit(const IndexPaths& paths, const Result<Manifest>& manifest,
@@ -51,13 +66,14 @@ Result<CommitCheck> check_commit(const IndexPaths& paths, const Result<Manifest>
   for (const ManifestFile& entry : manifest->files) {
     WENQU_RETURN_IF_ERROR(cancel.status());
     check.bytes += entry.bytes;
-    if (Status status = check_file(paths, entry); !status) check.damage.push_back(std::move(status));
+    if (Status status = check_file(paths.lucene, entry); !status) check.damage.push_back(std::move(status));
   }
-  if (check.commit == 0 || !check.whole()) return check;
+  WENQU_RETURN_IF_ERROR(check_vectors(paths, *manifest, cancel, check));
+  if (check.commit == 0 || !check.damage.empty()) return check;
   const auto snapshot = Snapshot::open(paths, *manifest, nullptr);
   Status walked = snapshot ? walk_commit(**snapshot, cancel) : snapshot.status();
-  WENQU_RETURN_IF_ERROR(cancelled_or_damage(std::move(walked), check));
-  if (!check.whole()) return check;
+  WENQU_RETURN_IF_ERROR(cancelled_or_damage(std::move(walked), check.damage));
+  if (!check.damage.empty()) return check;
   check.documents = (*snapshot)->documents();
   check.passages = (*snapshot)->passages();
   return check;
@@ -89,13 +105,14 @@ Result<bool> check_once(const IndexPaths& paths, const CancelToken& cancel, Inde
 }
 
 Status check_repairable(const IndexCheck& check, const std::string& directory) {
-  for (const Status& damage : check.newest.damage)
+  const std::vector<Status>& newest = check.newest.damage.empty() ? check.newest.vector_damage : check.newest.damage;
+  for (const Status& damage : newest)
     if (damage.code() == StatusCode::io_error)
       return Status(StatusCode::io_error,
                     damage.message() + "; nothing was changed: mend what keeps the file from being read, or remove "
                                        "the file, and repair again",
                     damage.where());
-  if (check.can_go_back()) return {};
+  if (check.can_go_back() || check.can_drop_vectors()) return {};
   return Status(StatusCode::corrupt,
                 "the newest commit is damaged and there is no whole one before it; nothing was changed: put a copy "
                 "back, or index the documents again into an empty folder",
@@ -125,7 +142,13 @@ Result<IndexCheck> repair_index(const std::string& directory, const CancelToken&
   WENQU_ASSIGN_OR_RETURN(check, check_index(directory, cancel));
   if (check.newest.whole()) return check;
   WENQU_RETURN_IF_ERROR(check_repairable(check, directory));
-  WENQU_RETURN_IF_ERROR(restore_previous_manifest(paths));
+  if (!check.can_drop_vectors()) {
+    WENQU_RETURN_IF_ERROR(restore_previous_manifest(paths));
+    if (check.previous.vector_damage.empty()) return check;
+  }
+  WENQU_ASSIGN_OR_RETURN(Manifest manifest, read_manifest(paths.manifest));
+  manifest.vectors.clear();
+  WENQU_RETURN_IF_ERROR(replace_manifest(paths, manifest));
   return check;
 }
 

@@ -33,6 +33,10 @@ Status add_contents(const Snapshot& snapshot, IndexReport& report) {
     report.bytes_by_content["deletions"] += segment.deletions_file->entry.bytes;
     known += segment.deletions_file->entry.bytes;
   }
+  for (const ManifestFile& file : snapshot.manifest().vectors) {
+    report.bytes_by_content["vectors"] += file.bytes;
+    known += file.bytes;
+  }
   // Segments that share a store of texts are counted with all of it each.
   if (known <= report.bytes) report.bytes_by_content["other"] = report.bytes - known;
   return {};
@@ -69,7 +73,7 @@ Result<IndexReport> report_index(const std::string& directory, size_t top_terms,
   report.commit = snapshot->manifest().commit;
   report.documents = snapshot->documents();
   report.passages = snapshot->passages();
-  report.files = snapshot->manifest().files.size();
+  report.files = snapshot->manifest().files.size() + snapshot->manifest().vectors.size();
   report.bytes = snapshot->bytes();
   uint64_t deleted = 0;
   uint64_t all = 0;

@@ -1,5 +1,8 @@
 #include "retrieval/result_cache.h"
 
+#include <bit>
+#include <cstdint>
+
 namespace wenqu::retrieval {
 namespace {
 
@@ -10,6 +13,10 @@ std::string key_of(const SearchRequest& request) {
   std::string key = std::to_string(request.top) + "," + std::to_string(request.offset) + "," +
                     (request.one_per_document ? "d" : "") + (request.snippets ? "s" : "") + (request.collapse_duplicates ? "c" : "") + ",";
   put(key, request.query);
+  const HybridOptions& hybrid = request.hybrid;
+  key += std::to_string(static_cast<int>(hybrid.dense)) + "," + std::to_string(static_cast<int>(hybrid.fusion)) + "," +
+         std::to_string(std::bit_cast<uint64_t>(hybrid.dense_weight)) + "," + std::to_string(hybrid.candidates) + "," +
+         std::to_string(static_cast<int>(hybrid.rerank)) + "," + std::to_string(hybrid.reranked) + ",";
   for (const Source source : request.sources) key += static_cast<char>('0' + static_cast<int>(source));
   put(key, request.filter.published_from);
   put(key, request.filter.published_until);

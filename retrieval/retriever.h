@@ -16,6 +16,18 @@
 
 namespace wenqu::retrieval {
 
+// What a search does besides words, where the index was opened with models for it (IndexModels).
+struct HybridOptions {
+  enum class Use { automatic, never, required };   // automatic: where it can be done
+  Use dense = Use::automatic;      // find passages by the question's vector too
+  enum class Fusion { ranks, scores };
+  Fusion fusion = Fusion::ranks;   // how the two kinds of findings become one order: hybrid/fusion.h
+  double dense_weight = 0.5;       // of the vectors' findings, 0 to 1; that of the words' is the rest
+  size_t candidates = 100;         // of each kind, 1 to 10,000
+  Use rerank = Use::automatic;     // have a model look at the best ones again
+  size_t reranked = 20;            // so many of them, 1 to 10,000
+};
+
 struct SearchRequest {
   std::string query;             // what the user typed; any text, it has no query syntax
   size_t top = 10;               // hits wanted, 1 to 10,000
@@ -24,13 +36,17 @@ struct SearchRequest {
   Filter filter;                 // which of their documents
   bool one_per_document = false; // keep each document's best passage only
   bool collapse_duplicates = false;  // leave out passages that say again what a better one of another document says
+  HybridOptions hybrid;
   bool snippets = true;          // false saves the making of Hit::snippet and matches
 };
 
 struct SearchResponse {
   std::vector<Hit> hits;    // best first; ties by document id, then ordinal
-  size_t total = 0;         // passages that match at least one word of the query, this page or not
+  // Passages that match at least one word of the query, this page or not; or all that may be listed, where vectors found more.
+  size_t total = 0;
   bool total_is_exact = true;  // false: an estimate, because what could not matter was not looked at
+  bool dense = false;       // vectors were searched too
+  bool reranked = false;    // a model ranked the best ones again; scores are its
 };
 
 // A term of a text and how common it is in the collection: rare terms tell passages apart, a term of

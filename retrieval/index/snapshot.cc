@@ -265,6 +265,7 @@ uint64_t Snapshot::bytes() const {
   uint64_t sum = 0;
   for (const auto& part : parts_) sum += part->bytes();
   for (const ManifestFile& file : manifest_.files) sum += file.bytes;
+  for (const ManifestFile& file : manifest_.vectors) sum += file.bytes;
   return sum;
 }
 

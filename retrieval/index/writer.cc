@@ -9,6 +9,7 @@
 #include "retrieval/documents/passages.h"
 #include "retrieval/index/open_commit.h"
 #include "retrieval/index/segment_output.h"
+#include "retrieval/index/vector_catch_up.h"
 #include "retrieval/store/crc32c.h"
 #include "retrieval/store/lucene_call.h"
 
@@ -128,6 +129,15 @@ Result<std::unique_ptr<Writer>> Writer::open(const IndexPaths& paths, const Opti
 
 Writer::~Writer() { stop(); }
 
+Status Writer::use_vectors(const EmbeddingModel& model, bool again) {
+  std::shared_ptr<const VectorSet> last;
+  if (committed_ && !committed_->manifest().vectors.empty() && !again) {
+    WENQU_ASSIGN_OR_RETURN(last, VectorSet::open(paths_, committed_->manifest(), nullptr));
+  }
+  WENQU_ASSIGN_OR_RETURN(vectors_, VectorWriter::create(paths_, model, std::move(last)));
+  return committed_ ? catch_up(*committed_, *vectors_, changed_) : Status();
+}
+
 Status Writer::start() {
   // A writer that died may have left a commit that is seen but does not last yet. Before anything
   // builds on it, or is removed because of it, it has to.
@@ -165,7 +175,14 @@ Status Writer::start() {
   return {};
 }
 
-Status Writer::ensure_started() { return directory_ ? Status() : start(); }
+Status Writer::ensure_started() {
+  if (directory_) return {};
+  WENQU_RETURN_IF_ERROR(start());
+  if (!vectors_ || !committed_) return {};
+  Status caught_up = catch_up(*committed_, *vectors_, changed_);
+  if (!caught_up) stop();   // a commit of half of them would pass for one of all
+  return caught_up;
+}
 
 void Writer::stop() {
   for (const auto& [name, entry] : fresh_)
@@ -176,6 +193,7 @@ void Writer::stop() {
   buffer_.clear();
   fresh_.clear();
   lasting_.clear();
+  if (vectors_) vectors_->roll_back();
   visible_ = committed_;
   changed_ = unseen_ = rearranged_ = uncommitted_merge_ = false;
 }
@@ -201,6 +219,7 @@ Status Writer::remove(const std::string& document_id) {
 }
 
 Status Writer::delete_document(const std::string& document_id) {
+  if (vectors_) vectors_->remove(document_id);
   if (buffer_.remove(document_id)) changed_ = unseen_ = true;
   if (live_.empty()) return {};
   Status status;
@@ -247,7 +266,7 @@ Status Writer::write_passages(const Document& document) {
   // A video may have nothing but a title; it is found by that.
   if (passages.empty()) passages.emplace_back();
   for (const Passage& passage : passages) buffer_.add_passage(passage, analyzer_.analyze(passage.text));
-  return {};
+  return vectors_ ? vectors_->add(document.id, document.title, passages) : Status();
 }
 
 // What was gathered in memory becomes a segment.
@@ -361,7 +380,7 @@ Status Writer::make_last(const ManifestFile& entry) {
   return {};
 }
 
-// The files of what there is now.
+// The files of what there is now, but for vectors.
 Result<Manifest> Writer::describe(bool lasting) {
   Manifest manifest;
   const Manifest* before = committed_ ? &committed_->manifest() : nullptr;
@@ -450,7 +469,11 @@ Status Writer::commit_unasked() {
 }
 
 Status Writer::publish() {
-  WENQU_ASSIGN_OR_RETURN(const Manifest manifest, describe(true));
+  WENQU_ASSIGN_OR_RETURN(Manifest manifest, describe(true));
+  if (vectors_)
+    WENQU_RETURN_IF_ERROR(vectors_->write(manifest));
+  else if (committed_)
+    manifest.vectors = committed_->manifest().vectors;
   WENQU_RETURN_IF_ERROR(sync_directory(paths_.lucene));
   WENQU_ASSIGN_OR_RETURN(auto fresh, open_snapshot(manifest));
   WENQU_RETURN_IF_ERROR(lock_.check_still_there());
@@ -459,6 +482,7 @@ Status Writer::publish() {
   fresh_.clear();
   lasting_.clear();
   committed_ = visible_ = std::move(fresh);
+  if (vectors_) vectors_->committed();
   changed_ = unseen_ = uncommitted_merge_ = false;
   collect_garbage();
   return {};
@@ -560,6 +584,8 @@ void Writer::collect_garbage() {
   directory_->protect(wanted);
   // One that cannot be read today may be needed tomorrow.
   if (previous.status().code() == StatusCode::io_error) return;
+  if (vectors_ || (committed_ && !committed_->manifest().vectors.empty()))
+    collect_vector_garbage(paths_, committed_ ? &committed_->manifest() : nullptr, previous ? &*previous : nullptr);
   auto present = list_files(paths_.lucene);
   if (!present) return;  // garbage does no harm; the next commit tries again
   for (const std::string& name : *present)

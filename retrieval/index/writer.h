@@ -7,6 +7,9 @@
 // leaves the commit before as it was. Files of the last two commits are kept, and none is removed before the manifest
 // that no longer needs it lasts.
 //
+// Vectors, where they are kept, are part of the commit alone: what refresh() shows has those of the commit before, as
+// far as they fit it. They go by document and text, so merges do not matter to them.
+//
 // Segments are merged in three steps, so that the long one goes on beside everything else: plan_merge(), Merge::run(),
 // finish_merge(). A merge that fails, or comes too late, leaves everything as it was.
 //
@@ -33,6 +36,7 @@
 #include "retrieval/store/directory.h"
 #include "retrieval/store/manifest.h"
 #include "retrieval/store/write_lock.h"
+#include "retrieval/vectors/vector_writer.h"
 
 namespace wenqu::retrieval {
 
@@ -49,6 +53,13 @@ class Writer {
   // invalid_argument when the folder holds other things, busy, corrupt, version_mismatch, io_error.
   static Result<std::unique_ptr<Writer>> open(const IndexPaths& paths, const Options& options);
   ~Writer();
+
+  // Keeps vectors beside the index from now on; those it lacks are made, and are there with the next commit. `again`:
+  // all of them, whatever there was. Errors: version_mismatch (there are some of another model), corrupt, io_error,
+  // those of the model.
+  Status use_vectors(const EmbeddingModel& model, bool again);
+  // Those of the last commit, if they are kept; may be null.
+  std::shared_ptr<const VectorSet> vectors() const { return vectors_ ? vectors_->last() : nullptr; }
 
   // REQUIRES: the document is valid as index.h asks, its strings are well-formed UTF-8
   Status add(const Document& document);
@@ -133,6 +144,7 @@ class Writer {
   std::string segments_file_;                      // the newest that was written; empty for none
   std::vector<Live> live_;
   Inverter buffer_;
+  std::unique_ptr<VectorWriter> vectors_;          // null: none are kept
   std::map<std::string, ManifestFile> fresh_;      // files that no commit has yet
   std::set<std::string> lasting_;                  // those of them that were synchronised already
   int32_t next_name_ = 0;                          // never goes back: a merge may still write under a name of before

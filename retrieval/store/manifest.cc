@@ -71,13 +71,16 @@ IndexPaths::IndexPaths(const std::string& root)
       manifest(root + "/manifest"),
       previous_manifest(root + "/manifest.prev"),
       lock(root + "/lock"),
-      lucene(root + "/lucene") {}
+      lucene(root + "/lucene"),
+      vectors(root + "/vectors") {}
 
 std::string format_manifest(const Manifest& manifest) {
   std::string text = "wenqu-index " + std::to_string(kIndexFormatVersion) + "\nanalysis " +
                      std::to_string(manifest.analysis) + "\ncommit " + std::to_string(manifest.commit) + "\n";
   for (const ManifestFile& file : manifest.files)
     text += "file " + std::to_string(file.bytes) + " " + hex(file.crc) + " " + file.name + "\n";
+  for (const ManifestFile& file : manifest.vectors)
+    text += "vectors " + std::to_string(file.bytes) + " " + hex(file.crc) + " " + file.name + "\n";
   return text + "crc32c " + hex(crc32c(text)) + "\n";
 }
 
@@ -105,6 +108,11 @@ Result<Manifest> parse_manifest(std::string_view text, Analyses analyses) {
     ManifestFile file;
     if (!parse_file(value, file)) return corrupt;
     manifest.files.push_back(std::move(file));
+  }
+  while (take_line(rest, "vectors", value)) {
+    ManifestFile file;
+    if (!parse_file(value, file)) return corrupt;
+    manifest.vectors.push_back(std::move(file));
   }
   if (!rest.empty()) return corrupt;
   return manifest;
@@ -150,6 +158,12 @@ Status write_manifest(const IndexPaths& paths, const Manifest& manifest) {
   if (!synced && standing && write_replacement(paths.manifest, *standing))
     (void)install_replacement(paths.manifest).is_ok();
   return synced;
+}
+
+Status replace_manifest(const IndexPaths& paths, const Manifest& manifest) {
+  WENQU_RETURN_IF_ERROR(write_replacement(paths.manifest, format_manifest(manifest)));
+  WENQU_RETURN_IF_ERROR(install_replacement(paths.manifest));
+  return sync_directory(paths.directory);
 }
 
 Status restore_previous_manifest(const IndexPaths& paths) {

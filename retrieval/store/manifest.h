@@ -6,6 +6,7 @@
 //   analysis 1             version of the analysis that made the terms
 //   commit 12              number of the commit; 0 for an index that was never committed
 //   file 5120 89abcdef _0.cfs   length in bytes, CRC-32C, name below lucene/
+//   vectors 640 01234567 c12.set   the same of a file below vectors/; indexes without vectors have no such line
 //   crc32c 01234567        of all bytes above
 #pragma once
 
@@ -33,6 +34,7 @@ struct Manifest {
   uint64_t commit = 0;
   int analysis = kAnalysisVersion;   // version of the analysis that made the terms
   std::vector<ManifestFile> files;
+  std::vector<ManifestFile> vectors;
   bool operator==(const Manifest&) const = default;
 };
 
@@ -45,6 +47,7 @@ struct IndexPaths {
   std::string previous_manifest;  // of the one before it
   std::string lock;
   std::string lucene;             // the folder of the files that manifests name
+  std::string vectors;            // and that of their vectors
 };
 
 // Which indexes are read: those whose terms were made by this build's analysis, or by an older one too, whose
@@ -62,6 +65,8 @@ Status verify_file(const File& file, const ManifestFile& entry);
 // must be durable already.
 Status write_manifest(const IndexPaths& paths, const Manifest& manifest);
 
+// Puts `manifest` in the place of the newest; the previous one stays.
+Status replace_manifest(const IndexPaths& paths, const Manifest& manifest);
 // Makes the previous manifest the newest again.
 Status restore_previous_manifest(const IndexPaths& paths);
 

@@ -1,0 +1,84 @@
+// Keeps the vectors of an index in step with its documents: gathers what is added and removed, embeds what is new, and
+// writes it beside the commit. A passage whose text had a vector before is not embedded again, wherever it stood.
+//
+// Each commit writes a segment of its new vectors; segments of a size are joined when there are eight of them, and one
+// with many deletions is written again, so that a vector is written a few times in all.
+//
+// Thread safety: one thread at a time.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <set>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+#include "base/status.h"
+#include "retrieval/embed.h"
+#include "retrieval/passage.h"
+#include "retrieval/store/manifest.h"
+#include "retrieval/vectors/vector_set.h"
+
+namespace wenqu::retrieval {
+
+class VectorWriter {
+ public:
+  // From the vectors of the last commit (null: none), which were made by the same model. Errors: version_mismatch (by
+  // another one), invalid_argument (a model that cannot be meant).
+  static Result<std::unique_ptr<VectorWriter>> create(const IndexPaths& paths, EmbeddingModel model, std::shared_ptr<const VectorSet> last);
+
+  // What the document's passages are now, its vectors before are dropped. Errors: those of the model; internal, when it
+  // gives vectors of another number or length; invalid_argument, figures that are no numbers.
+  Status add(const std::string& document_id, std::string_view title, std::span<const Passage> passages);
+  void remove(const std::string& document_id);
+  // Whether the vectors of a document are those of these passages.
+  bool has(const std::string& document_id, std::string_view title, std::span<const Passage> passages) const;
+  // The ids of all documents that have vectors.
+  std::set<std::string> documents() const;
+
+  // Writes what the commit needs and lists it in the manifest, which has the commit's number; all is durable then. Errors: as add(),
+  // io_error, out_of_memory.
+  Status write(Manifest& manifest);
+  // After the manifest lasts: this is the last commit now.
+  void committed();
+  // Back to the last commit.
+  void roll_back();
+  const std::shared_ptr<const VectorSet>& last() const { return last_; }
+  uint64_t embedded() const { return embedded_; }   // texts that the model was given
+
+  struct KeyHash {
+    size_t operator()(const VectorKey& key) const {
+      size_t hash;
+      static_assert(sizeof hash <= sizeof key);
+      std::memcpy(&hash, key.data(), sizeof hash);
+      return hash;
+    }
+  };
+
+ private:
+  VectorWriter(const IndexPaths& paths, EmbeddingModel model, std::shared_ptr<const VectorSet> last);
+
+  const float* find(const VectorKey& key) const;
+  Status embed_waiting();
+  Result<std::vector<VectorSet::Part>> parts_of_commit();
+  Result<VectorSet::Part> join(const std::vector<const VectorSet::Part*>& parts, bool with_pending);
+  Status write_file(const std::string& name, std::string_view bytes, ManifestFile& entry);
+
+  const IndexPaths paths_;
+  const EmbeddingModel model_;
+  std::shared_ptr<const VectorSet> last_;   // null before the first commit
+  std::shared_ptr<const VectorSet> next_;   // written, not yet committed
+  std::vector<VectorSet::Part> parts_;      // last_'s, with what was deleted since
+  std::map<std::string, std::vector<VectorKey>> pending_;   // documents added since, with their passages' keys
+  std::unordered_map<VectorKey, std::vector<float>, KeyHash> fresh_;   // vectors of new texts; empty while they wait
+  std::vector<std::pair<VectorKey, std::string>> waiting_;  // texts to embed
+  uint64_t embedded_ = 0;
+};
+
+// Removes what neither manifest names from the folder of vectors.
+void collect_vector_garbage(const IndexPaths& paths, const Manifest* newest, const Manifest* previous);
+
+}  // namespace wenqu::retrieval
