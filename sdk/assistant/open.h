@@ -19,6 +19,7 @@ struct OpenOptions {
   engine::LoadOptions model;
   engine::TimelineOptions timeline;
   engine::DraftOptions drafts;
+  retrieval::IndexModels search;     // what searches use besides words
 };
 
 struct OpenedAssistant {

@@ -3,6 +3,7 @@
 #include "retrieval/documents/reader.h"
 #include "retrieval/index.h"
 #include "sdk/capi/guard.h"
+#include "sdk/capi/models.h"
 
 using namespace wenqu;
 using namespace wenqu::capi;
@@ -13,12 +14,15 @@ struct wq_index {
 
 extern "C" {
 
-wq_status wq_index_open(const char* directory, wq_index** out) {
+wq_status wq_index_open(const char* directory, wq_index** out) { return wq_index_open_with_models(directory, nullptr, out); }
+
+wq_status wq_index_open_with_models(const char* directory, const wq_search_models* models, wq_index** out) {
   return guarded([&]() -> Status {
     if (!out) return null_argument("out");
     *out = nullptr;
     if (!directory) return null_argument("directory");
-    WENQU_ASSIGN_OR_RETURN(auto index, retrieval::Index::open(directory, retrieval::Index::Mode::write));
+    WENQU_ASSIGN_OR_RETURN(const retrieval::IndexModels loaded, search_models(models));
+    WENQU_ASSIGN_OR_RETURN(auto index, retrieval::Index::open(directory, retrieval::Index::Mode::write, {.models = loaded}));
     *out = new wq_index{std::move(index)};
     return {};
   });

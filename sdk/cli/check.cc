@@ -17,12 +17,13 @@ void print_commit(std::string_view which, const CommitCheck& check) {
   fmt::print("{}: {}, written {}: ", which, number,
              check.written_at.empty() ? "at an unknown time" : check.written_at + " UTC");
   if (check.whole()) {
-    fmt::print("whole: {} documents, {} passages, {} files, {:.1f} MiB\n", check.documents, check.passages, check.files,
-               static_cast<double>(check.bytes) / (1 << 20));
+    fmt::print("whole: {} documents, {} passages, {}{} files, {:.1f} MiB\n", check.documents, check.passages,
+               check.vectors ? fmt::format("{} vectors, ", check.vectors) : "", check.files, static_cast<double>(check.bytes) / (1 << 20));
     return;
   }
   fmt::print("damaged\n");
   for (const Status& damage : check.damage) fmt::print("  {}\n", damage.to_string());
+  for (const Status& damage : check.vector_damage) fmt::print("  vectors: {}\n", damage.to_string());
 }
 
 void print_check(const IndexCheck& check) {
@@ -41,6 +42,9 @@ void print_advice(const std::string& directory, const IndexCheck& check) {
   if (check.newest.whole()) {
     if (!check.previous.whole())
       fmt::print("The index works, but until its next commit there is nothing to go back to.\n");
+  } else if (check.can_drop_vectors()) {
+    fmt::print("Only vectors are damaged: searching by words works. `wenqu check --repair {}` drops them, and `wenqu index --embed` makes "
+               "them again.\n", directory);
   } else if (check.can_go_back()) {
     fmt::print("`wenqu check --repair {}` goes back to commit {}. All that was added, replaced or removed after {} UTC "
                "is lost then.\n", directory, check.previous.commit, check.previous.written_at);
@@ -51,6 +55,10 @@ void print_advice(const std::string& directory, const IndexCheck& check) {
 }
 
 void print_repair(const IndexCheck& check) {
+  if (check.can_drop_vectors()) {
+    fmt::print("Repaired: the vectors are dropped, and no document is lost. `wenqu index --embed` makes them again.\n");
+    return;
+  }
   fmt::print("Repaired: the index is commit {} again, with {} documents. All that was added, replaced or removed between "
              "{} and {} UTC is lost: index those documents again, and remove again what was removed.\n",
              check.previous.commit, check.previous.documents, check.previous.written_at, check.newest.written_at);
@@ -70,20 +78,23 @@ void write_commit(JsonWriter& writer, const CommitCheck& check) {
   writer.Uint64(check.documents);
   writer.Key("passages");
   writer.Uint64(check.passages);
+  writer.Key("vectors");
+  writer.Uint64(check.vectors);
   writer.Key("files");
   writer.Uint64(check.files);
   writer.Key("bytes");
   writer.Uint64(check.bytes);
   writer.Key("damage");
   writer.StartArray();
-  for (const Status& damage : check.damage) {
-    writer.StartObject();
-    writer.Key("where");
-    writer.String(damage.where().c_str());
-    writer.Key("problem");
-    writer.String(damage.message().c_str());
-    writer.EndObject();
-  }
+  for (const std::vector<Status>* part : {&check.damage, &check.vector_damage})
+    for (const Status& damage : *part) {
+      writer.StartObject();
+      writer.Key("where");
+      writer.String(damage.where().c_str());
+      writer.Key("problem");
+      writer.String(damage.message().c_str());
+      writer.EndObject();
+    }
   writer.EndArray();
   writer.EndObject();
 }

@@ -20,6 +20,14 @@ inline constexpr int kExitOk = 0, kExitFailed = 1, kExitUsage = 2, kExitPartial 
 // Prints "wenqu: where: message" to standard error and gives the exit code that fits.
 int report(const Status& status);
 
+// Models that searches use besides words.
+struct SearchModelFlags {
+  std::string embed;
+  std::string rerank;
+  std::string query_prefix, passage_prefix;
+  bool has_query_prefix = false, has_passage_prefix = false;
+};
+
 struct IndexOptions {
   std::string index;
   std::string source = "file";
@@ -31,6 +39,9 @@ struct IndexOptions {
   bool optimize = false;
   std::vector<std::string> remove;
   std::vector<std::string> paths;
+  SearchModelFlags models;
+  bool embed_again = false;
+  int threads = 0;
 };
 int run_index(const IndexOptions& options);
 
@@ -76,6 +87,13 @@ struct SearchOptions {
   std::string run_file;
   size_t top = 0;   // 0: 10, and 100 for a run
   size_t offset = 0;
+  SearchModelFlags models;
+  bool hybrid = false;   // fail rather than search by words alone
+  std::string fusion = "ranks";
+  double dense_weight = 0.5;
+  size_t candidates = 100;
+  size_t reranked = 20;
+  int threads = 0;
   std::vector<std::string> sources;
   FilterOptions filter;
   bool all_copies = false;
@@ -112,6 +130,7 @@ struct ModelOptions {
 
 struct AskOptions {
   std::string index;
+  SearchModelFlags search;
   ModelOptions model;
   std::string mode = "quick";
   std::string question;
@@ -130,6 +149,7 @@ int run_ask(const AskOptions& options);
 
 struct ServeOptions {
   std::string index;
+  SearchModelFlags search;
   ModelOptions model;
   std::string listen = "127.0.0.1:8377";
   std::vector<std::string> origins;
@@ -145,6 +165,13 @@ struct InspectOptions {
   bool tensors = false;
 };
 int run_inspect(const InspectOptions& options);
+
+struct EmbedOptions {
+  std::string model;
+  std::string query;   // scores instead of vectors
+  int threads = 0;
+};
+int run_embed(const EmbedOptions& options);
 
 struct TokenizeOptions {
   std::string model;

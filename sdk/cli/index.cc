@@ -14,6 +14,7 @@
 #include "retrieval/sync/folder_watch.h"
 #include "sdk/cli/commands.h"
 #include "sdk/cli/interrupt.h"
+#include "sdk/cli/load.h"
 
 namespace wenqu::cli {
 namespace {
@@ -172,11 +173,14 @@ int run_index(const IndexOptions& options) {
   const auto source = retrieval::parse_source(options.source);
   if (!source)
     return report(Status(StatusCode::invalid_argument, "must be one of official_account, video, web, chat, file", "--source"));
-  if (options.paths.empty() && options.remove.empty() && !options.optimize)
+  if (options.paths.empty() && options.remove.empty() && !options.optimize && options.models.embed.empty())
     return report(Status(StatusCode::invalid_argument, "nothing to do: name files or folders to add, --remove an id, or --optimize", "PATH"));
   const auto begun = std::chrono::steady_clock::now();
   Interrupt interrupt;
-  Result<std::unique_ptr<retrieval::Index>> index = retrieval::Index::open(options.index, retrieval::Index::Mode::write);
+  Result<retrieval::IndexModels> models = load_search_models(options.models, options.threads);
+  if (!models) return report(models.status());
+  models->embed_again = options.embed_again;
+  Result<std::unique_ptr<retrieval::Index>> index = retrieval::Index::open(options.index, retrieval::Index::Mode::write, {.models = *models});
   if (!index) return report(index.status());
 
   uint64_t total_bytes = 0;
@@ -205,9 +209,9 @@ int run_index(const IndexOptions& options) {
   const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begun).count();
   if (options.json)
     fmt::print("{{\"done\": {}, \"documents\": {}, \"problems\": {}, \"unchanged_files\": {}, \"removed\": {}, \"near_duplicates\": {}, "
-               "\"total_documents\": {}, \"total_passages\": {}, \"seconds\": {:.3f}}}\n",
+               "\"total_documents\": {}, \"total_passages\": {}, \"vectors\": {}, \"seconds\": {:.3f}}}\n",
                status.is_ok(), indexing.committed(), indexing.problems(), counts.unchanged, counts.removed, counts.duplicates,
-               stats.documents, stats.passages, seconds);
+               stats.documents, stats.passages, stats.vectors, seconds);
   else
     fmt::print("{} documents added in {:.2f} s{}{}{}, {} passed over; the index holds {} documents, {} passages, {:.1f} MiB\n",
                indexing.committed(), seconds, counts.unchanged ? fmt::format(", {} files unchanged", counts.unchanged) : "",

@@ -5,6 +5,8 @@
 #include <charconv>
 #include <cstdio>
 
+#include "sdk/assistant/search_models.h"
+
 namespace wenqu::cli {
 
 Result<engine::LoadOptions> load_options(const ModelOptions& options) {
@@ -35,13 +37,21 @@ engine::TimelineOptions timeline_options(const ModelOptions& options) {
   return {.kv_type = options.kv, .deterministic = options.deterministic};
 }
 
-Result<assistant::OpenedAssistant> load_assistant(const std::string& index, const ModelOptions& model) {
+Result<retrieval::IndexModels> load_search_models(const SearchModelFlags& flags, int threads, int nice) {
+  assistant::SearchModelOptions options{.embed_path = flags.embed, .rerank_path = flags.rerank, .threads = threads, .nice = nice};
+  if (flags.has_query_prefix) options.query_prefix = flags.query_prefix;
+  if (flags.has_passage_prefix) options.passage_prefix = flags.passage_prefix;
+  return assistant::load_search_models(options);
+}
+
+Result<assistant::OpenedAssistant> load_assistant(const std::string& index, const ModelOptions& model, const SearchModelFlags& search) {
   assistant::OpenOptions open;
   open.index_directory = index;
   open.model_path = model.path;
   WENQU_ASSIGN_OR_RETURN(open.model, load_options(model));
   open.timeline = timeline_options(model);
   open.drafts.max_tokens = model.drafts;
+  WENQU_ASSIGN_OR_RETURN(open.search, load_search_models(search, model.threads, model.nice));
   return assistant::open_assistant(open);
 }
 

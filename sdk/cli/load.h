@@ -10,7 +10,8 @@ namespace wenqu::cli {
 Result<engine::LoadOptions> load_options(const ModelOptions& options);
 engine::TimelineOptions timeline_options(const ModelOptions& options);
 
-Result<assistant::OpenedAssistant> load_assistant(const std::string& index, const ModelOptions& model);
+Result<retrieval::IndexModels> load_search_models(const SearchModelFlags& flags, int threads, int nice = 0);
+Result<assistant::OpenedAssistant> load_assistant(const std::string& index, const ModelOptions& model, const SearchModelFlags& search);
 Result<std::shared_ptr<const engine::Model>> load_model(const ModelOptions& model);
 
 }  // namespace wenqu::cli

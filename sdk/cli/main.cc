@@ -53,6 +53,20 @@ void add_model_options(CLI::App& command, ModelOptions& model) {
   command.add_option("--expert-groups", model.expert_groups, "route by GROUPS/USED, such as 8/4, whatever the file says");
 }
 
+void add_search_models(CLI::App& command, SearchModelFlags& models, bool searches) {
+  command.add_option("--embed", models.embed, searches ? "GGUF embedding model: search by vectors too, which that model made"
+                                                       : "GGUF embedding model: passages get vectors, for searches by meaning");
+  if (searches) {
+    command.add_option("--rerank", models.rerank, "GGUF cross-encoder that ranks the best hits again");
+    command.add_option_function<std::string>(
+        "--query-prefix", [&models](const std::string& text) { models.query_prefix = text, models.has_query_prefix = true; },
+        "text before questions, where the model's own is not known");
+  }
+  command.add_option_function<std::string>(
+      "--passage-prefix", [&models](const std::string& text) { models.passage_prefix = text, models.has_passage_prefix = true; },
+      "text before passages, where the model's own is not known");
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -76,6 +90,9 @@ int main(int argc, char** argv) {
   command->add_flag("--watch", index.watch, "go on: follow the changes in the folders until Ctrl-C");
   command->add_option("--near-duplicates", index.near_duplicates, "documents that say nearly the same as another: keep, mark or drop")
       ->check(CLI::IsMember({"keep", "mark", "drop"}));
+  add_search_models(*command, index.models, false);
+  command->add_flag("--embed-again", index.embed_again, "with --embed: make all vectors anew, also those of another model");
+  command->add_option("-t,--threads", index.threads, "compute threads of the embedding model (0: one per core)")->check(CLI::Range(0, 1024));
   command->add_flag("--json", index.json, "print JSON lines: {\"committed\": N} after each durable commit");
   command->add_option("PATH", index.paths, "files to add, and folders to follow: what vanishes from them is removed");
 
@@ -119,6 +136,14 @@ int main(int argc, char** argv) {
   command->add_option("--source", search.sources, "only these kinds: " + kSources + " (may be repeated)");
   add_filter_options(*command, search.filter);
   command->add_flag("--all-copies", search.all_copies, "list passages too that say the same as a better one of another document");
+  add_search_models(*command, search.models, true);
+  command->add_flag("--hybrid", search.hybrid, "fail where vectors cannot be searched, instead of searching by words alone");
+  command->add_option("--fusion", search.fusion, "how the findings of words and vectors become one order: by ranks or by scores")
+      ->check(CLI::IsMember({"ranks", "scores"}));
+  command->add_option("--dense-weight", search.dense_weight, "weight of the vectors' findings, 0 to 1 (default 0.5)")->check(CLI::Range(0.0, 1.0));
+  command->add_option("--candidates", search.candidates, "findings of each kind that are fused (default 100)")->check(CLI::Range(1, 10000));
+  command->add_option("--reranked", search.reranked, "best hits that are ranked again (default 20)")->check(CLI::Range(1, 10000));
+  command->add_option("-t,--threads", search.threads, "compute threads of the models (0: one per core)")->check(CLI::Range(0, 1024));
   command->add_flag("--json", search.json, "print one JSON object");
   CLI::Option* queries = command->add_option("--queries", search.queries_file, "file of lines 'id<TAB>query'");
   CLI::Option* run = command->add_option("--run", search.run_file, "write TREC run lines here: qid Q0 docid rank score wenqu");
@@ -148,6 +173,7 @@ int main(int argc, char** argv) {
                         }, code);
   command->add_option("--index", ask.index, "directory of the index")->required();
   command->add_option("--model", ask.model.path, "GGUF model (without one, answers are extracted from the sources)");
+  add_search_models(*command, ask.search, true);
   command->add_option("--mode", ask.mode, "quick or deep")->check(CLI::IsMember({"quick", "deep"}));
   command->add_option("--source", ask.sources, "only these kinds: " + kSources + " (may be repeated)");
   add_filter_options(*command, ask.filter);
@@ -166,6 +192,7 @@ int main(int argc, char** argv) {
   command = add_command(app, "serve", "Answer over websocket", [&] { return run_serve(serve); }, code);
   command->add_option("--index", serve.index, "directory of the index")->required();
   command->add_option("--model", serve.model.path, "GGUF model (without one, answers are extracted from the sources)");
+  add_search_models(*command, serve.search, true);
   command->add_option("--listen", serve.listen, "ADDRESS:PORT (port 0: any free one)");
   command->add_option("--allow-origin", serve.origins, "web origin that may connect besides loopback pages (may be repeated)");
   command->add_option("--token-file", serve.token_file, "file that holds the token clients must show");
@@ -179,6 +206,13 @@ int main(int argc, char** argv) {
   command->add_flag("--metadata", inspect.metadata, "list the file's metadata");
   command->add_flag("--tensors", inspect.tensors, "list every tensor");
   command->add_option("MODEL", inspect.model, "GGUF file")->required();
+
+  EmbedOptions embed;
+  command = add_command(app, "embed", "Turn each line of standard input into a vector, as a JSON array; or score it as an answer",
+                        [&] { return run_embed(embed); }, code);
+  command->add_option("--model", embed.model, "GGUF file of an embedding model, or with --query of a reranking model")->required();
+  command->add_option("--query", embed.query, "print how well each line answers this instead of vectors");
+  command->add_option("-t,--threads", embed.threads, "compute threads (0: one per core)")->check(CLI::Range(0, 1024));
 
   TokenizeOptions tokenize;
   command = add_command(app, "tokenize", "Turn the text on standard input into token ids, on one line",

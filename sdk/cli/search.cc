@@ -9,6 +9,7 @@
 #include "retrieval/index.h"
 #include "sdk/cli/commands.h"
 #include "sdk/cli/interrupt.h"
+#include "sdk/cli/load.h"
 #include "sdk/cli/sources.h"
 #include "sdk/protocol/event_json.h"
 
@@ -47,6 +48,17 @@ void print_hits(const retrieval::SearchResponse& found, size_t offset) {
   fmt::print("{} of {}{} matching passages\n", found.hits.size(), found.total_is_exact ? "" : "about ", found.total);
 }
 
+retrieval::HybridOptions hybrid_options(const SearchOptions& options) {
+  using retrieval::HybridOptions;
+  HybridOptions hybrid;
+  if (options.hybrid) hybrid.dense = HybridOptions::Use::required;
+  if (options.fusion == "scores") hybrid.fusion = HybridOptions::Fusion::scores;
+  hybrid.dense_weight = options.dense_weight;
+  hybrid.candidates = options.candidates;
+  hybrid.reranked = options.reranked;
+  return hybrid;
+}
+
 // Every query of a TSV file ("id<TAB>query"), as TREC run lines with each document's best passage.
 Status write_run(const retrieval::Index& index, const SearchOptions& options,
                  const std::vector<retrieval::Source>& sources, const retrieval::Filter& filter, const CancelToken& cancel) {
@@ -68,6 +80,7 @@ Status write_run(const retrieval::Index& index, const SearchOptions& options,
     request.sources = sources;
     request.filter = filter;
     request.one_per_document = true;
+    request.hybrid = hybrid_options(options);
     request.snippets = false;
     Result<retrieval::SearchResponse> found = index.search(request, cancel);
     if (!found) return found.status().at(where);
@@ -90,8 +103,12 @@ int run_search(const SearchOptions& options) {
   if (options.query.empty() && options.queries_file.empty())
     return report(Status(StatusCode::invalid_argument, "say what to search for", "QUERY"));
   Interrupt interrupt;
+  if (options.index.size() > 1 && !(options.models.embed.empty() && options.models.rerank.empty()))
+    return report(Status(StatusCode::invalid_argument, "several indexes are searched together by words only", "--embed, --rerank"));
+  const Result<retrieval::IndexModels> models = load_search_models(options.models, options.threads);
+  if (!models) return report(models.status());
   Result<std::unique_ptr<retrieval::Index>> index =
-      options.index.size() == 1 ? retrieval::Index::open(options.index[0], retrieval::Index::Mode::read)
+      options.index.size() == 1 ? retrieval::Index::open(options.index[0], retrieval::Index::Mode::read, {.models = *models})
                                 : retrieval::Index::open_together(options.index);
   if (!index) return report(index.status());
   if (!options.queries_file.empty()) return report(write_run(**index, options, *sources, *filter, interrupt.token()));
@@ -102,6 +119,7 @@ int run_search(const SearchOptions& options) {
   request.sources = *sources;
   request.filter = *filter;
   request.collapse_duplicates = !options.all_copies;
+  request.hybrid = hybrid_options(options);
   Result<retrieval::SearchResponse> found = (*index)->search(request, interrupt.token());
   if (!found) return report(found.status());
   if (options.json)

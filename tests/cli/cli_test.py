@@ -40,7 +40,7 @@ def expect(result, code, *words):
 
 
 def every_command_has_help(d):
-    for command in ([], ["index"], ["check"], ["search"], ["ask"], ["serve"], ["inspect"], ["tokenize"], ["logits"], ["bench"]):
+    for command in ([], ["index"], ["check"], ["search"], ["ask"], ["serve"], ["inspect"], ["tokenize"], ["logits"], ["embed"], ["bench"]):
         expect(run(*command, "--help"), 0, "Usage")
     expect(run("--version"), 0, "wenqu 0.")
     expect(run("fly"), 2)
@@ -460,6 +460,17 @@ def searches_are_restricted_and_paged(d):
     expect(run("search", "--index", d + "/i", "--attribute", "town", "heron"), 2, "--attribute")
     expect(run("ask", "--index", d + "/i", "--public", "Is there a heron?"), 0)
     expect(run("ask", "--index", d + "/i", "--until", "friday", "Is there a heron?"), 2, "--until")
+
+
+def models_for_searches_are_held_to_what_they_are(d):
+    path = write(d + "/a.txt", "清渠镇图书馆")
+    expect(run("index", "--index", d + "/i", "--embed", d + "/none.gguf", path), 1, "none.gguf")
+    expect(run("index", "--index", d + "/i", "--embed", write(d + "/bad.gguf", "GGUFGGUF"), path), 1, "bad.gguf")
+    expect(run("index", "--index", d + "/i", path), 0)
+    expect(run("search", "--index", d + "/i", "--hybrid", "图书馆"), 1, "embedding model")
+    expect(run("search", "--index", d + "/i", "--fusion", "magic", "图书馆"), 2)
+    expect(run("search", "--index", d + "/i", "--dense-weight", "2", "图书馆"), 2)
+    expect(run("search", "--index", d + "/i", "--index", d + "/j", "--embed", d + "/bad.gguf", "图书馆"), 2, "words only")
 
 
 def main():

@@ -88,6 +88,42 @@ WQ_API const char* wq_string_data(const wq_string* string);
 WQ_API size_t wq_string_length(const wq_string* string);
 WQ_API void wq_string_free(wq_string* string);
 
+/* ----------------------------------------------------------- search models */
+
+/* Turns texts into vectors that lie close where texts mean alike: `vectors` has room for count * dimensions
+ * numbers, one text's after the other's; their length does not matter. `is_query`: 1 for a question, 0 for
+ * passages. Return 0; anything else fails what asked for it with WQ_E_CANCELLED. Called from any thread, from
+ * several at once when several searches run, and with a lock of the index held while documents are added: it
+ * must not call back into that index. */
+typedef int32_t (*wq_embed_callback)(const char* const* texts, const size_t* lengths, size_t count, int32_t is_query,
+                                     float* vectors, void* user);
+
+/* Scores how well each text answers the query, higher is better. Called as wq_embed_callback, by searches. */
+typedef int32_t (*wq_rerank_callback)(const char* query, size_t query_length, const char* const* texts,
+                                      const size_t* lengths, size_t count, float* scores, void* user);
+
+/* What searches may use besides words; all of it may be left out. An index that was written with an embedding
+ * model is searched by vectors too when it is opened with the same one. */
+typedef struct wq_search_models {
+  uint32_t struct_size;
+  int32_t threads;               /* compute threads of each model; 0: one per core */
+  const char* embed_path;        /* a GGUF file of an embedding model (bert, qwen3 ...); NULL: none */
+  const char* rerank_path;       /* a GGUF file of a cross-encoder; NULL: none */
+  const char* query_prefix;      /* goes before questions; NULL: as the model's makers have it, where known */
+  const char* passage_prefix;    /* goes before passages; NULL: the same */
+  wq_embed_callback on_embed;    /* instead of embed_path; NULL: none */
+  wq_rerank_callback on_rerank;  /* instead of rerank_path; NULL: none */
+  void* user;                    /* given to both */
+  const char* embed_identity;    /* with on_embed: tells its model from others, at most 256 bytes */
+  uint32_t embed_dimensions;     /* with on_embed: numbers of a vector */
+  int32_t embed_again;           /* 1: an index opened for writing has all its vectors made anew */
+} wq_search_models;
+
+#define WQ_SEARCH_MODELS_INIT \
+  { (uint32_t)sizeof(wq_search_models), 0, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, 0, 0 }
+
+WQ_API wq_status wq_search_models_init(wq_search_models* models, uint32_t struct_size);
+
 /* ------------------------------------------------------------------- index */
 
 /* A collection of documents on disk, open for writing: one writer at a time over all processes, while
@@ -96,6 +132,10 @@ typedef struct wq_index wq_index;
 
 /* Opens or creates the index in a directory. WQ_E_BUSY while another writer has it. [any thread] */
 WQ_API wq_status wq_index_open(const char* directory, wq_index** out);
+
+/* The same with models: passages get vectors, and those of the index that have none too, with the next commit.
+ * `models` may be NULL. WQ_E_VERSION_MISMATCH when another model made the vectors there are. [any thread] */
+WQ_API wq_status wq_index_open_with_models(const char* directory, const wq_search_models* models, wq_index** out);
 
 /* Adds one document, replacing the one of the same id:
  *   {"id": "...", "text": "...", "title": "...", "url": "...", "author": "...",
@@ -156,10 +196,11 @@ typedef struct wq_assistant_options {
   int32_t draft_tokens;         /* where an answer repeats its sources, so many tokens are read ahead at
                                    most, 1 to 7, when that is faster; the answer stays the same. 0: the
                                    default, 7; -1: none */
+  const wq_search_models* models; /* what searches use besides words; NULL: nothing. Copied */
 } wq_assistant_options;
 
 #define WQ_ASSISTANT_OPTIONS_INIT \
-  { (uint32_t)sizeof(wq_assistant_options), 0, NULL, NULL, 0, NULL, NULL, NULL, NULL, 0, 0, 0 }
+  { (uint32_t)sizeof(wq_assistant_options), 0, NULL, NULL, 0, NULL, NULL, NULL, NULL, 0, 0, 0, NULL }
 
 /* For languages without the macro: zeroes `struct_size` bytes and sets the field. [any thread] */
 WQ_API wq_status wq_assistant_options_init(wq_assistant_options* options, uint32_t struct_size);

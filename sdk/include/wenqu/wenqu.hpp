@@ -59,6 +59,13 @@ class Index {
     detail::check(wq_index_open(directory.c_str(), &index));
     handle_.reset(index);
   }
+  // With models for vectors (WQ_SEARCH_MODELS_INIT), which are copied; the functions in it are called as long as the
+  // index is open.
+  Index(const std::string& directory, const wq_search_models& models) {
+    wq_index* index = nullptr;
+    detail::check(wq_index_open_with_models(directory.c_str(), &models, &index));
+    handle_.reset(index);
+  }
   void add_json(std::string_view json) { detail::check(wq_index_add_json(handle_.get(), json.data(), json.size())); }
 
   struct Counts {
@@ -117,6 +124,7 @@ struct AssistantOptions {
   std::string chat_template{}; // empty: as the model says
   int nice = 0;                // how far the compute threads step back for other work: 0 to 19
   int draft_tokens = 0;        // read ahead where an answer repeats its sources: 0: the default; -1: none
+  const wq_search_models* models = nullptr;   // what searches use besides words; copied
 };
 
 enum class Mode { quick = WQ_MODE_QUICK, deep = WQ_MODE_DEEP };
@@ -130,6 +138,7 @@ class Assistant {
     given.threads = options.threads;
     given.nice = options.nice;
     given.draft_tokens = options.draft_tokens;
+    given.models = options.models;
     given.memory_budget = options.memory_budget;
     given.chat_template = options.chat_template.empty() ? nullptr : options.chat_template.c_str();
     wq_assistant* assistant = nullptr;

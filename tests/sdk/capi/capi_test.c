@@ -282,10 +282,70 @@ static void freeing_stops_what_runs(wq_assistant* assistant) {
   }
 }
 
+/* The first letter of a text, as a direction. */
+static int32_t embed_letters(const char* const* texts, const size_t* lengths, size_t count, int32_t is_query, float* vectors,
+                             void* user) {
+  size_t i;
+  (void)is_query;
+  ++*(int*)user;
+  for (i = 0; i < count; ++i) {
+    memset(vectors + 26 * i, 0, 26 * sizeof(float));
+    if (lengths[i] > 0 && texts[i][0] >= 'a' && texts[i][0] <= 'z') vectors[26 * i + (size_t)(texts[i][0] - 'a')] = 2;
+  }
+  return 0;
+}
+
+static int32_t rerank_fails(const char* query, size_t query_length, const char* const* texts, const size_t* lengths, size_t count,
+                            float* scores, void* user) {
+  (void)query, (void)query_length, (void)texts, (void)lengths, (void)count, (void)scores, (void)user;
+  return 7;
+}
+
+static void a_host_gives_vectors(const char* directory) {
+  static const char kDocuments[2][48] = {"{\"id\": \"z\", \"text\": \"zebras run\"}", "{\"id\": \"b\", \"text\": \"bears sleep\"}"};
+  wq_search_models models = WQ_SEARCH_MODELS_INIT;
+  wq_assistant_options options = WQ_ASSISTANT_OPTIONS_INIT;
+  wq_index* index = NULL;
+  wq_assistant* assistant = NULL;
+  wq_string* found = NULL;
+  int calls = 0, i;
+  models.on_embed = embed_letters;
+  models.user = &calls;
+  CHECK(wq_index_open_with_models(directory, &models, &index) == WQ_E_INVALID_ARGUMENT && index == NULL);
+  models.embed_identity = "letters";
+  CHECK(wq_index_open_with_models(directory, &models, &index) == WQ_E_INVALID_ARGUMENT && index == NULL);
+  models.embed_dimensions = 26;
+  models.embed_path = "model.gguf";
+  CHECK(wq_index_open_with_models(directory, &models, &index) == WQ_E_INVALID_ARGUMENT && index == NULL);
+  models.embed_path = NULL;
+  CHECK(wq_index_open_with_models(directory, &models, &index) == WQ_OK);
+  for (i = 0; i < 2; ++i) CHECK(wq_index_add_json(index, kDocuments[i], WQ_NUL_TERMINATED) == WQ_OK);
+  CHECK(wq_index_commit(index) == WQ_OK);
+  wq_index_close(index);
+  CHECK(calls == 1);
+
+  options.index_directory = directory;
+  options.models = &models;
+  CHECK(wq_assistant_open(&options, &assistant) == WQ_OK);
+  CHECK(wq_search(assistant, "zoology", WQ_NUL_TERMINATED, 1, &found) == WQ_OK);
+  CHECK(found != NULL && strstr(wq_string_data(found), "zebras") != NULL);
+  wq_string_free(found);
+  wq_assistant_close(assistant);
+  models.on_rerank = rerank_fails;
+  CHECK(wq_assistant_open(&options, &assistant) == WQ_OK);
+  CHECK(wq_search(assistant, "zoology", WQ_NUL_TERMINATED, 1, &found) == WQ_E_CANCELLED && found == NULL);
+  wq_assistant_close(assistant);
+  models.embed_identity = "others";
+  CHECK(wq_assistant_open(&options, &assistant) == WQ_E_VERSION_MISMATCH && assistant == NULL);
+  models.struct_size = 8;
+  CHECK(wq_assistant_open(&options, &assistant) == WQ_E_STRUCT_SIZE && assistant == NULL);
+}
+
 int main(int argc, char** argv) {
   wq_assistant_options options = WQ_ASSISTANT_OPTIONS_INIT;
   wq_assistant* assistant = NULL;
   wq_string* found = NULL;
+  char vectors[512];
   if (argc != 2) return 2;
   nothing_takes_null();
   versions_and_names_are_told();
@@ -309,5 +369,7 @@ int main(int argc, char** argv) {
   a_callback_cannot_free_its_request(assistant);
   freeing_stops_what_runs(assistant);
   wq_assistant_close(assistant);
+  snprintf(vectors, sizeof vectors, "%s.vectors", argv[1]);
+  a_host_gives_vectors(vectors);
   return 0;
 }
