@@ -27,19 +27,70 @@ const char16_t* trie_in(const UDataMemory* data) {
   return reinterpret_cast<const char16_t*>(reinterpret_cast<const char*>(numbers) + numbers[0]);
 }
 
+// Words in a trie, and where it stands after each first character that is common: most of its branches
+// are at the root, and every search begins there.
+class WordTrie {
+ public:
+  explicit WordTrie(const char16_t* trie) : trie_(trie), after_(kLast - kFirst + 1) {
+    for (char32_t c = kFirst; c <= kLast; ++c) {
+      icu::UCharsTrie at(trie_);
+      After& after = after_[c - kFirst];
+      after.result = at.firstForCodePoint(static_cast<UChar32>(c));
+      if (after.result == USTRINGTRIE_NO_MATCH) continue;
+      after.state = at.getState64();
+      if (USTRINGTRIE_HAS_VALUE(after.result)) after.cost = cost_at(at);
+    }
+  }
+
+  // Calls found(end, cost) for each word that begins at `from`.
+  template <class Found>
+  void words_at(std::span<const char32_t> run, size_t from, const Found& found) const {
+    icu::UCharsTrie at(trie_);
+    UStringTrieResult result;
+    if (const char32_t first = run[from]; first >= kFirst && first <= kLast) {
+      const After& after = after_[first - kFirst];
+      result = after.result;
+      if (USTRINGTRIE_HAS_VALUE(result)) found(from + 1, after.cost);
+      if (!USTRINGTRIE_HAS_NEXT(result)) return;
+      at.resetToState64(after.state);
+    } else {
+      result = at.firstForCodePoint(static_cast<UChar32>(first));
+      if (USTRINGTRIE_HAS_VALUE(result)) found(from + 1, cost_at(at));
+    }
+    for (size_t to = from + 1; USTRINGTRIE_HAS_NEXT(result) && to < std::min(run.size(), from + kMaxWordChars); ++to) {
+      result = at.nextForCodePoint(static_cast<UChar32>(run[to]));
+      if (USTRINGTRIE_HAS_VALUE(result)) found(to + 1, cost_at(at));
+    }
+  }
+
+ private:
+  static constexpr char32_t kFirst = 0x3040, kLast = 0x9FFF;  // kana and ideographs
+  struct After {
+    uint64_t state = 0;
+    UStringTrieResult result = USTRINGTRIE_NO_MATCH;
+    uint32_t cost = 0;
+  };
+
+  static uint32_t cost_at(const icu::UCharsTrie& at) { return static_cast<uint32_t>(std::clamp(at.getValue(), 0, 255)); }
+
+  const char16_t* trie_;
+  std::vector<After> after_;
+};
+
 }  // namespace
 
 struct Dictionary::Words {
   std::unique_ptr<UDataMemory, CloseData> data;
-  const char16_t* common = nullptr;  // ICU's
-  std::vector<char16_t> user;        // the user's, in the same form; empty: none
+  std::vector<char16_t> user;      // the user's, in the same form
+  std::vector<WordTrie> tries;     // ICU's, the user's; where there is one
 };
 
 Dictionary::Dictionary(std::span<const std::u32string> user_words) {
   auto words = std::make_unique<Words>();
   UErrorCode error = U_ZERO_ERROR;
   words->data.reset(udata_open(U_ICUDATA_NAME "-brkitr", "dict", "cjdict", &error));
-  if (U_SUCCESS(error) && words->data) words->common = trie_in(words->data.get());
+  if (U_SUCCESS(error) && words->data)
+    if (const char16_t* trie = trie_in(words->data.get())) words->tries.emplace_back(trie);
   if (!user_words.empty()) {
     std::vector<std::u32string> sorted(user_words.begin(), user_words.end());
     std::erase_if(sorted, [](const std::u32string& word) { return word.empty() || word.size() > kMaxWordChars; });
@@ -53,6 +104,7 @@ Dictionary::Dictionary(std::span<const std::u32string> user_words) {
     icu::UnicodeString trie;
     if (!sorted.empty()) builder.buildUnicodeString(USTRINGTRIE_BUILD_SMALL, trie, error);
     if (U_SUCCESS(error)) words->user.assign(trie.getBuffer(), trie.getBuffer() + trie.length());
+    if (!words->user.empty()) words->tries.emplace_back(words->user.data());
   }
   words_ = std::move(words);
 }
@@ -60,7 +112,7 @@ Dictionary::Dictionary(std::span<const std::u32string> user_words) {
 Dictionary::~Dictionary() = default;
 Dictionary::Dictionary(Dictionary&&) noexcept = default;
 
-bool Dictionary::has_words() const { return words_->common || !words_->user.empty(); }
+bool Dictionary::has_words() const { return !words_->tries.empty(); }
 
 void Dictionary::cut(std::span<const char32_t> run, std::vector<uint32_t>& ends) const {
   ends.clear();
@@ -73,19 +125,10 @@ void Dictionary::cut(std::span<const char32_t> run, std::vector<uint32_t>& ends)
   const auto offer = [&](size_t from, size_t to, uint32_t cost) {
     if (best[from].cost + cost < best[to].cost) best[to] = {best[from].cost + cost, static_cast<uint32_t>(from)};
   };
-  const auto walk = [&](const char16_t* trie_start, size_t from) {
-    icu::UCharsTrie trie(trie_start);
-    for (size_t to = from; to < std::min(run.size(), from + kMaxWordChars); ++to) {
-      const auto c = static_cast<UChar32>(run[to]);
-      const UStringTrieResult result = to == from ? trie.firstForCodePoint(c) : trie.nextForCodePoint(c);
-      if (USTRINGTRIE_HAS_VALUE(result)) offer(from, to + 1, static_cast<uint32_t>(std::clamp(trie.getValue(), 0, 255)));
-      if (!USTRINGTRIE_HAS_NEXT(result)) break;
-    }
-  };
   for (size_t from = 0; from < run.size(); ++from) {
     offer(from, from + 1, kUnknownCost);
-    if (words_->common) walk(words_->common, from);
-    if (!words_->user.empty()) walk(words_->user.data(), from);
+    for (const WordTrie& trie : words_->tries)
+      trie.words_at(run, from, [&](size_t to, uint32_t cost) { offer(from, to, cost); });
   }
   for (size_t end = run.size(); end > 0; end = best[end].from) ends.push_back(static_cast<uint32_t>(end));
   std::reverse(ends.begin(), ends.end());
