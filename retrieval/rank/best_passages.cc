@@ -15,7 +15,7 @@ void BestPassages::add(int32_t doc, uint32_t units) {
     std::pop_heap(heap_.begin(), heap_.end(), std::greater<>());
     heap_.pop_back();
   }
-  if (heap_.size() == wanted_) threshold_ = heap_.front();
+  if (heap_.size() == wanted_) threshold_ = std::max(threshold_, heap_.front());
   if (candidates_.size() >= compact_at_) compact();
 }
 

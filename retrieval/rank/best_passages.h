@@ -16,8 +16,8 @@ class BestPassages {
     int32_t doc = 0;       // its number in the snapshot
     uint32_t units = 0;
   };
-  // REQUIRES: wanted > 0
-  explicit BestPassages(size_t wanted) : wanted_(wanted) {}
+  // `floor`: as many passages as are wanted are known to have at least so much. REQUIRES: wanted > 0
+  explicit BestPassages(size_t wanted, uint32_t floor = 1) : wanted_(wanted), threshold_(floor) {}
 
   // A passage with less is none of the best. At least 1.
   uint32_t threshold() const { return threshold_; }
@@ -29,7 +29,7 @@ class BestPassages {
   void compact();
 
   size_t wanted_;
-  uint32_t threshold_ = 1;
+  uint32_t threshold_;
   std::vector<uint32_t> heap_;          // units of the best so far, the least in front
   std::vector<Candidate> candidates_;
   size_t compact_at_ = 1024;

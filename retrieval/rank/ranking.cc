@@ -4,6 +4,7 @@
 #include <array>
 #include <atomic>
 #include <cmath>
+#include <functional>
 #include <memory>
 #include <mutex>
 #include <system_error>
@@ -27,6 +28,9 @@ constexpr uint64_t kSkipFromPostings = 30'000;
 // Several threads share a search with so many, in parts of so many passages.
 constexpr uint64_t kShareFromPostings = 200'000;
 constexpr int32_t kPart = 65'536;
+
+// So many postings of the rarest terms are sampled before a search that leaves postings out.
+constexpr uint64_t kSampledPostings = 2'000;
 
 // A document is as good as its best passage and a tenth of its second.
 constexpr uint32_t kSecondPassageShare = 10;
@@ -129,12 +133,17 @@ class Search {
   Result<std::vector<Candidate>> search_parts(bool skip, size_t& met) {
     const std::vector<Part> all = parts();
     const size_t wanted = request_.one_per_document ? SIZE_MAX : request_.top;
+    uint32_t floor = 1;
+    if (skip) {
+      const Status called = call_lucene("searching", [&] { floor = sample_floor(); });
+      if (!called) return called;
+    }
     std::atomic<size_t> next = 0;
     std::mutex mutex;
     Status status;
     std::vector<Candidate> found;
     const auto work = [&] {
-      BestPassages best(wanted);
+      BestPassages best(wanted, floor);
       size_t own_met = 0;
       Status own;
       const Status called = call_lucene("searching", [&] {
@@ -172,12 +181,65 @@ class Search {
     return found;
   }
 
+  // What the last of the wanted passages has at least: so much have as many of those that hold the rarest terms. The
+  // walk through the index then knows from its first window what cannot matter.
+  uint32_t sample_floor() const {
+    std::vector<const FieldTerm*> rare;
+    for (const FieldTerm& term : terms_) rare.push_back(&term);
+    std::sort(rare.begin(), rare.end(), [](const FieldTerm* a, const FieldTerm* b) { return a->holders < b->holders; });
+    uint64_t postings = 0;
+    size_t count = 0;
+    while (count < rare.size() && postings + rare[count]->holders <= kSampledPostings) postings += rare[count++]->holders;
+    rare.resize(count);
+
+    std::vector<uint32_t> sampled;   // the units of passages, whole sums
+    for (size_t i = 0; i < snapshot_.segments().size(); ++i) {
+      const Snapshot::Segment& segment = snapshot_.segments()[i];
+      PostingsReader reader = snapshot_.postings(segment);
+      std::vector<std::pair<int32_t, double>> met;   // passages and what they hold
+      for (const FieldTerm* term : rare) {
+        if (!term->postings[i]) continue;
+        TermCursor cursor = cursor_of(*term, i, reader);
+        cursor.visit(0, segment.size, [&](int32_t doc, uint32_t) { met.emplace_back(doc, term->weight); });
+      }
+      std::sort(met.begin(), met.end());
+      std::vector<std::pair<double, int32_t>> promising;
+      for (size_t begin = 0, end = 0; begin < met.size(); begin = end) {
+        double weight = 0;
+        for (end = begin; end < met.size() && met[end].first == met[begin].first; ++end) weight += met[end].second;
+        if (is_wanted(segment, met[begin].first)) promising.emplace_back(weight, met[begin].first);
+      }
+      const size_t kept = std::min(promising.size(), 2 * request_.top);
+      std::partial_sort(promising.begin(), promising.begin() + static_cast<ptrdiff_t>(kept), promising.end(), std::greater<>());
+      promising.resize(kept);
+      std::sort(promising.begin(), promising.end(), [](const auto& a, const auto& b) { return a.second < b.second; });
+      std::vector<TermCursor> cursors = cursors_of(i, reader);
+      for (const auto& [weight, doc] : promising) {
+        uint32_t units = 0;
+        for (TermCursor& cursor : cursors) units += cursor.units_of(doc, 0);
+        sampled.push_back(units);
+      }
+    }
+    if (sampled.size() < request_.top) return 1;
+    const auto last = sampled.begin() + static_cast<ptrdiff_t>(request_.top) - 1;
+    std::nth_element(sampled.begin(), last, sampled.end(), std::greater<>());
+    return std::max(*last, 1u);
+  }
+
+  bool is_wanted(const Snapshot::Segment& segment, int32_t doc) const {
+    if (request_.among) return request_.among->contains(segment.base + doc);
+    return snapshot_.kinds()[static_cast<size_t>(segment.base + doc)] < Snapshot::kRecord;
+  }
+
+  TermCursor cursor_of(const FieldTerm& term, size_t segment, PostingsReader& reader) const {
+    return {reader, term.postings[segment], static_cast<float>(term.weight * units_), *saturations_[term.field],
+            snapshot_.segments()[segment].lengths_of(static_cast<TermField>(term.field))};
+  }
+
   std::vector<TermCursor> cursors_of(size_t segment, PostingsReader& reader) const {
     std::vector<TermCursor> cursors;
     for (const FieldTerm& term : terms_)
-      if (term.postings[segment])
-        cursors.emplace_back(reader, term.postings[segment], static_cast<float>(term.weight * units_),
-                             *saturations_[term.field], snapshot_.segments()[segment].lengths_of(static_cast<TermField>(term.field)));
+      if (term.postings[segment]) cursors.push_back(cursor_of(term, segment, reader));
     return cursors;
   }
 

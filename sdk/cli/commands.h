@@ -111,6 +111,7 @@ struct EvalOptions {
   std::string compare;   // a run to hold it against
   std::string ranking;   // file of RankingParameters
   bool per_query = false;
+  size_t top = 100;      // documents listed for a question; measures look at 20
   bool print_ranking = false;
   bool json = false;
 };

@@ -25,8 +25,6 @@ using retrieval::Measure;
 using retrieval::Measured;
 using PerQuery = std::map<std::string, Measured>;
 
-constexpr size_t kDepth = 100;  // of the runs we write
-
 // A folder that goes when we do.
 class TemporaryFolder {
  public:
@@ -107,7 +105,7 @@ Result<Searched> search_all(const EvalOptions& options, const std::vector<retrie
   for (const retrieval::Question& question : questions) {
     retrieval::SearchRequest request;
     request.query = question.text;
-    request.top = kDepth;
+    request.top = options.top;
     request.one_per_document = true;
     request.snippets = false;
     const double begun = thread_milliseconds();

@@ -158,6 +158,7 @@ int main(int argc, char** argv) {
   command->add_option("--queries", eval.queries, "file of lines 'id<TAB>query'");
   command->add_option("--qrels", eval.qrels, "judgements: lines 'query 0 document grade'");
   command->add_option("--run", eval.run, "write TREC run lines here");
+  command->add_option("--top", eval.top, "documents to list for a question (default 100; the measures look at 20)")->check(CLI::Range(1, 10000));
   command->add_option("--judge", eval.judge, "measure this run, of any program, in place of a search")->excludes("--docs", "--index", "--queries");
   command->add_option("--compare", eval.compare, "a run to hold it against, question by question");
   command->add_option("--ranking", eval.ranking, "JSON file of ranking parameters (docs/ranking.md)");
