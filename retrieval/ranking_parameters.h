@@ -36,7 +36,7 @@ struct RankingParameters {
   Bm25Parameters title_dictionary_word{0, 0.3, 0.75, 1};
 
   // The best passages by those fields are looked at again, at least so many.
-  size_t rescored = 20;
+  size_t rescored = 10;
   // How much the whole document's score adds to the passage's.
   double document = 0.6;
   // A passage as old as `freshness_half_life` days gets half of this share of its score on top, a new
