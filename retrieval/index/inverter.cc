@@ -10,6 +10,7 @@
 #include "retrieval/index/length_code.h"
 #include "retrieval/index/record.h"
 #include "retrieval/index/schema.h"
+#include "retrieval/store/coding.h"
 #include "retrieval/store/lucene_call.h"
 
 namespace wenqu::retrieval {
@@ -181,16 +182,10 @@ void Inverter::begin_lucene_document(std::string_view id_term, std::string_view 
 
 namespace {
 
-void append_number(std::string& out, uint64_t value) {
-  for (; value >= 0x80; value >>= 7) out += static_cast<char>(value | 0x80);
-  out += static_cast<char>(value);
-}
-
 // As SegmentOutput::store() reads it back: the field, the length, the bytes.
 void append_stored(std::string& out, uint32_t field, std::string_view bytes) {
-  append_number(out, field);
-  append_number(out, bytes.size());
-  out += bytes;
+  put_number(out, field);
+  put_string(out, bytes);
 }
 
 uint64_t take_number(std::string_view& bytes) {

@@ -238,6 +238,14 @@ Status evaluate(const EvalOptions& options) {
   }
   const PerQuery ours = retrieval::measure_run(searched.run, judgements);
   if (ours.empty()) return Status(StatusCode::invalid_argument, "no question has a relevant document", options.qrels);
+  const auto unasked = static_cast<size_t>(
+      std::count_if(ours.begin(), ours.end(), [&](const auto& entry) { return !searched.run.contains(entry.first); }));
+  const std::string& asked = options.judge.empty() ? options.queries : options.judge;
+  if (unasked == ours.size())
+    return Status(StatusCode::invalid_argument, "none of the judged questions is here: do the ids match?", asked);
+  if (unasked > 0)
+    std::fprintf(stderr, "wenqu: %s: %zu of %zu judged questions are not here, and count as nothing found\n", asked.c_str(),
+                 unasked, ours.size());
   PerQuery theirs;
   if (!options.compare.empty()) {
     WENQU_ASSIGN_OR_RETURN(const retrieval::Run run, retrieval::read_run(options.compare));

@@ -366,6 +366,10 @@ def searches_are_measured_against_judgements(d):
     assert json.loads(result.stdout)["per_query"]["q1"] == [0] * 6, result.stdout
     expect(run("eval", "--docs", docs, "--queries", queries, "--qrels", qrels, "--ranking", write(ranking, '{"wrod": 1}')), 2, "ranking.json", "wrod")
     expect(run("eval", "--docs", docs, "--queries", queries), 2, "--qrels")
+    expect(run("eval", "--docs", docs, "--queries", write(d + "/empty", ""), "--qrels", qrels), 2, "empty", "ids")
+    partly = run("eval", "--docs", docs, "--queries", write(d + "/one.tsv", "q1\theron\n"), "--qrels", qrels)
+    expect(partly, 0, "MRR@10")
+    assert "2 of 3 judged questions" in partly.stderr, partly.stderr
     expect(run("eval", "--docs", docs, "--queries", d + "/none", "--qrels", qrels), 1, "none")
     expect(run("eval", "--queries", queries, "--qrels", qrels), 2, "--docs")
     expect(run("eval", "--docs", docs, "--queries", queries, "--qrels", write(d + "/bad", "q1 d0 1\n")), 2, "bad:1")
