@@ -18,6 +18,7 @@ MAY = {
     "engine/cpu": ["base", "engine/gguf"],
     "engine/quant": ["base", "engine/gguf", "engine/cpu"],
     "engine/convert": ["base", "engine/gguf", "engine/cpu", "engine/quant", "engine/tokenizer"],
+    "engine/cuda": ["base", "engine/gguf"],
     "engine/draft": ["base"],
     "engine/cache": ["base", "engine/gguf", "engine/cpu"],
     "engine/residency": ["base"],

@@ -1,0 +1,108 @@
+// The machine of machine.h on the device itself; for nvcc only.
+#pragma once
+
+#include <cuda_fp16.h>
+
+#include "engine/cuda/machine.h"
+
+namespace wenqu::engine::cuda {
+
+class CudaMachine {
+ public:
+  template <typename T>
+  class Shared {
+   public:
+    __device__ __forceinline__ explicit Shared(T* data) : data_(data) {}
+    __device__ __forceinline__ T get(int i) const { return data_[i]; }
+    __device__ __forceinline__ void set(int i, T value) const { data_[i] = value; }
+    __device__ __forceinline__ Shared at(int i, int) const { return Shared(data_ + i); }
+    template <typename U>   // the same bytes as other values
+    __device__ __forceinline__ Shared<U> as() const { return Shared<U>(reinterpret_cast<U*>(data_)); }
+
+   private:
+    T* data_;
+  };
+
+  __device__ __forceinline__ int thread() const { return static_cast<int>(threadIdx.x); }
+  __device__ __forceinline__ int threads() const { return static_cast<int>(blockDim.x); }
+  __device__ __forceinline__ int lane() const { return thread() % kWarp; }
+  __device__ __forceinline__ int warp() const { return thread() / kWarp; }
+  __device__ __forceinline__ int warps() const { return threads() / kWarp; }
+  __device__ __forceinline__ int block_x() const { return static_cast<int>(blockIdx.x); }
+  __device__ __forceinline__ int block_y() const { return static_cast<int>(blockIdx.y); }
+  __device__ __forceinline__ int block_z() const { return static_cast<int>(blockIdx.z); }
+
+  template <typename T>
+  __device__ __forceinline__ T load(const T* p) const { return *p; }
+  template <typename T>
+  __device__ __forceinline__ T load_once(const T* p) const { return *p; }
+  __device__ __forceinline__ Word4 load_once(const Word4* p) const {
+    Word4 v;
+    asm("ld.global.nc.L1::no_allocate.v4.u32 {%0, %1, %2, %3}, [%4];" : "=r"(v.x), "=r"(v.y), "=r"(v.z), "=r"(v.w) : "l"(p));
+    return v;
+  }
+  template <typename T>
+  __device__ __forceinline__ void store(T* p, T value) const { *p = value; }
+
+  template <typename T>
+  __device__ __forceinline__ Shared<T> shared(int n) {
+    extern __shared__ __align__(16) unsigned char memory[];
+    T* const data = reinterpret_cast<T*>(memory + used_);
+    used_ += round_up(n * static_cast<int>(sizeof(T)), 16);
+    return Shared<T>(data);
+  }
+
+  __device__ __forceinline__ void barrier() const { __syncthreads(); }
+  __device__ __forceinline__ void warp_barrier() const { __syncwarp(); }
+  template <typename T>
+  __device__ __forceinline__ T shuffle(T value, int lane) const { return __shfl_sync(0xFFFFFFFF, value, lane); }
+  template <typename T>
+  __device__ __forceinline__ T shuffle_xor(T value, int mask) const { return __shfl_xor_sync(0xFFFFFFFF, value, mask); }
+
+  __device__ __forceinline__ int dot4(uint32_t a, uint32_t b, int c) const {
+    return __dp4a(static_cast<int>(a), static_cast<int>(b), c);
+  }
+  __device__ __forceinline__ uint32_t permute(uint32_t a, uint32_t b, uint32_t selector) const { return __byte_perm(a, b, selector); }
+  __device__ __forceinline__ float as_float(uint32_t bits) const { return __uint_as_float(bits); }
+  __device__ __forceinline__ float to_float(Half value) const { return __half2float(__ushort_as_half(value.bits)); }
+  __device__ __forceinline__ float to_float(Bfloat value) const { return __uint_as_float(static_cast<uint32_t>(value.bits) << 16); }
+  // Beyond the range, the largest half float.
+  __device__ __forceinline__ Half to_half(float value) const {
+    return {__half_as_ushort(__float2half_rn(fminf(fmaxf(value, -65504.0f), 65504.0f)))};
+  }
+  __device__ __forceinline__ float exp(float x) const { return __expf(x); }
+  __device__ __forceinline__ float rsqrt(float x) const { return 1.0f / sqrtf(x); }
+  __device__ __forceinline__ float fma(float a, float b, float c) const { return fmaf(a, b, c); }
+  __device__ __forceinline__ int round(float x) const { return __float2int_rn(x); }
+
+  __device__ __forceinline__ void mma_f16(float (&d)[4], const uint32_t (&a)[4], const uint32_t (&b)[2]) const {
+#if __CUDA_ARCH__ >= 800
+    asm("mma.sync.aligned.m16n8k16.row.col.f32.f16.f16.f32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, {%0, %1, %2, %3};"
+        : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3])
+        : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]));
+#else   // Turing: half the depth at a time
+    asm("mma.sync.aligned.m16n8k8.row.col.f32.f16.f16.f32 {%0, %1, %2, %3}, {%4, %5}, {%6}, {%0, %1, %2, %3};"
+        : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3]) : "r"(a[0]), "r"(a[1]), "r"(b[0]));
+    asm("mma.sync.aligned.m16n8k8.row.col.f32.f16.f16.f32 {%0, %1, %2, %3}, {%4, %5}, {%6}, {%0, %1, %2, %3};"
+        : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3]) : "r"(a[2]), "r"(a[3]), "r"(b[1]));
+#endif
+  }
+
+  __device__ __forceinline__ void mma_s8(int (&d)[4], const uint32_t (&a)[4], const uint32_t (&b)[2]) const {
+#if __CUDA_ARCH__ >= 800
+    asm("mma.sync.aligned.m16n8k32.row.col.s32.s8.s8.s32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, {%0, %1, %2, %3};"
+        : "+r"(d[0]), "+r"(d[1]), "+r"(d[2]), "+r"(d[3])
+        : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]));
+#else   // Turing: eight rows and half the depth at a time
+    asm("mma.sync.aligned.m8n8k16.row.col.s32.s8.s8.s32 {%0, %1}, {%2}, {%3}, {%0, %1};" : "+r"(d[0]), "+r"(d[1]) : "r"(a[0]), "r"(b[0]));
+    asm("mma.sync.aligned.m8n8k16.row.col.s32.s8.s8.s32 {%0, %1}, {%2}, {%3}, {%0, %1};" : "+r"(d[0]), "+r"(d[1]) : "r"(a[2]), "r"(b[1]));
+    asm("mma.sync.aligned.m8n8k16.row.col.s32.s8.s8.s32 {%0, %1}, {%2}, {%3}, {%0, %1};" : "+r"(d[2]), "+r"(d[3]) : "r"(a[1]), "r"(b[0]));
+    asm("mma.sync.aligned.m8n8k16.row.col.s32.s8.s8.s32 {%0, %1}, {%2}, {%3}, {%0, %1};" : "+r"(d[2]), "+r"(d[3]) : "r"(a[3]), "r"(b[1]));
+#endif
+  }
+
+ private:
+  int used_ = 0;
+};
+
+}  // namespace wenqu::engine::cuda

@@ -1,0 +1,34 @@
+// Kernels by number: a list of types, known alike to the code that launches them, to the module that holds them
+// compiled for the device, and to the emulator of the tests.
+#pragma once
+
+#include <type_traits>
+
+#include "engine/cuda/device.h"
+
+namespace wenqu::engine::cuda {
+
+template <typename... Kernels>
+struct KernelSet {
+  static constexpr int kCount = sizeof...(Kernels);
+
+  template <typename Kernel>
+  static constexpr int number() {
+    int number = 0;
+    const bool found = ((std::is_same_v<Kernel, Kernels> || (++number, false)) || ...);
+    return found ? number : -1;
+  }
+};
+
+template <typename... Sets>
+struct JoinKernels;
+template <typename... Kernels>
+struct JoinKernels<KernelSet<Kernels...>> {
+  using type = KernelSet<Kernels...>;
+};
+template <typename... A, typename... B, typename... Rest>
+struct JoinKernels<KernelSet<A...>, KernelSet<B...>, Rest...> {
+  using type = typename JoinKernels<KernelSet<A..., B...>, Rest...>::type;
+};
+
+}  // namespace wenqu::engine::cuda

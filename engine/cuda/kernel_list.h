@@ -1,0 +1,33 @@
+// All kernels, by number.
+#pragma once
+
+#include "engine/cuda/kernel.h"
+#include "engine/cuda/kernels/matvec.h"
+#include "engine/cuda/kernels/rows.h"
+
+namespace wenqu::engine::cuda {
+
+// For few rows and for several: the second reads weights once for up to eight tokens.
+template <gguf::Type type>
+using TypeKernels = KernelSet<Embed<type>, MatVec<type, 1>, MatVec<type, 8>, Gated<type>, Down<type>>;
+
+using gguf::Type;
+using WeightKernels = JoinKernels<
+    TypeKernels<Type::f32>, TypeKernels<Type::f16>, TypeKernels<Type::bf16>, TypeKernels<Type::q8_0>, TypeKernels<Type::q4_0>,
+    TypeKernels<Type::q4_1>, TypeKernels<Type::q5_0>, TypeKernels<Type::q5_1>, TypeKernels<Type::iq4_nl>, TypeKernels<Type::q2_k>,
+    TypeKernels<Type::q3_k>, TypeKernels<Type::q4_k>, TypeKernels<Type::q5_k>, TypeKernels<Type::q6_k>, TypeKernels<Type::iq4_xs>>::type;
+
+using Kernels = JoinKernels<KernelSet<RmsNorm, RoundRows>, WeightKernels>::type;
+
+// Launches a kernel of the list.
+template <typename Kernel>
+Status launch(Device& device, Grid grid, const typename Kernel::Arguments& arguments, size_t shared_bytes) {
+  static_assert(Kernels::number<Kernel>() >= 0, "the kernel is not in the list");
+  return device.launch({Kernels::number<Kernel>(), grid, Kernel::kThreads, shared_bytes, &arguments, sizeof arguments});
+}
+template <typename Kernel>
+Status launch(Device& device, Grid grid, const typename Kernel::Arguments& arguments) {
+  return launch<Kernel>(device, grid, arguments, static_cast<size_t>(Kernel::shared_bytes()));
+}
+
+}  // namespace wenqu::engine::cuda

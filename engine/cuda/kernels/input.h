@@ -1,0 +1,35 @@
+// Rows of numbers that weights are multiplied with: as floats, and rounded to bytes in blocks of 32 that share a
+// scale. Weights of whole numbers meet the bytes, F32, F16 and BF16 the floats.
+#pragma once
+
+#include "engine/cuda/machine.h"
+
+namespace wenqu::engine::cuda {
+
+inline constexpr int kBlock = 32;   // numbers that share a scale
+
+struct Input {
+  const float* values = nullptr;   // [rows][value_stride]
+  int value_stride = 0;
+  const int8_t* q = nullptr;       // [rows][q_stride], q_stride a multiple of kBlock; zeros behind the last number
+  const float* scales = nullptr;   // [rows][q_stride / kBlock]
+  int q_stride = 0;
+};
+
+// Where rounded rows are written.
+struct Rounded {
+  int8_t* q = nullptr;
+  float* scales = nullptr;
+  int stride = 0;
+};
+
+// A warp rounds a block: each lane has one of its numbers.
+template <typename Machine>
+WENQU_DEVICE void store_rounded(Machine& m, const Rounded& to, int row, int block, float value) {
+  const float largest = warp_max(m, value < 0 ? -value : value);
+  const float inverse = largest > 0 ? 127.0f / largest : 0.0f;
+  m.store(to.q + static_cast<size_t>(row) * to.stride + block * kBlock + m.lane(), static_cast<int8_t>(m.round(value * inverse)));
+  if (m.lane() == 0) m.store(to.scales + static_cast<size_t>(row) * (to.stride / kBlock) + block, largest / 127.0f);
+}
+
+}  // namespace wenqu::engine::cuda

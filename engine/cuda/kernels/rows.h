@@ -1,0 +1,111 @@
+// What is done to rows of the residual stream and of activations between the matrix products.
+#pragma once
+
+#include "engine/cuda/kernels/input.h"
+#include "engine/cuda/kernels/unpack.h"
+
+namespace wenqu::engine::cuda {
+
+// The sum over a block of one value of each thread; every thread gets it. Two barriers.
+template <typename Machine>
+WENQU_DEVICE float block_sum(Machine& m, typename Machine::template Shared<float> scratch, float value) {
+  value = warp_sum(m, value);
+  if (m.lane() == 0) scratch.set(m.warp(), value);
+  m.barrier();
+  float sum = 0;
+  for (int i = 0; i < m.warps(); ++i) sum += scratch.get(i);
+  m.barrier();
+  return sum;
+}
+
+// Adds what the last part of a layer gave, and norms: out = x / rms(x) * weight (arXiv 1910.07467). One block a row.
+struct RmsNorm {
+  struct Arguments {
+    float* hidden;          // [rows][n], with `delta` added afterwards
+    const float* delta;     // [rows][n]; nullptr: nothing to add
+    const float* weight;    // [n]
+    float* values;          // [rows][n] normed; nullptr: not wanted
+    Rounded rounded;        // the same rounded; q nullptr: not wanted
+    int n;
+    float epsilon;
+  };
+  static constexpr int kThreads = 256;
+  static constexpr int shared_bytes() { return kThreads / kWarp * static_cast<int>(sizeof(float)); }
+
+  template <typename Machine>
+  WENQU_DEVICE static void run(Machine& m, const Arguments& a) {
+    const auto scratch = m.template shared<float>(kThreads / kWarp);
+    const int row = m.block_x();
+    float* const x = a.hidden + static_cast<size_t>(row) * a.n;
+    float squares = 0;
+    for (int i = m.thread(); i < a.n; i += m.threads()) {
+      float v = m.load(x + i);
+      if (a.delta) m.store(x + i, v += m.load(a.delta + static_cast<size_t>(row) * a.n + i));
+      squares += v * v;
+    }
+    const float factor = m.rsqrt(block_sum(m, scratch, squares) / static_cast<float>(a.n) + a.epsilon);
+    for (int i = m.thread(); i < round_up(a.n, kBlock); i += m.threads()) {   // whole warps: round_up of a warp
+      const float v = i < a.n ? m.load(x + i) * factor * m.load(a.weight + i) : 0;
+      if (a.values && i < a.n) m.store(a.values + static_cast<size_t>(row) * a.n + i, v);
+      if (a.rounded.q) store_rounded(m, a.rounded, row, i / kBlock, v);
+    }
+  }
+};
+
+// Rounds rows. One warp a block of 32 numbers; grid: x over blocks of a row in fours, y over rows.
+struct RoundRows {
+  struct Arguments {
+    const float* values;    // [rows][value_stride], the first n count
+    int value_stride, n;
+    Rounded rounded;
+  };
+  static constexpr int kThreads = 128;
+  static constexpr int shared_bytes() { return 0; }
+
+  template <typename Machine>
+  WENQU_DEVICE static void run(Machine& m, const Arguments& a) {
+    const int block = m.block_x() * m.warps() + m.warp();
+    if (block >= divide_up(a.n, kBlock)) return;
+    const int i = block * kBlock + m.lane();
+    const float v = i < a.n ? m.load(a.values + static_cast<size_t>(m.block_y()) * a.value_stride + i) : 0;
+    store_rounded(m, a.rounded, m.block_y(), block, v);
+  }
+};
+
+// hidden[t] = embedding[token[t]]. grid: x over the row in pieces of 32 * kThreads numbers, y over tokens.
+template <gguf::Type type>
+struct Embed {
+  struct Arguments {
+    const std::byte* embedding;   // rows as layout.h lays them
+    size_t row_bytes;
+    const int32_t* tokens;
+    float* hidden;                // [tokens][n]
+    int n;
+  };
+  static constexpr int kThreads = 128;
+  static constexpr int shared_bytes() { return 0; }
+
+  template <typename Machine>
+  WENQU_DEVICE static void run(Machine& m, const Arguments& a) {
+    const int t = m.block_y(), c = m.block_x() * m.threads() + m.thread();
+    const std::byte* const row = a.embedding + static_cast<size_t>(m.load(a.tokens + t)) * a.row_bytes;
+    float* const out = a.hidden + static_cast<size_t>(t) * a.n;
+    if constexpr (is_quantized(type)) {
+      if (c >= a.n / kBlock) return;
+      const Chunk w = chunk<type>(m, row, a.n, c);
+      for (int r = 0; r < 2; ++r)
+        for (int i = 0; i < 16; ++i) {
+          const int q = static_cast<int8_t>(w.q[r][i / 4] >> (i % 4 * 8));
+          m.store(out + w.at[r] + i, w.scale[r] * static_cast<float>(q) - w.minimum[r]);
+        }
+    } else {
+      for (int i = c * kBlock; i < a.n && i < (c + 1) * kBlock; ++i) {
+        if constexpr (type == gguf::Type::f32) m.store(out + i, m.load(reinterpret_cast<const float*>(row) + i));
+        if constexpr (type == gguf::Type::f16) m.store(out + i, m.to_float(m.load(reinterpret_cast<const Half*>(row) + i)));
+        if constexpr (type == gguf::Type::bf16) m.store(out + i, m.to_float(m.load(reinterpret_cast<const Bfloat*>(row) + i)));
+      }
+    }
+  }
+};
+
+}  // namespace wenqu::engine::cuda
