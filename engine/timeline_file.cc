@@ -28,17 +28,20 @@ struct Header {
 };
 static_assert(sizeof(Header) == 96, "no padding: the header is written as it lies in memory");
 
-// The runs of cache bytes that a file holds, in its order.
+// The runs of cache bytes that a file holds, in its order. visit(span) reads them, or with `restore` writes them.
 template <typename Visit>
-Status each_run(KvCache& cache, const Visit& visit) {
+Status each_run(KvCache& cache, bool restore, const Visit& visit) {
   const KvShape& shape = cache.shape();
+  std::vector<std::byte> copy;   // of a segment on a device
   for (size_t begin = 0; begin < cache.size(); begin += KvCache::kSegmentTokens) {
     const size_t segment = begin / KvCache::kSegmentTokens, tokens = std::min(KvCache::kSegmentTokens, cache.size() - begin);
+    WENQU_ASSIGN_OR_RETURN(std::byte* const bytes, restore ? Result<std::byte*>(cache.for_host(segment, copy)) : cache.on_host(segment, copy));
     for (size_t layer = 0; layer < shape.layers; ++layer)
       for (size_t head = 0; head < shape.heads; ++head) {
-        WENQU_RETURN_IF_ERROR(visit(cache.key_rows(layer, head, segment, tokens)));
-        WENQU_RETURN_IF_ERROR(visit(cache.value_rows(layer, head, segment, tokens)));
+        WENQU_RETURN_IF_ERROR(visit(cache.key_rows(bytes, layer, head, tokens)));
+        WENQU_RETURN_IF_ERROR(visit(cache.value_rows(bytes, layer, head, tokens)));
       }
+    if (restore) WENQU_RETURN_IF_ERROR(cache.put_back(segment, bytes));
   }
   return {};
 }
@@ -64,7 +67,7 @@ Status write_timeline(const std::string& path, const TimelineOrigin& origin, KvC
   WENQU_RETURN_IF_ERROR(put(std::as_bytes(std::span(&header, 1))));
   WENQU_RETURN_IF_ERROR(put(std::as_bytes(std::span(tokens))));
   WENQU_RETURN_IF_ERROR(put(std::as_bytes(std::span(logits))));
-  WENQU_RETURN_IF_ERROR(each_run(cache, put));
+  WENQU_RETURN_IF_ERROR(each_run(cache, false, put));
   const Sha256::Digest digest = hash.finish();
   WENQU_RETURN_IF_ERROR(file.write(std::as_bytes(std::span(digest))));
   return file.finish();
@@ -118,7 +121,7 @@ Status read_timeline(const std::string& path, const KvShape& shape, uint64_t voc
     if (token < 0 || static_cast<uint64_t>(token) >= vocabulary) return fail(StatusCode::corrupt, "holds a token that is none");
   cache = KvCache(own, cache.account());
   if (const Status status = cache.resize(tokens.size()); !status) return status.at(path);
-  WENQU_RETURN_IF_ERROR(each_run(cache, take));
+  WENQU_RETURN_IF_ERROR(each_run(cache, true, take));
   origin.deterministic = header.deterministic == 1;
   return {};
 }

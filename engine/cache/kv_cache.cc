@@ -112,9 +112,12 @@ std::shared_ptr<std::byte[]> KvCache::new_segment() const {
   // The charge is given back when the last cache that has the segment lets it go.
   struct Memory {
     MemoryCharge charge;
-    std::unique_ptr<std::byte[]> bytes;
+    std::shared_ptr<std::byte[]> bytes;
   };
-  const auto memory = std::make_shared<Memory>(Memory{std::move(charge), std::unique_ptr<std::byte[]>(new std::byte[segment_bytes()])});
+  SegmentMemory* const elsewhere = account_ ? account_->memory() : nullptr;
+  std::shared_ptr<std::byte[]> bytes = elsewhere ? elsewhere->allocate(segment_bytes()) : std::shared_ptr<std::byte[]>(new std::byte[segment_bytes()]);
+  if (!bytes) return nullptr;
+  const auto memory = std::make_shared<Memory>(Memory{std::move(charge), std::move(bytes)});
   return {memory, memory->bytes.get()};
 }
 
@@ -165,7 +168,11 @@ bool KvCache::own_tail(size_t segment) {
   if (tail.own || alone()) return true;
   std::shared_ptr<std::byte[]> copy = new_segment();
   if (!copy) return alone();   // who gave way may have been the other one
-  std::memcpy(copy.get(), tail.data.get(), segment_bytes());
+  if (SegmentMemory* const elsewhere = account_ ? account_->memory() : nullptr) {
+    if (!elsewhere->copy(copy.get(), tail.data.get(), segment_bytes())) return false;
+  } else {
+    std::memcpy(copy.get(), tail.data.get(), segment_bytes());
+  }
   tail = {std::move(copy)};
   return true;
 }
@@ -194,6 +201,25 @@ Result<KvCache> KvCache::fork() {
   } catch (const std::bad_alloc&) {
     return Status(StatusCode::out_of_memory, "not enough memory to fork the KV cache");
   }
+}
+
+Result<std::byte*> KvCache::on_host(size_t segment, std::vector<std::byte>& copy) const {
+  SegmentMemory* const elsewhere = account_ ? account_->memory() : nullptr;
+  if (!elsewhere) return segments_[segment].data.get();
+  copy.resize(segment_bytes());
+  WENQU_RETURN_IF_ERROR(elsewhere->to_host(copy.data(), segments_[segment].data.get(), segment_bytes()));
+  return copy.data();
+}
+
+std::byte* KvCache::for_host(size_t segment, std::vector<std::byte>& copy) {
+  if (!account_ || !account_->memory()) return segments_[segment].data.get();
+  copy.assign(segment_bytes(), std::byte{});
+  return copy.data();
+}
+
+Status KvCache::put_back(size_t segment, const std::byte* bytes) {
+  SegmentMemory* const elsewhere = account_ ? account_->memory() : nullptr;
+  return elsewhere ? elsewhere->from_host(segments_[segment].data.get(), bytes, segment_bytes()) : Status();
 }
 
 void KvCache::put(size_t layer, size_t head, size_t token, const float* key, const float* value) {

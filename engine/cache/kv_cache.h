@@ -9,7 +9,8 @@
 // Segments are shared between caches that were forked from each other and are never written while they
 // are: a cache copies the last one before it adds to it.
 //
-// A segment's bytes are charged to an account, if there is one, as long as any cache has it.
+// A segment's bytes are charged to an account, if there is one, as long as any cache has it. They lie where the account
+// says: what is on a device is read and written by the device, and by the host in copies.
 //
 // Thread safety: one thread at a time; rows of one cache may be read and written by several threads
 // when they are different rows. Forks are independent of each other.
@@ -57,6 +58,9 @@ class KvCache {
   // Makes room for `size` tokens. On out_of_memory (of the machine, or of the account) nothing has changed; shrinking
   // does not fail.
   Status resize(size_t size);
+  // Where a segment's bytes lie.
+  std::byte* segment(size_t segment) const { return segments_[segment].data.get(); }
+  size_t segments() const { return segments_.size(); }
   // A segment's bytes, which nobody writes from now on.
   std::shared_ptr<std::byte[]> share(size_t segment);
   // A cache of `size` tokens that others have shared; what it adds is charged to `account`.
@@ -75,12 +79,17 @@ class KvCache {
     return rows(layer, head, segment) + kSegmentTokens * shape_.key_bytes();
   }
 
-  // The same for reading and writing whole, where sessions are saved and restored.
-  std::span<std::byte> key_rows(size_t layer, size_t head, size_t segment, size_t tokens) {
-    return {rows(layer, head, segment), tokens * shape_.key_bytes()};
+  // A segment for the host, whole, where sessions are saved: where it lies, or its copy in `copy`.
+  Result<std::byte*> on_host(size_t segment, std::vector<std::byte>& copy) const;
+  // And where they are restored: where it lies, or zeros in `copy`, for the host to write, who puts them back then.
+  std::byte* for_host(size_t segment, std::vector<std::byte>& copy);
+  Status put_back(size_t segment, const std::byte* bytes);
+  // In a segment's bytes, the first `tokens` keys of a head, and its values.
+  std::span<std::byte> key_rows(std::byte* segment, size_t layer, size_t head, size_t tokens) const {
+    return {segment + (layer * shape_.heads + head) * head_bytes(), tokens * shape_.key_bytes()};
   }
-  std::span<std::byte> value_rows(size_t layer, size_t head, size_t segment, size_t tokens) {
-    return {rows(layer, head, segment) + kSegmentTokens * shape_.key_bytes(), tokens * shape_.value_bytes()};
+  std::span<std::byte> value_rows(std::byte* segment, size_t layer, size_t head, size_t tokens) const {
+    return {segment + (layer * shape_.heads + head) * head_bytes() + kSegmentTokens * shape_.key_bytes(), tokens * shape_.value_bytes()};
   }
 
  private:

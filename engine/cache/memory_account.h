@@ -11,6 +11,9 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <utility>
+
+#include "engine/cache/segment_memory.h"
 
 namespace wenqu::engine {
 
@@ -19,8 +22,11 @@ class MemoryAccount {
   static constexpr uint64_t kNoLimit = UINT64_MAX;
 
   // limit: bytes in all, of which `kept` can not be charged. Without a limit, what the system has free at the
-  // moment of a charge is.
-  explicit MemoryAccount(uint64_t limit = kNoLimit, uint64_t kept = 0) : limit_(limit), kept_(kept < limit ? kept : limit) {}
+  // moment of a charge is. memory: where KV caches lie that are charged here; nullptr: in the process's own.
+  explicit MemoryAccount(uint64_t limit = kNoLimit, uint64_t kept = 0, std::shared_ptr<SegmentMemory> memory = nullptr)
+      : limit_(limit), kept_(kept < limit ? kept : limit), memory_(std::move(memory)) {}
+
+  SegmentMemory* memory() const { return memory_.get(); }
 
   // give_way() frees something and tells whether it could; granted() is called after a charge. Neither may throw or
   // charge the account.
@@ -46,6 +52,7 @@ class MemoryAccount {
   bool try_charge(uint64_t bytes) noexcept;
 
   const uint64_t limit_, kept_;
+  const std::shared_ptr<SegmentMemory> memory_;
   std::atomic<uint64_t> used_{0};
   std::function<bool()> give_way_;
   std::function<void()> granted_;

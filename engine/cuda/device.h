@@ -54,6 +54,7 @@ class Device {
   // `from` may be changed as soon as upload() is back.
   virtual Status upload(void* to, const void* from, size_t bytes) = 0;
   virtual Status copy(void* to, const void* from, size_t bytes) = 0;   // within the device
+  virtual Status clear(void* memory, size_t bytes) = 0;                // to zeros
   // Waits for what was asked for before. So does synchronize().
   virtual Status download(void* to, const void* from, size_t bytes) = 0;
   virtual Status synchronize() = 0;

@@ -326,6 +326,11 @@ Status Emulator::upload(void* to, const void* from, size_t bytes) {
   return fault_;
 }
 
+Status Emulator::clear(void* memory, size_t bytes) {
+  const std::vector<std::byte> zeros(bytes);
+  return upload(memory, zeros.data(), bytes);
+}
+
 Status Emulator::copy(void* to, const void* from, size_t bytes) {
   if (recording_) {
     recording_->steps.push_back({{}, {}, to, from, bytes});

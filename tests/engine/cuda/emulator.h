@@ -242,6 +242,7 @@ class Emulator final : public Device {
   void release(void* memory) noexcept override;
   Status upload(void* to, const void* from, size_t bytes) override;
   Status copy(void* to, const void* from, size_t bytes) override;
+  Status clear(void* memory, size_t bytes) override;
   Status download(void* to, const void* from, size_t bytes) override;
   Status synchronize() override { return fault_; }
   Status launch(const Launch& launch) override;
