@@ -1,0 +1,43 @@
+// Products of weights with activations, by the type of the weights and the number of rows: which kernel is launched
+// is known here and nowhere else. All is asked of the device in order; nothing waits for it.
+//
+// Thread safety: that of the device. Pointers are of the device's memory, the caller's.
+// Errors: what Device::launch() gives.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "base/status.h"
+#include "engine/cuda/device.h"
+#include "engine/cuda/kernels/matvec.h"
+#include "engine/gguf/type.h"
+
+namespace wenqu::engine::cuda {
+
+// hidden[t] = the row of `tokens[t]`. hidden: [count][embedding.inputs].
+Status embed(Device& device, const Stack& embedding, gguf::Type type, const int32_t* tokens, int count, float* hidden);
+
+// out[t][z] = matrix z of the stack times row t * matrices + z of x, plus bias. out: [tokens][matrices][out_stride];
+// bias: [outputs], or nullptr. x holds what the type is multiplied with (input.h).
+Status multiply(Device& device, const Stack& stack, gguf::Type type, const Input& x, int tokens, int matrices, float* out, int out_stride,
+                const float* bias);
+
+// SwiGLU: down(silu(gate x) * up x); of one, or of each of a mixture's experts.
+struct FeedForward {
+  Stack gate, up, down;
+  gguf::Type type = gguf::Type::f32;        // of gate and up
+  gguf::Type down_type = gguf::Type::f32;
+  int experts = 1;                          // in each stack
+};
+
+// Bytes that feed_forward() needs for itself.
+size_t feed_forward_scratch(const FeedForward& weights, int tokens, int used);
+
+// out[t] = the sum over the token's choices of weight * feed-forward of its expert, in order of choice. x: [tokens].
+// choices: [tokens][used], or nullptr: each token meets expert 0, and used is 1. out: [tokens][down.outputs], set or,
+// with `add`, added to. scratch: feed_forward_scratch() bytes, aligned to 256.
+Status feed_forward(Device& device, const FeedForward& weights, const Input& x, int tokens, const Choice* choices, int used, float* out, bool add,
+                    void* scratch);
+
+}  // namespace wenqu::engine::cuda

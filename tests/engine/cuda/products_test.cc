@@ -1,0 +1,104 @@
+#include "engine/cuda/products.h"
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+
+#include "tests/engine/cuda/device_memory.h"
+#include "tests/engine/cuda/emulated_kernels.h"
+#include "tests/engine/cuda/weights_fixture.h"
+
+namespace wenqu::test {
+namespace {
+
+using engine::gguf::Type;
+
+// Weights and an input of a device, and what they were made of.
+struct StackOf {
+  RandomWeights host;
+  Array<std::byte> data;
+  Stack stack;
+  StackOf(Device& device, Type type, int matrices, int outputs, int inputs, std::mt19937& random)
+      : host(type, matrices * outputs, inputs, random), data(device, host.device),
+        stack{data.data(), host.row_bytes, host.row_bytes * static_cast<size_t>(outputs), inputs, outputs} {}
+  double times(int matrix, int row, const float* x) const { return dot(host.row(matrix * stack.outputs + row, stack.inputs), x, stack.inputs); }
+};
+
+struct InputOf {
+  RandomInput host;
+  Array<float> values, scales;
+  Array<int8_t> q;
+  InputOf(Device& device, int rows, int n, std::mt19937& random)
+      : host(rows, n, random), values(device, host.values), scales(device, host.scales), q(device, host.q) {}
+  Input input() const { return {values.data(), host.n, q.data(), scales.data(), host.stride}; }
+  const float* row(Type type, int r) const { return (is_quantized(type) ? host.rounded : host.values).data() + r * host.n; }
+};
+
+class Products : public testing::Test {
+ protected:
+  std::mt19937 random_{11};
+  Emulator device_{emulated_kernels()};
+};
+
+TEST_F(Products, AreTheSameForAnyNumberOfTokens) {
+  for (const Type type : {Type::q4_k, Type::f16})
+    for (const int tokens : {1, 5, 19}) {
+      const int matrices = 2, outputs = 7, n = 256;
+      const StackOf weights(device_, type, matrices, outputs, n, random_);
+      const InputOf x(device_, tokens * matrices, n, random_);
+      const std::vector<float> bias = random_floats(outputs, random_);
+      const Array<float> biases(device_, bias), out(device_, static_cast<size_t>(tokens * matrices * outputs));
+      const Status status = multiply(device_, weights.stack, type, x.input(), tokens, matrices, out.data(), outputs, biases.data());
+      ASSERT_TRUE(status) << status.to_string();
+      const std::vector<float> got = out.values();
+      for (int t = 0; t < tokens; ++t)
+        for (int z = 0; z < matrices; ++z)
+          for (int o = 0; o < outputs; ++o)
+            ASSERT_NEAR(got[static_cast<size_t>((t * matrices + z) * outputs + o)],
+                        weights.times(z, o, x.row(type, t * matrices + z)) + bias[static_cast<size_t>(o)], 2e-3);
+    }
+}
+
+TEST_F(Products, OfAFeedForwardAreGatedWeightedAndSummed) {
+  for (const bool mixture : {false, true})
+    for (const int tokens : {1, 5, 19}) {
+      const Type type = Type::q4_k, down_type = Type::q6_k;
+      const int n = 256, width = 256, outputs = 9, experts = mixture ? 4 : 1, used = mixture ? 2 : 1;
+      const StackOf gate(device_, type, experts, width, n, random_), up(device_, type, experts, width, n, random_);
+      const StackOf down(device_, down_type, experts, outputs, width, random_);
+      const InputOf x(device_, tokens, n, random_);
+      std::vector<Choice> chosen;
+      for (int t = 0; t < tokens; ++t) {
+        const int first = static_cast<int>(random_() % 4);
+        chosen.push_back({first, 0.75f});
+        chosen.push_back({(first + 1) % 4, 0.5f});
+      }
+      const Array<Choice> choices(device_, chosen);
+      const FeedForward weights{gate.stack, up.stack, down.stack, type, down_type, experts};
+      const Array<std::byte> scratch(device_, feed_forward_scratch(weights, tokens, used));
+      const Array<float> out(device_, std::vector<float>(static_cast<size_t>(tokens * outputs), 1.0f));
+      const Status status =
+          feed_forward(device_, weights, x.input(), tokens, mixture ? choices.data() : nullptr, used, out.data(), mixture, scratch.data());
+      ASSERT_TRUE(status) << status.to_string();
+      const std::vector<float> got = out.values();
+      for (int t = 0; t < tokens; ++t) {
+        std::vector<double> want(static_cast<size_t>(outputs), mixture ? 1.0 : 0.0);
+        double spread = 0;
+        for (int k = 0; k < used; ++k) {
+          const Choice choice = mixture ? chosen[static_cast<size_t>(t * 2 + k)] : Choice{0, 1};
+          std::vector<float> h;
+          for (int i = 0; i < width; ++i) {
+            const double g = gate.times(choice.expert, i, x.row(type, t));
+            h.push_back(static_cast<float>(g / (1 + std::exp(-g)) * up.times(choice.expert, i, x.row(type, t))));
+            spread += double{h.back()} * h.back();
+          }
+          for (int o = 0; o < outputs; ++o) want[static_cast<size_t>(o)] += double{choice.weight} * down.times(choice.expert, o, h.data());
+        }
+        // What rounding to bytes may lose of it.
+        for (int o = 0; o < outputs; ++o) ASSERT_NEAR(got[static_cast<size_t>(t * outputs + o)], want[static_cast<size_t>(o)], 0.03 * std::sqrt(spread)) << t;
+      }
+    }
+}
+
+}  // namespace
+}  // namespace wenqu::test
