@@ -2,6 +2,7 @@
 #pragma once
 
 #include "engine/cuda/kernel.h"
+#include "engine/cuda/kernels/experts.h"
 #include "engine/cuda/kernels/matvec.h"
 #include "engine/cuda/kernels/router.h"
 #include "engine/cuda/kernels/rows.h"
@@ -18,7 +19,7 @@ using WeightKernels = JoinKernels<
     TypeKernels<Type::q4_1>, TypeKernels<Type::q5_0>, TypeKernels<Type::q5_1>, TypeKernels<Type::iq4_nl>, TypeKernels<Type::q2_k>,
     TypeKernels<Type::q3_k>, TypeKernels<Type::q4_k>, TypeKernels<Type::q5_k>, TypeKernels<Type::q6_k>, TypeKernels<Type::iq4_xs>>::type;
 
-using Kernels = JoinKernels<KernelSet<RmsNorm, RoundRows, ChooseExperts>, WeightKernels>::type;
+using Kernels = JoinKernels<KernelSet<RmsNorm, RoundRows, ChooseExperts, SortByExpert, SumExperts>, WeightKernels>::type;
 
 // Launches a kernel of the list.
 template <typename Kernel>
