@@ -3,6 +3,7 @@
 
 #include "engine/cuda/kernel.h"
 #include "engine/cuda/kernels/experts.h"
+#include "engine/cuda/kernels/cache_rows.h"
 #include "engine/cuda/kernels/matvec.h"
 #include "engine/cuda/kernels/router.h"
 #include "engine/cuda/kernels/rows.h"
@@ -20,6 +21,9 @@ using WeightKernels = JoinKernels<
     TypeKernels<Type::q3_k>, TypeKernels<Type::q4_k>, TypeKernels<Type::q5_k>, TypeKernels<Type::q6_k>, TypeKernels<Type::iq4_xs>>::type;
 
 using Kernels = JoinKernels<KernelSet<RmsNorm, RoundRows, ChooseExperts, SortByExpert, SumExperts>, WeightKernels>::type;
+using CacheKernels = KernelSet<PlaceQueries, StoreKeys>;
+
+using Kernels = JoinKernels<KernelSet<RmsNorm, RoundRows>, CacheKernels, WeightKernels>::type;
 
 // Launches a kernel of the list.
 template <typename Kernel>

@@ -18,7 +18,7 @@ MAY = {
     "engine/cpu": ["base", "engine/gguf"],
     "engine/quant": ["base", "engine/gguf", "engine/cpu"],
     "engine/convert": ["base", "engine/gguf", "engine/cpu", "engine/quant", "engine/tokenizer"],
-    "engine/cuda": ["base", "engine/gguf"],
+    "engine/cuda": ["base", "engine/cache", "engine/gguf"],
     "engine/draft": ["base"],
     "engine/cache": ["base", "engine/gguf", "engine/cpu"],
     "engine/residency": ["base"],

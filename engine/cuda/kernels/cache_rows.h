@@ -1,0 +1,215 @@
+// Queries and keys are put where they stand in their text, and keys and values are written to the cache's pages.
+//
+// A page holds 256 tokens, each page an allocation of its own, laid out as a segment of the host's cache
+// (engine/cache/kv_cache.h): for each layer and head of keys and values 256 keys, then 256 values. So pages are
+// copied between host and device as they are.
+#pragma once
+
+#include "engine/cache/kv_type.h"
+#include "engine/cuda/kernels/input.h"
+
+namespace wenqu::engine::cuda {
+
+inline constexpr int kPageTokens = 256;
+
+// Where a token of the batch stands.
+struct alignas(8) Place {
+  int32_t sequence = 0, position = 0;
+};
+
+// The rows of one layer in the pages of a batch's sequences.
+struct CacheRows {
+  std::byte* const* pages = nullptr;      // of one sequence after another
+  const int32_t* first_page = nullptr;    // [sequences] its first one's place in `pages`
+  size_t layer_offset = 0;                // in a page
+  int heads = 0;                          // of keys and values
+  int key = 0, value = 0;                 // numbers of a key, of a value; value may be 0
+  int key_bytes = 0, value_bytes = 0;     // of a row
+  KvType type = KvType::f16;
+};
+
+WENQU_BOTH constexpr int cache_row_bytes(KvType type, int numbers) {
+  switch (type) {
+    case KvType::f32: return numbers * 4;
+    case KvType::f16: return numbers * 2;
+    case KvType::q8_0: return divide_up(numbers, kBlock) * 34;
+  }
+  return 0;
+}
+
+// A token's key; its value lies value_offset() behind the page's keys.
+template <typename Machine>
+WENQU_DEVICE std::byte* cache_head(Machine& m, const CacheRows& cache, int sequence, int position, int head) {
+  std::byte* const page = m.load(cache.pages + m.load(cache.first_page + sequence) + position / kPageTokens);
+  return page + cache.layer_offset + static_cast<size_t>(head) * kPageTokens * static_cast<size_t>(cache.key_bytes + cache.value_bytes);
+}
+template <typename Machine>
+WENQU_DEVICE std::byte* cache_key(Machine& m, const CacheRows& cache, int sequence, int position, int head) {
+  return cache_head(m, cache, sequence, position, head) + static_cast<size_t>(position % kPageTokens) * cache.key_bytes;
+}
+template <typename Machine>
+WENQU_DEVICE std::byte* cache_value(Machine& m, const CacheRows& cache, int sequence, int position, int head) {
+  return cache_head(m, cache, sequence, position, head) + static_cast<size_t>(kPageTokens) * cache.key_bytes +
+         static_cast<size_t>(position % kPageTokens) * cache.value_bytes;
+}
+
+// Rotary position embedding (engine/ops/rope.h) of numbers [offset, offset + 2 * pairs) of a row.
+struct Rotation {
+  const float* cos = nullptr;    // [tokens][pairs], magnitude included
+  const float* sin = nullptr;
+  int pairs = 0, offset = 0;
+  bool adjacent = false;         // (0,1), (2,3) ...; else (0,pairs), (1,pairs+1) ...
+
+  WENQU_BOTH constexpr int first(int pair) const { return offset + (adjacent ? 2 * pair : pair); }
+  WENQU_BOTH constexpr int apart() const { return adjacent ? 1 : pairs; }
+  WENQU_BOTH constexpr bool turns(int i) const { return i >= offset && i < offset + 2 * pairs; }
+};
+
+// RMS norm of a row's first numbers.
+struct RowNorm {
+  const float* weight = nullptr;   // [n]; nullptr: no norm
+  int n = 0;
+  float epsilon = 0;
+};
+
+template <typename Machine>
+WENQU_DEVICE Float2 rotated(Machine& m, const Rotation& rotation, int token, int pair, float a, float b) {
+  const float c = m.load(rotation.cos + static_cast<size_t>(token) * rotation.pairs + pair);
+  const float s = m.load(rotation.sin + static_cast<size_t>(token) * rotation.pairs + pair);
+  return {a * c - b * s, a * s + b * c};
+}
+
+// In place. A warp takes a head's query; grid: x over heads in fours, y over tokens.
+struct PlaceQueries {
+  struct Arguments {
+    float* queries;          // [tokens][heads][stride]
+    int heads, stride;
+    RowNorm norm;            // the same for every head
+    Rotation rotation;
+    float* turned;           // [tokens][heads][turned_stride]: where a head's turned numbers go; nullptr: where they were.
+    int turned_stride;       // Absorbed MLA has them behind the part that k_b carried into the latent space
+  };
+  static constexpr int kThreads = 128;
+  static constexpr int kHeads = kThreads / kWarp;
+  static constexpr int shared_bytes() { return 0; }
+
+  template <typename Machine>
+  WENQU_DEVICE static void run(Machine& m, const Arguments& a) {
+    const int head = m.block_x() * kHeads + m.warp(), token = m.block_y();
+    if (head >= a.heads) return;
+    const size_t row = static_cast<size_t>(token) * a.heads + head;
+    float* const x = a.queries + row * a.stride;
+    float factor = 1;
+    if (a.norm.weight) {
+      float squares = 0;
+      for (int i = m.lane(); i < a.norm.n; i += kWarp) {
+        const float v = m.load(x + i);
+        squares += v * v;
+      }
+      factor = m.rsqrt(warp_sum(m, squares) / static_cast<float>(a.norm.n) + a.norm.epsilon);
+      m.warp_barrier();   // all have read what some will change
+    }
+    const auto normed = [&](int i) {
+      const float v = m.load(x + i);
+      return a.norm.weight && i < a.norm.n ? v * factor * m.load(a.norm.weight + i) : v;
+    };
+    float* const to = a.turned ? a.turned + row * a.turned_stride : x + a.rotation.offset;
+    for (int p = m.lane(); p < a.rotation.pairs; p += kWarp) {
+      const int i = a.rotation.first(p), k = i + a.rotation.apart();
+      const Float2 v = rotated(m, a.rotation, token, p, normed(i), normed(k));
+      m.store(to + i - a.rotation.offset, v.x);
+      m.store(to + k - a.rotation.offset, v.y);
+    }
+    if (!a.norm.weight) return;
+    for (int i = m.lane(); i < a.norm.n; i += kWarp)
+      if (!a.rotation.turns(i)) m.store(x + i, normed(i));
+  }
+};
+
+// One number as a half float, as the host's cache has it: the largest where it is beyond the range, NaN where it is NaN.
+template <typename Machine>
+WENQU_DEVICE Half cache_half(Machine& m, float value) {
+  return value == value ? m.to_half(value) : Half{0x7E00};
+}
+
+// Writes a row, `get(i)` being its numbers. Blocks of 32 go to warps.
+template <typename Machine, typename Get>
+WENQU_DEVICE void store_cache_row(Machine& m, KvType type, int n, std::byte* row, const Get& get) {
+  if (type == KvType::f32)
+    for (int i = m.thread(); i < n; i += m.threads()) m.store(reinterpret_cast<float*>(row) + i, get(i));
+  if (type == KvType::f16)
+    for (int i = m.thread(); i < n; i += m.threads()) m.store(reinterpret_cast<Half*>(row) + i, cache_half(m, get(i)));
+  if (type != KvType::q8_0) return;
+  for (int b = m.warp(); b < divide_up(n, kBlock); b += m.warps()) {
+    const int i = b * kBlock + m.lane();
+    const float value = i < n ? get(i) : 0;
+    const bool wrong = warp_sum(m, value == value ? 0 : 1) > 0;   // a block with a NaN has a NaN for its scale
+    const Half d = wrong ? Half{0x7E00} : m.to_half(warp_max(m, value < 0 ? -value : value) / 127.0f);
+    const float scale = m.to_float(d);
+    float whole = scale > 0 ? value / scale : 0;
+    whole = whole > 127.0f ? 127.0f : whole < -127.0f ? -127.0f : whole;
+    std::byte* const block = row + b * 34;
+    m.store(reinterpret_cast<int8_t*>(block + 2 + m.lane()), static_cast<int8_t>(m.round(whole)));
+    if (m.lane() == 0) m.store(reinterpret_cast<Half*>(block), d);
+  }
+}
+
+// Norms and turns keys, and writes them and their values to the cache. A block takes a head of a token; grid: x over
+// heads, y over tokens. Shared memory: shared_bytes(key).
+struct StoreKeys {
+  struct Arguments {
+    const float* keys;      // [tokens][key_stride]: a key for each head
+    int key_stride;
+    const float* values;    // [tokens][value_stride]; unused where the cache keeps none
+    int value_stride;
+    const Place* places;    // [tokens]
+    RowNorm norm;           // of each head's key; MLA norms the latent part of it
+    Rotation rotation;
+    CacheRows cache;
+  };
+  static constexpr int kThreads = 128;
+  static constexpr int shared_bytes(int key) {
+    return round_up(kThreads / kWarp * static_cast<int>(sizeof(float)), 16) + round_up(key * static_cast<int>(sizeof(float)), 16);
+  }
+
+  template <typename Machine>
+  WENQU_DEVICE static void run(Machine& m, const Arguments& a) {
+    const auto scratch = m.template shared<float>(kThreads / kWarp);
+    const auto key = m.template shared<float>(a.cache.key);
+    const int head = m.block_x(), token = m.block_y();
+    const Place place = m.load(a.places + token);
+    const float* const from = a.keys + static_cast<size_t>(token) * a.key_stride + head * a.cache.key;
+    float squares = 0;
+    for (int i = m.thread(); i < a.cache.key; i += kThreads) {
+      const float v = m.load(from + i);
+      key.set(i, v);
+      if (i < a.norm.n) squares += v * v;
+    }
+    if (a.norm.weight) {
+      squares = warp_sum(m, squares);
+      if (m.lane() == 0) scratch.set(m.warp(), squares);
+    }
+    m.barrier();
+    if (a.norm.weight) {
+      float sum = 0;
+      for (int i = 0; i < kThreads / kWarp; ++i) sum += scratch.get(i);
+      const float factor = m.rsqrt(sum / static_cast<float>(a.norm.n) + a.norm.epsilon);
+      for (int i = m.thread(); i < a.norm.n; i += kThreads) key.set(i, key.get(i) * factor * m.load(a.norm.weight + i));
+      m.barrier();
+    }
+    for (int p = m.thread(); p < a.rotation.pairs; p += kThreads) {
+      const int i = a.rotation.first(p), k = i + a.rotation.apart();
+      const Float2 v = rotated(m, a.rotation, token, p, key.get(i), key.get(k));
+      key.set(i, v.x);
+      key.set(k, v.y);
+    }
+    m.barrier();
+    store_cache_row(m, a.cache.type, a.cache.key, cache_key(m, a.cache, place.sequence, place.position, head), [&](int i) { return key.get(i); });
+    if (a.cache.value == 0) return;
+    const float* const value = a.values + static_cast<size_t>(token) * a.value_stride + head * a.cache.value;
+    store_cache_row(m, a.cache.type, a.cache.value, cache_value(m, a.cache, place.sequence, place.position, head),
+                    [&](int i) { return m.load(value + i); });
+  }
+};
+
+}  // namespace wenqu::engine::cuda
