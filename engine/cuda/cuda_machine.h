@@ -19,6 +19,8 @@ class CudaMachine {
     template <typename U>   // the same bytes as other values
     __device__ __forceinline__ Shared<U> as() const { return Shared<U>(reinterpret_cast<U*>(data_)); }
 
+    __device__ __forceinline__ uint32_t address() const { return static_cast<uint32_t>(__cvta_generic_to_shared(data_)); }
+
    private:
     T* data_;
   };
@@ -74,6 +76,26 @@ class CudaMachine {
   __device__ __forceinline__ float rsqrt(float x) const { return 1.0f / sqrtf(x); }
   __device__ __forceinline__ float fma(float a, float b, float c) const { return fmaf(a, b, c); }
   __device__ __forceinline__ int round(float x) const { return __float2int_rn(x); }
+
+  __device__ __forceinline__ uint32_t pack(float a, float b) const {
+    const __half2 pair = __floats2half2_rn(fminf(fmaxf(a, -65504.0f), 65504.0f), fminf(fmaxf(b, -65504.0f), 65504.0f));
+    return __half_as_ushort(__low2half(pair)) | static_cast<uint32_t>(__half_as_ushort(__high2half(pair))) << 16;
+  }
+
+  template <typename T>
+  __device__ __forceinline__ Word4 matrices(Shared<T> row) const {
+    Word4 v;
+    asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0, %1, %2, %3}, [%4];"
+                 : "=r"(v.x), "=r"(v.y), "=r"(v.z), "=r"(v.w) : "r"(row.address()) : "memory");
+    return v;
+  }
+  template <typename T>
+  __device__ __forceinline__ Word4 matrices_transposed(Shared<T> row) const {
+    Word4 v;
+    asm volatile("ldmatrix.sync.aligned.m8n8.x4.trans.shared.b16 {%0, %1, %2, %3}, [%4];"
+                 : "=r"(v.x), "=r"(v.y), "=r"(v.z), "=r"(v.w) : "r"(row.address()) : "memory");
+    return v;
+  }
 
   __device__ __forceinline__ void mma_f16(float (&d)[4], const uint32_t (&a)[4], const uint32_t (&b)[2]) const {
 #if __CUDA_ARCH__ >= 800

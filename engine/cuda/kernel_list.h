@@ -3,6 +3,7 @@
 
 #include "engine/cuda/kernel.h"
 #include "engine/cuda/kernels/experts.h"
+#include "engine/cuda/kernels/attention.h"
 #include "engine/cuda/kernels/cache_rows.h"
 #include "engine/cuda/kernels/matvec.h"
 #include "engine/cuda/kernels/router.h"
@@ -22,6 +23,7 @@ using WeightKernels = JoinKernels<
 
 using Kernels = JoinKernels<KernelSet<RmsNorm, RoundRows, ChooseExperts, SortByExpert, SumExperts>, WeightKernels>::type;
 using CacheKernels = KernelSet<PlaceQueries, StoreKeys>;
+using CacheKernels = KernelSet<PlaceQueries, StoreKeys, FewRows, FewWideRows, FewWideRowsOfOldDevices, ManyRows, ManyWideRows, CombineSplits>;
 
 using Kernels = JoinKernels<KernelSet<RmsNorm, RoundRows>, CacheKernels, WeightKernels>::type;
 

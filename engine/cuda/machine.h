@@ -28,7 +28,11 @@
 //   permute(a, b, selector)                      byte i of the result is the byte of {b, a} that bits 4i..4i+2 of the
 //                                                selector name, a's being 0 to 3 (PTX: prmt)
 //   mma_f16(d, a, b)  mma_s8(d, a, b)            tensor cores: see fragments below
+//   matrices(row)  matrices_transposed(row)      four 8 x 8 matrices of halves out of shared memory: lane l names row l % 8
+//                                                of matrix l / 8, 16 bytes; word i of the result is matrix i's
+//                                                (g, 2t..), or transposed its (2t.., g): what mma_f16 takes
 //   exp(x) rsqrt(x) fma(a, b, c) round(x)        arithmetic; round is to the nearest, ties to even
+//   pack(a, b)                                   two floats as halves in a word, a below
 //   to_float(Half)  to_half(float)               to_half gives the largest half float for what is beyond the range
 //
 // Fragments of the matrix products (PTX ISA, "Matrix Fragments"), g = lane / 4, t = lane % 4, d: F32 or S32 [16][8]:
@@ -45,9 +49,11 @@
 #ifdef __CUDACC__
 #define WENQU_DEVICE __device__ __forceinline__
 #define WENQU_BOTH __host__ __device__ __forceinline__
+#define WENQU_UNROLL _Pragma("unroll")   // where a loop's counter picks registers
 #else
 #define WENQU_DEVICE inline
 #define WENQU_BOTH inline
+#define WENQU_UNROLL
 #endif
 
 namespace wenqu::engine::cuda {

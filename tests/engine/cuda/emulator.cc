@@ -231,6 +231,20 @@ bool EmulatedBlock::run(const Body& body, Grid place, uint32_t number) {
   return !broken_;
 }
 
+Word4 EmulatedMachine::exchange_matrices(Word4 row, bool transposed) {
+  const std::byte* const all = block_.exchange(thread_, transposed ? "load of transposed matrices" : "load of matrices", &row, sizeof row);
+  uint32_t out[4] = {};
+  const int g = lane() / 4, t = lane() % 4;
+  for (int i = 0; i < 4; ++i)
+    for (int k = 0; k < 2; ++k) {
+      const int r = transposed ? 2 * t + k : g, c = transposed ? g : 2 * t + k;
+      uint16_t half;
+      std::memcpy(&half, all + static_cast<size_t>(8 * i + r) * EmulatedBlock::kSlot + static_cast<size_t>(c) * sizeof half, sizeof half);
+      out[i] |= static_cast<uint32_t>(half) << (16 * k);
+    }
+  return {out[0], out[1], out[2], out[3]};
+}
+
 void EmulatedMachine::mma_f16(float (&d)[4], const uint32_t (&a)[4], const uint32_t (&b)[2]) {
   struct Given {
     uint32_t a[4], b[2];

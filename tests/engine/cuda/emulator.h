@@ -199,12 +199,20 @@ class EmulatedMachine {
   float fma(float a, float b, float c) const { return std::fma(a, b, c); }
   int round(float x) const { return static_cast<int>(std::nearbyint(x)); }
 
+  uint32_t pack(float a, float b) const { return to_half(a).bits | static_cast<uint32_t>(to_half(b).bits) << 16; }
+  template <typename T>
+  Word4 matrices(Shared<T> row) { return exchange_matrices(row.template as<Word4>().get(0), false); }
+  template <typename T>
+  Word4 matrices_transposed(Shared<T> row) { return exchange_matrices(row.template as<Word4>().get(0), true); }
+
   void mma_f16(float (&d)[4], const uint32_t (&a)[4], const uint32_t (&b)[2]);
   void mma_s8(int (&d)[4], const uint32_t (&a)[4], const uint32_t (&b)[2]);
 
   [[noreturn]] void fault(const std::string& what) { block_.fault(thread_, what); }
 
  private:
+  Word4 exchange_matrices(Word4 row, bool transposed);
+
   template <typename T>
   static T take(const std::byte* slots, int lane) {
     static_assert(sizeof(T) <= EmulatedBlock::kSlot);

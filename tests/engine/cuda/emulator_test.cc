@@ -231,6 +231,39 @@ TEST_F(EmulatorTest, ProductsOfHalvesAreMatrixProducts) {
     }
 }
 
+struct FourMatrices {
+  struct Arguments {
+    const Word4* rows;       // [32] of eight halves
+    Word4 *out, *transposed;
+  };
+  template <typename Machine>
+  static void run(Machine& m, const Arguments& a) {
+    const auto rows = m.template shared<Word4>(kWarp);
+    rows.set(m.lane(), m.load(a.rows + m.lane()));
+    m.warp_barrier();
+    m.store(a.out + m.lane(), m.matrices(rows.at(m.lane(), 1)));
+    m.store(a.transposed + m.lane(), m.matrices_transposed(rows.at(m.lane(), 1)));
+  }
+};
+
+TEST_F(EmulatorTest, MatricesAreSpreadOverTheLanes) {
+  Emulator device({Emulator::kernel<FourMatrices>("kernel")});
+  std::vector<Word4> rows;   // the half in row r of all, column c, is 8 * r + c
+  for (uint32_t r = 0; r < 32; ++r) {
+    const auto pair = [&](uint32_t c) { return (8 * r + c) | (8 * r + c + 1) << 16; };
+    rows.push_back({pair(0), pair(2), pair(4), pair(6)});
+  }
+  const Array<Word4> in(device, rows), out(device, 32), transposed(device, 32);
+  const FourMatrices::Arguments arguments{in.data(), out.data(), transposed.data()};
+  ASSERT_TRUE(device.launch({0, {}, 32, 32 * sizeof(Word4), &arguments, sizeof arguments}));
+  const std::vector<Word4> plain = out.values(), turned = transposed.values();
+  for (uint32_t lane = 0; lane < 32; ++lane) {
+    const uint32_t g = lane / 4, t = lane % 4;
+    EXPECT_EQ(plain[lane].z, (8 * (16 + g) + 2 * t) | (8 * (16 + g) + 2 * t + 1) << 16);
+    EXPECT_EQ(turned[lane].z, (8 * (16 + 2 * t) + g) | (8 * (16 + 2 * t + 1) + g) << 16);
+  }
+}
+
 struct BytesProduct {
   struct Arguments {
     const uint32_t *a, *b;   // [16][8] words of four bytes; [8 columns][8] words

@@ -1,0 +1,42 @@
+// Which of the attention kernels a batch gets, and in what pieces. A plan is made once for a batch and serves all layers;
+// it stays right as the sequences grow, as long as the batch has the same tokens of each.
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "base/status.h"
+#include "engine/cuda/device.h"
+#include "engine/cuda/kernels/attention.h"
+
+namespace wenqu::engine::cuda {
+
+struct AttentionShape {
+  int heads = 0, kv_heads = 0;
+  int key = 0, value = 0;
+  bool values_are_keys = false;   // absorbed MLA
+};
+
+struct AttentionPlan {
+  int kernel = 0;                 // its number in kernel_list.h
+  unsigned threads = 0;
+  size_t shared_bytes = 0;
+  int tokens = 0, kv_heads = 0;
+  int splits = 1;
+  std::vector<QueryTile> tiles;   // to be uploaded, for AttentionArguments::tiles
+
+  // Numbers of AttentionArguments::partial and ::partial_scale; 0: not wanted.
+  size_t partial_numbers(const AttentionShape& shape) const;
+  size_t partial_scales(const AttentionShape& shape) const;
+};
+
+// The batch's tokens stand in the order of their sequences, and of their positions within one. `longest`: tokens that
+// any of them sees, now or while the plan is used; it decides how often a context is split.
+// Errors: unsupported, for rows that the kernels cannot read; limit_exceeded, for more tokens than a grid has blocks.
+Result<AttentionPlan> attention_plan(const AttentionShape& shape, std::span<const Place> places, int longest, const DeviceInfo& device);
+
+// Launches what the plan says; the arguments' `splits` is the plan's.
+Status attend(Device& device, const AttentionPlan& plan, AttentionArguments arguments);
+
+}  // namespace wenqu::engine::cuda

@@ -1,0 +1,349 @@
+// Attention of a batch's queries to the cache's pages on tensor cores, with the online softmax of Milakov and
+// Gimelshein (2018) that FlashAttention (arXiv 2205.14135) builds on: keys pass once, a tile at a time.
+//
+// All query heads that share a head of keys, and all tokens of a run of one sequence, are rows of one product. So a key
+// is read once for a tile of rows, however many heads want it. In absorbed MLA all heads share the latents, whose
+// first numbers are the values too (`values_are_keys`).
+//
+// Long contexts are split over blocks; what these give, unnormed, is put together by CombineSplits.
+//
+// Keys and values may lie in scratch as well: whatever a list of pages names that are laid out as the cache's are.
+// Expanded MLA is this kernel with a page's layout of `heads` heads, nope + rope numbers a key, and F16.
+#pragma once
+
+#include "engine/cuda/kernels/cache_rows.h"
+
+namespace wenqu::engine::cuda {
+
+// Rows that a block works on: some heads of consecutive tokens of one sequence.
+struct alignas(16) QueryTile {
+  int32_t first_token = 0, tokens = 0;
+  int32_t first_head = 0, heads = 0;   // of those that share a head of keys; all of them where `tokens` > 1
+};
+
+struct AttentionArguments {
+  const float* queries;     // [tokens][heads][key]
+  float* out;               // [tokens][heads][value]
+  float* partial;           // [tokens][heads][splits][value] sums; unused with one split
+  Float2* partial_scale;    // [tokens][heads][splits] the largest score, the sum of exp(score - largest)
+  const QueryTile* tiles;
+  const Place* places;      // [tokens]; a token sees its sequence's up to itself
+  CacheRows cache;
+  int heads, splits;
+  int value;                // numbers of a value
+  bool values_are_keys;
+  float scale;              // on query * key
+};
+
+namespace attending {
+
+// Numbers 8 * unit .. 8 * unit + 7 of a row as halves.
+template <KvType type, typename Machine>
+WENQU_DEVICE Word4 eight_halves(Machine& m, const std::byte* row, int unit) {
+  if constexpr (type == KvType::f16) {
+    return m.load_once(reinterpret_cast<const Word4*>(row) + unit);
+  } else if constexpr (type == KvType::f32) {
+    const Float4 a = m.load(reinterpret_cast<const Float4*>(row) + 2 * unit), b = m.load(reinterpret_cast<const Float4*>(row) + 2 * unit + 1);
+    return {m.pack(a.x, a.y), m.pack(a.z, a.w), m.pack(b.x, b.y), m.pack(b.z, b.w)};
+  } else {
+    const std::byte* const block = row + unit / 4 * 34;
+    const float scale = m.to_float(m.load(reinterpret_cast<const Half*>(block)));
+    uint32_t words[4];
+    WENQU_UNROLL
+    for (int i = 0; i < 4; ++i) {   // blocks are aligned to two bytes only
+      const uint16_t pair = m.load(reinterpret_cast<const uint16_t*>(block + 2 + unit % 4 * 8) + i);
+      words[i] = m.pack(scale * static_cast<float>(static_cast<int8_t>(pair)), scale * static_cast<float>(static_cast<int8_t>(pair >> 8)));
+    }
+    return {words[0], words[1], words[2], words[3]};
+  }
+}
+
+// Copies `count` of `Keys` rows to shared memory, `stride` units of eight apart, and zeros for the others and behind a
+// row's end: `units` are filled, of which the row has `own`.
+template <KvType type, int Keys, int Threads, typename Machine, typename Shared>
+WENQU_DEVICE void stage(Machine& m, const std::byte* rows, int row_bytes, int count, int own, int units, Shared to, int stride) {
+  constexpr int kTogether = 8;   // loads on their way at once
+  int row = m.thread() / units, unit = m.thread() % units;
+  const int row_step = Threads / units, unit_step = Threads % units;
+  while (row < Keys) {
+    Word4 loaded[kTogether];
+    int at[kTogether];
+    WENQU_UNROLL
+    for (int i = 0; i < kTogether; ++i) {
+      at[i] = row < Keys ? row * stride + unit : -1;
+      loaded[i] = {};
+      if (row < count && unit < own) loaded[i] = eight_halves<type>(m, rows + static_cast<size_t>(row) * row_bytes, unit);
+      row += row_step, unit += unit_step;
+      if (unit >= units) unit -= units, ++row;
+    }
+    WENQU_UNROLL
+    for (int i = 0; i < kTogether; ++i)
+      if (at[i] >= 0) to.set(at[i], loaded[i]);
+  }
+}
+
+template <int Keys, int Threads, typename Machine, typename Shared>
+WENQU_DEVICE void stage(Machine& m, KvType type, const std::byte* rows, int row_bytes, int count, int own, int units, Shared to, int stride) {
+  if (type == KvType::f16) stage<KvType::f16, Keys, Threads>(m, rows, row_bytes, count, own, units, to, stride);
+  if (type == KvType::f32) stage<KvType::f32, Keys, Threads>(m, rows, row_bytes, count, own, units, to, stride);
+  if (type == KvType::q8_0) stage<KvType::q8_0, Keys, Threads>(m, rows, row_bytes, count, own, units, to, stride);
+}
+
+// Units of eight halves. An odd number of them apart, eight rows' units lie in different banks.
+WENQU_BOTH constexpr int key_units(int key) { return round_up(key, 32) / 8; }
+WENQU_BOTH constexpr int key_stride(int key) { return key_units(key) + 1; }
+WENQU_BOTH constexpr int value_stride(int value) { return value / 8 | 1; }
+
+WENQU_DEVICE float larger(float a, float b) { return a > b ? a : b; }
+
+}  // namespace attending
+
+// A block has Rows tiles of 16 rows. Each tile belongs to Split warps, which share its work: each takes a part of the
+// keys for the scores, and then, when the others' probabilities are known, up to Columns * 8 numbers of the values.
+// Keys is how many keys pass at a time. grid: x over splits, y over heads of keys, z over query tiles.
+//
+// REQUIRES: key and value multiples of 8, value <= Split * Columns * 8.
+template <int Rows, int Split, int Columns, int Keys>
+struct Attention {
+  using Arguments = AttentionArguments;
+  static constexpr int kRows = Rows * 16, kKeys = Keys;
+  static constexpr int kMaxValue = Split * Columns * 8;
+  static constexpr int kThreads = Rows * Split * kWarp;
+  static constexpr int kScores = Keys / Split / 8;                    // tiles of eight keys that a warp scores
+  static constexpr int kProbabilityStride = (Keys + 8) / 2;           // words: two halves each
+  static_assert(kPageTokens % Keys == 0 && Keys % 32 == 0 && kScores >= 1 && (Split > 1 || kScores % 2 == 0));
+
+  static constexpr int shared_bytes(int key, int value, bool values_are_keys) {
+    const int units = (kRows + Keys) * attending::key_stride(key) + (values_are_keys ? 0 : Keys * attending::value_stride(value));
+    return 16 * units + (Split > 1 ? kRows * (kProbabilityStride + Split) * 4 : 0);
+  }
+
+  template <typename Machine>
+  WENQU_DEVICE static void run(Machine& m, const Arguments& a) {
+    using namespace attending;
+    const float kNothing = m.as_float(0xFF800000);   // -infinity
+    const int units = key_units(a.cache.key), stride = key_stride(a.cache.key);
+    const auto queries = m.template shared<Word4>(kRows * stride), keys = m.template shared<Word4>(Keys * stride);
+    const int columns_stride = a.values_are_keys ? stride : value_stride(a.value);
+    const auto values = a.values_are_keys ? keys : m.template shared<Word4>(Keys * columns_stride);
+    const auto probabilities = m.template shared<uint32_t>(Split > 1 ? kRows * kProbabilityStride : 0);
+    const auto exchanged = m.template shared<float>(Split > 1 ? kRows * Split : 0);
+
+    const QueryTile tile = m.load(a.tiles + m.block_z());
+    const int rows = tile.tokens * tile.heads, group = a.heads / a.cache.heads;
+    const int first_head = m.block_y() * group + tile.first_head;
+    const Place last = m.load(a.places + tile.first_token + tile.tokens - 1);
+    const int seen = last.position + 1, share = round_up(divide_up(seen, a.splits), Keys);
+    const int begin = m.block_x() * share, end = begin + share < seen ? begin + share : seen;
+
+    // What this lane holds of: rows g and g + 8 of the warp's tile.
+    const int part = m.warp() % Split, base = m.warp() / Split * 16, g = m.lane() / 4, t = m.lane() % 4;
+    const int row[2] = {base + g, base + g + 8};
+    int position[2];
+    size_t place[2];   // of the row in [tokens][heads]
+    WENQU_UNROLL
+    for (int i = 0; i < 2; ++i) {
+      const int token = tile.first_token + (row[i] < rows ? row[i] / tile.heads : 0);
+      position[i] = row[i] < rows ? m.load(a.places + token).position : -1;
+      place[i] = static_cast<size_t>(token) * a.heads + first_head + row[i] % tile.heads;
+    }
+    if (begin >= end) {   // of a sequence too short to be split so often
+      if (part == 0 && t == 0)
+        for (int i = 0; i < 2; ++i)
+          if (row[i] < rows) m.store(a.partial_scale + place[i] * a.splits + m.block_x(), Float2{kNothing, 0});
+      return;
+    }
+
+    for (int u = m.thread(); u < kRows * units; u += kThreads) {
+      const int r = u / units, unit = u % units;
+      Word4 halves = {};
+      if (r < rows && unit < a.cache.key / 8) {
+        const size_t at = static_cast<size_t>(tile.first_token + r / tile.heads) * a.heads + first_head + r % tile.heads;
+        const Float4* const from = reinterpret_cast<const Float4*>(a.queries + at * a.cache.key) + 2 * unit;
+        const Float4 x = m.load(from), y = m.load(from + 1);
+        halves = {m.pack(x.x * a.scale, x.y * a.scale), m.pack(x.z * a.scale, x.w * a.scale), m.pack(y.x * a.scale, y.y * a.scale),
+                  m.pack(y.z * a.scale, y.w * a.scale)};
+      }
+      queries.set(r * stride + unit, halves);
+    }
+
+    const bool active = base < rows;   // else the tile is empty: the warp helps to copy
+    const int mine = divide_up(a.value / 8, Split), first_column = part * mine;
+    const int columns = a.value / 8 - first_column < mine ? a.value / 8 - first_column : mine;   // may be none
+    float sums[Columns][4] = {};
+    float largest[2] = {kNothing, kNothing}, total[2] = {0, 0};   // `total`: of the keys that this lane scored
+
+    for (int first = begin; first < end; first += Keys) {
+      const int count = end - first < Keys ? end - first : Keys;
+      m.barrier();
+      const std::byte* const head = cache_head(m, a.cache, last.sequence, first, m.block_y());
+      const int slot = first % kPageTokens;
+      stage<Keys, kThreads>(m, a.cache.type, head + static_cast<size_t>(slot) * a.cache.key_bytes, a.cache.key_bytes, count, a.cache.key / 8, units,
+                            keys, stride);
+      if (!a.values_are_keys)
+        stage<Keys, kThreads>(m, a.cache.type, head + static_cast<size_t>(kPageTokens) * a.cache.key_bytes + static_cast<size_t>(slot) * a.cache.value_bytes,
+                              a.cache.value_bytes, count, a.value / 8, a.value / 8, values, columns_stride);
+      m.barrier();
+
+      float scores[kScores][4] = {};
+      float most[2] = {kNothing, kNothing};
+      if (active) {
+        for (int u = 0; u < units; u += 4) {   // 32 numbers of the keys
+          const int at = (base + m.lane() % 16) * stride + u + m.lane() / 16;
+          const Word4 q0 = m.matrices(queries.at(at, 1)), q1 = m.matrices(queries.at(at + 2, 1));
+          WENQU_UNROLL
+          for (int n = 0; n < kScores; ++n) {
+            const Word4 k = m.matrices(keys.at(((part * kScores + n) * 8 + m.lane() % 8) * stride + u + m.lane() / 8, 1));
+            m.mma_f16(scores[n], {q0.x, q0.y, q0.z, q0.w}, {k.x, k.y});
+            m.mma_f16(scores[n], {q1.x, q1.y, q1.z, q1.w}, {k.z, k.w});
+          }
+        }
+        WENQU_UNROLL
+        for (int n = 0; n < kScores; ++n)
+          WENQU_UNROLL
+          for (int i = 0; i < 4; ++i) {
+            if (first + (part * kScores + n) * 8 + 2 * t + i % 2 > position[i / 2]) scores[n][i] = kNothing;
+            most[i / 2] = larger(most[i / 2], scores[n][i]);
+          }
+        WENQU_UNROLL
+        for (int i = 0; i < 2; ++i) {
+          most[i] = larger(most[i], m.shuffle_xor(most[i], 1));
+          most[i] = larger(most[i], m.shuffle_xor(most[i], 2));
+        }
+      }
+      if constexpr (Split > 1) {
+        if (t == 0) exchanged.set(row[0] * Split + part, most[0]), exchanged.set(row[1] * Split + part, most[1]);
+        m.barrier();
+        WENQU_UNROLL
+        for (int i = 0; i < 2; ++i)
+          WENQU_UNROLL
+          for (int p = 0; p < Split; ++p) most[i] = larger(most[i], exchanged.get(row[i] * Split + p));
+      }
+      float fade[2];   // what is there was summed with a smaller largest score
+      WENQU_UNROLL
+      for (int i = 0; i < 2; ++i) {
+        most[i] = larger(most[i], largest[i]);
+        const float from = most[i] == kNothing ? 0 : most[i];   // a row that sees none of these keys, nor any before
+        fade[i] = m.exp(largest[i] - from);
+        largest[i] = most[i];
+        total[i] *= fade[i];
+        WENQU_UNROLL
+        for (int n = 0; n < kScores; ++n)
+          WENQU_UNROLL
+          for (int k = 2 * i; k < 2 * i + 2; ++k) total[i] += scores[n][k] = m.exp(scores[n][k] - from);
+      }
+      if constexpr (Split > 1) {
+        WENQU_UNROLL
+        for (int n = 0; n < kScores; ++n)
+          WENQU_UNROLL
+          for (int i = 0; i < 2; ++i)
+            probabilities.set(row[i] * kProbabilityStride + (part * kScores + n) * 4 + t, m.pack(scores[n][2 * i], scores[n][2 * i + 1]));
+        m.barrier();
+      }
+      if (!active) continue;
+      WENQU_UNROLL
+      for (int n = 0; n < Columns; ++n)
+        WENQU_UNROLL
+        for (int i = 0; i < 4; ++i) sums[n][i] *= fade[i / 2];
+      WENQU_UNROLL
+      for (int k = 0; k < Keys / 32; ++k) {
+        if (k * 32 >= count) continue;
+        uint32_t p[2][4];
+        WENQU_UNROLL
+        for (int i = 0; i < 2; ++i) {
+          if constexpr (Split > 1) {
+            const Word4 v = m.matrices(probabilities.at((base + m.lane() % 16) * kProbabilityStride + (2 * k + i) * 8 + m.lane() / 16 * 4, 4));
+            p[i][0] = v.x, p[i][1] = v.y, p[i][2] = v.z, p[i][3] = v.w;
+          } else {   // a product's result lies as the next one's left side is wanted
+            WENQU_UNROLL
+            for (int j = 0; j < 4; ++j) {
+              const float* const from = scores[4 * k + 2 * i + j / 2] + j % 2 * 2;
+              p[i][j] = m.pack(from[0], from[1]);
+            }
+          }
+        }
+        WENQU_UNROLL
+        for (int n = 0; n < Columns; ++n) {
+          if (n >= columns) continue;
+          const Word4 v = m.matrices_transposed(values.at((k * 32 + m.lane()) * columns_stride + first_column + n, 1));
+          m.mma_f16(sums[n], p[0], {v.x, v.y});
+          m.mma_f16(sums[n], p[1], {v.z, v.w});
+        }
+      }
+    }
+
+    WENQU_UNROLL
+    for (int i = 0; i < 2; ++i) {
+      total[i] += m.shuffle_xor(total[i], 1);
+      total[i] += m.shuffle_xor(total[i], 2);
+    }
+    if constexpr (Split > 1) {
+      m.barrier();
+      if (t == 0) exchanged.set(row[0] * Split + part, total[0]), exchanged.set(row[1] * Split + part, total[1]);
+      m.barrier();
+      WENQU_UNROLL
+      for (int i = 0; i < 2; ++i) {
+        total[i] = 0;
+        WENQU_UNROLL
+        for (int p = 0; p < Split; ++p) total[i] += exchanged.get(row[i] * Split + p);
+      }
+    }
+    WENQU_UNROLL
+    for (int i = 0; i < 2; ++i) {
+      if (row[i] >= rows) continue;
+      const size_t at = place[i] * a.splits + m.block_x();
+      float* const out = a.splits > 1 ? a.partial + at * a.value : a.out + place[i] * a.value;
+      const float factor = a.splits > 1 ? 1.0f : 1.0f / total[i];
+      if (a.splits > 1 && part == 0 && t == 0) m.store(a.partial_scale + at, Float2{largest[i], total[i]});
+      WENQU_UNROLL
+      for (int n = 0; n < Columns; ++n)
+        if (n < columns)
+          m.store(reinterpret_cast<Float2*>(out + (first_column + n) * 8 + 2 * t), Float2{sums[n][2 * i] * factor, sums[n][2 * i + 1] * factor});
+    }
+  }
+};
+
+// One token's heads, few tokens (decoding): keys are read for one tile of rows.
+using FewRows = Attention<1, 4, 4, 64>;               // values of up to 128 numbers
+using FewWideRows = Attention<1, 4, 16, 64>;          // of up to 512: absorbed MLA
+using FewWideRowsOfOldDevices = Attention<1, 4, 16, 32>;   // that have 64 KiB of shared memory
+// Prompts, and the many heads of large models.
+using ManyRows = Attention<4, 1, 16, 64>;             // up to 128
+using ManyWideRows = Attention<2, 4, 16, 64>;
+
+// out = the splits' sums, each as far below the largest score as it is. A warp takes 128 numbers of a row; grid: x over
+// [tokens][heads] in fours, y over the values in 128s.
+struct CombineSplits {
+  struct Arguments {
+    const float* partial;          // [rows][splits][value]
+    const Float2* partial_scale;   // [rows][splits]
+    float* out;                    // [rows][value]
+    int rows, splits, value;
+  };
+  static constexpr int kThreads = 128;
+  static constexpr int kRows = kThreads / kWarp, kColumns = kWarp * 4;
+  static constexpr int shared_bytes() { return 0; }
+
+  template <typename Machine>
+  WENQU_DEVICE static void run(Machine& m, const Arguments& a) {
+    const int row = m.block_x() * kRows + m.warp(), column = m.block_y() * kColumns + m.lane() * 4;
+    if (row >= a.rows || column >= a.value) return;
+    const Float2* const scales = a.partial_scale + static_cast<size_t>(row) * a.splits;
+    float largest = m.as_float(0xFF800000);
+    for (int s = 0; s < a.splits; ++s) largest = attending::larger(largest, m.load(scales + s).x);
+    Float4 sum = {0, 0, 0, 0};
+    float total = 0;
+    for (int s = 0; s < a.splits; ++s) {
+      const Float2 scale = m.load(scales + s);
+      if (!(scale.y > 0)) continue;   // it had no keys, and wrote nothing else
+      const float factor = m.exp(scale.x - largest);
+      const Float4 v = m.load(reinterpret_cast<const Float4*>(a.partial + (static_cast<size_t>(row) * a.splits + s) * a.value + column));
+      sum = {sum.x + factor * v.x, sum.y + factor * v.y, sum.z + factor * v.z, sum.w + factor * v.w};
+      total += factor * scale.y;
+    }
+    m.store(reinterpret_cast<Float4*>(a.out + static_cast<size_t>(row) * a.value + column),
+            Float4{sum.x / total, sum.y / total, sum.z / total, sum.w / total});
+  }
+};
+
+}  // namespace wenqu::engine::cuda

@@ -1,0 +1,162 @@
+#include "engine/cuda/attention.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cmath>
+
+#include "engine/cuda/kernel_list.h"
+#include "tests/engine/cuda/cache_fixture.h"
+#include "tests/engine/cuda/emulated_kernels.h"
+#include "tests/engine/cuda/weights_fixture.h"
+
+namespace wenqu::test {
+namespace {
+
+using testing::HasSubstr;
+
+struct Case {
+  AttentionShape shape;
+  KvType type = KvType::f16;
+  std::vector<size_t> contexts;   // of the sequences, their new tokens among them
+  std::vector<int> tokens;        // new ones of each
+  int multiprocessors = 1;
+  size_t shared_bytes = 227 << 10;
+};
+
+class CudaAttentionTest : public testing::Test {
+ protected:
+  // What the tokens' heads get, in double precision.
+  std::vector<double> reference(const HostCaches& caches, const AttentionShape& shape, const std::vector<Place>& places,
+                                const std::vector<float>& queries, size_t layer, float scale) {
+    const size_t heads = static_cast<size_t>(shape.heads), key = static_cast<size_t>(shape.key), value = static_cast<size_t>(shape.value);
+    std::vector<double> out(places.size() * heads * value);
+    for (size_t h = 0; h < static_cast<size_t>(shape.kv_heads); ++h)
+      for (int s = 0; s < static_cast<int>(caches.sequences()); ++s) {
+        std::vector<std::vector<float>> keys, values;
+        for (size_t k = 0; k < caches.cache(s).size(); ++k) {
+          keys.push_back(caches.key(s, layer, h, k));
+          values.push_back(shape.values_are_keys ? keys.back() : caches.value(s, layer, h, k));
+        }
+        for (size_t t = 0; t < places.size(); ++t) {
+          if (places[t].sequence != s) continue;
+          const size_t group = heads / static_cast<size_t>(shape.kv_heads), seen = static_cast<size_t>(places[t].position) + 1;
+          for (size_t head = h * group; head < (h + 1) * group; ++head) {
+            std::vector<double> scores(seen);
+            for (size_t k = 0; k < seen; ++k) scores[k] = dot(queries.data() + (t * heads + head) * key, keys[k].data(), shape.key) * double{scale};
+            const double largest = *std::max_element(scores.begin(), scores.end());
+            double sum = 0;
+            for (double& score : scores) sum += score = std::exp(score - largest);
+            double* const to = out.data() + (t * heads + head) * value;
+            for (size_t k = 0; k < seen; ++k)
+              for (size_t i = 0; i < value; ++i) to[i] += scores[k] / sum * double{values[k][i]};
+          }
+        }
+      }
+    return out;
+  }
+
+  void check(const Case& c) {
+    const AttentionShape& shape = c.shape;
+    HostCaches caches({.layers = 2, .heads = static_cast<size_t>(shape.kv_heads), .key = static_cast<size_t>(shape.key),
+                       .value = shape.values_are_keys ? 0 : static_cast<size_t>(shape.value), .type = c.type}, c.contexts);
+    caches.fill(random_);
+    const DevicePages pages(device_, caches);
+    std::vector<Place> places;
+    for (size_t s = 0; s < c.tokens.size(); ++s)
+      for (int i = 0; i < c.tokens[s]; ++i)
+        places.push_back({static_cast<int32_t>(s), static_cast<int32_t>(c.contexts[s]) - c.tokens[s] + i});
+    const float scale = 1.5f / std::sqrt(static_cast<float>(shape.key));
+    const std::vector<float> queries = random_floats(places.size() * static_cast<size_t>(shape.heads * shape.key), random_);
+    DeviceInfo info = device_.info();
+    info.multiprocessors = c.multiprocessors, info.shared_bytes = c.shared_bytes;
+    const Result<AttentionPlan> plan =
+        attention_plan(shape, places, static_cast<int>(*std::max_element(c.contexts.begin(), c.contexts.end())), info);
+    ASSERT_TRUE(plan) << plan.status().to_string();
+    plan_ = *plan;
+
+    const Array<float> on_device(device_, queries), out(device_, places.size() * static_cast<size_t>(shape.heads * shape.value));
+    const Array<float> partial(device_, std::max<size_t>(1, plan->partial_numbers(shape)));
+    const Array<Float2> partial_scale(device_, std::max<size_t>(1, plan->partial_scales(shape)));
+    const Array<QueryTile> tiles(device_, plan->tiles);
+    const Array<Place> where(device_, places);
+    const uint64_t before = device_.bytes_loaded();
+    Status status = attend(device_, *plan, {on_device.data(), out.data(), partial.data(), partial_scale.data(), tiles.data(), where.data(), pages.rows(1),
+                                            shape.heads, 0, shape.value, shape.values_are_keys, scale});
+    ASSERT_TRUE(status) << status.to_string();
+    loaded_ = device_.bytes_loaded() - before;
+    const std::vector<float> got = out.values();
+    const std::vector<double> want = reference(caches, shape, places, queries, 1, scale);
+    for (size_t at = 0; at < want.size(); at += static_cast<size_t>(shape.value)) {
+      double error = 0, norm = 0;
+      for (size_t i = at; i < at + static_cast<size_t>(shape.value); ++i) error += (got[i] - want[i]) * (got[i] - want[i]), norm += want[i] * want[i];
+      ASSERT_LE(std::sqrt(error), 2e-3 * std::sqrt(norm)) << "token " << at / static_cast<size_t>(shape.heads * shape.value) << ", head "
+                                                           << at / static_cast<size_t>(shape.value) % static_cast<size_t>(shape.heads);
+    }
+  }
+
+  std::mt19937 random_{5};
+  Emulator device_{emulated_kernels()};
+  AttentionPlan plan_;
+  uint64_t loaded_ = 0;
+};
+
+TEST_F(CudaAttentionTest, OneTokenOfEachSequenceSeesItsOwnKeys) {
+  for (const KvType type : {KvType::f16, KvType::f32, KvType::q8_0})
+    check({{.heads = 12, .kv_heads = 2, .key = 64, .value = 64}, type, {1, 600, 64, 257}, {1, 1, 1, 1}});
+}
+
+TEST_F(CudaAttentionTest, GroupsOfHeadsShareTheirKeys) {
+  check({{.heads = 3, .kv_heads = 3, .key = 16, .value = 16}, KvType::f16, {70}, {1}});
+  check({{.heads = 8, .kv_heads = 1, .key = 128, .value = 128}, KvType::f16, {200}, {1}});
+  check({{.heads = 32, .kv_heads = 2, .key = 32, .value = 32}, KvType::f16, {130}, {1}});
+  check({{.heads = 40, .kv_heads = 1, .key = 24, .value = 40}, KvType::f16, {90, 3}, {1, 1}});
+}
+
+TEST_F(CudaAttentionTest, TokensOfAPromptSeeWhatIsBeforeThem) {
+  check({{.heads = 6, .kv_heads = 1, .key = 64, .value = 64}, KvType::f16, {70}, {70}});
+  check({{.heads = 2, .kv_heads = 2, .key = 128, .value = 128}, KvType::q8_0, {300, 5, 40}, {37, 5, 1}});
+  check({{.heads = 4, .kv_heads = 2, .key = 48, .value = 16}, KvType::f32, {260, 33}, {9, 33}});
+}
+
+TEST_F(CudaAttentionTest, LongContextsAreSplit) {
+  check({{.heads = 6, .kv_heads = 1, .key = 32, .value = 32}, KvType::f16, {600, 1, 129}, {1, 1, 1}, 100});
+  EXPECT_EQ(plan_.splits, 5);
+  check({{.heads = 6, .kv_heads = 1, .key = 32, .value = 136}, KvType::f16, {600, 7}, {3, 2}, 100});
+  EXPECT_EQ(plan_.splits, 5);
+}
+
+TEST_F(CudaAttentionTest, LatentsAreKeysAndValuesOfAllHeads) {
+  for (const KvType type : {KvType::f16, KvType::f32, KvType::q8_0})
+    check({{.heads = 16, .kv_heads = 1, .key = 48, .value = 32, .values_are_keys = true}, type, {300, 2}, {1, 1}, 4});
+  check({{.heads = 16, .kv_heads = 1, .key = 576, .value = 512, .values_are_keys = true}, KvType::f16, {200}, {1}, 8});
+  EXPECT_EQ(plan_.splits, 2);
+  check({{.heads = 5, .kv_heads = 1, .key = 576, .value = 512, .values_are_keys = true}, KvType::q8_0, {70}, {4}});
+}
+
+TEST_F(CudaAttentionTest, OldDevicesTakeShorterTiles) {
+  check({{.heads = 16, .kv_heads = 1, .key = 576, .value = 512, .values_are_keys = true}, KvType::f16, {70}, {1}, 1, 64 << 10});
+  EXPECT_LE(plan_.shared_bytes, size_t{64} << 10);
+}
+
+// The cache's bytes are what decoding costs; a key for each head would be 16 and 8 times that.
+TEST_F(CudaAttentionTest, DecodingReadsEachKeyOnceForAllHeadsOfItsGroup) {
+  check({{.heads = 16, .kv_heads = 1, .key = 576, .value = 512, .values_are_keys = true}, KvType::f16, {500}, {1}});
+  EXPECT_LT(loaded_, 500 * 576 * 2 * 3 / 2);
+  check({{.heads = 24, .kv_heads = 3, .key = 128, .value = 128}, KvType::q8_0, {500}, {1}});
+  EXPECT_LT(loaded_, 500 * 3 * (136 * 2) * 3 / 2);
+}
+
+TEST_F(CudaAttentionTest, RowsThatKernelsCannotReadAreAnError) {
+  const std::vector<Place> places = {{0, 0}};
+  for (const AttentionShape& shape : {AttentionShape{4, 2, 20, 16}, AttentionShape{4, 2, 16, 520}, AttentionShape{4, 3, 16, 16}, AttentionShape{4, 1, 4096, 512}}) {
+    const Result<AttentionPlan> plan = attention_plan(shape, places, 1, device_.info());
+    ASSERT_FALSE(plan);
+    EXPECT_EQ(plan.status().code(), StatusCode::unsupported);
+    EXPECT_THAT(plan.status().message(), HasSubstr("on the CPU"));
+  }
+}
+
+}  // namespace
+}  // namespace wenqu::test
