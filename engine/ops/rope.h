@@ -20,6 +20,10 @@ class RopeTable {
   // Turns the first 2 * frequencies numbers of x for positions[index].
   void rotate(RopePairing pairing, size_t index, float* x) const;
 
+  // [positions][pairs]
+  std::span<const float> cosines() const { return cos_; }
+  std::span<const float> sines() const { return sin_; }
+
  private:
   size_t pairs_;
   std::vector<float> cos_, sin_;   // [positions][pairs]

@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cmath>
 #include <filesystem>
 #include <memory>
@@ -23,8 +24,9 @@ inline const std::vector<TokenId> kTokens = {260, 5, 77, 200, 13, 13, 99, 256, 4
 class ModelTest : public testing::Test {
  protected:
   void SetUp() override {
-    path_ = testing::TempDir() + "wenqu_model_" + std::to_string(::getpid()) + "_" +
-            testing::UnitTest::GetInstance()->current_test_info()->name();
+    std::string name = testing::UnitTest::GetInstance()->current_test_info()->name();
+    std::replace(name.begin(), name.end(), '/', '_');
+    path_ = testing::TempDir() + "wenqu_model_" + std::to_string(::getpid()) + "_" + name;
   }
   void TearDown() override { std::filesystem::remove(path_); }
 

@@ -52,7 +52,7 @@ struct RmsNorm {
   }
 };
 
-// Rounds rows. One warp a block of 32 numbers; grid: x over blocks of a row in fours, y over rows.
+// Rounds rows. A warp takes a block of 32 numbers; grid: x over rows, y over a row's blocks in fours.
 struct RoundRows {
   struct Arguments {
     const float* values;    // [rows][value_stride], the first n count
@@ -60,15 +60,16 @@ struct RoundRows {
     Rounded rounded;
   };
   static constexpr int kThreads = 128;
+  static constexpr int kBlocks = kThreads / kWarp;
   static constexpr int shared_bytes() { return 0; }
 
   template <typename Machine>
   WENQU_DEVICE static void run(Machine& m, const Arguments& a) {
-    const int block = m.block_x() * m.warps() + m.warp();
+    const int row = m.block_x(), block = m.block_y() * kBlocks + m.warp();
     if (block >= divide_up(a.n, kBlock)) return;
     const int i = block * kBlock + m.lane();
-    const float v = i < a.n ? m.load(a.values + static_cast<size_t>(m.block_y()) * a.value_stride + i) : 0;
-    store_rounded(m, a.rounded, m.block_y(), block, v);
+    const float v = i < a.n ? m.load(a.values + static_cast<size_t>(row) * a.value_stride + i) : 0;
+    store_rounded(m, a.rounded, row, block, v);
   }
 };
 

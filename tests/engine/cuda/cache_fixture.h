@@ -81,7 +81,7 @@ class DevicePages {
         const size_t tokens = std::min(cache.size() - p * KvCache::kSegmentTokens, KvCache::kSegmentTokens);
         for (size_t l = 0; l < shape_.layers; ++l)
           for (size_t h = 0; h < shape_.heads; ++h)
-            for (const std::span<std::byte> rows : {cache.key_rows(l, h, p, tokens), cache.value_rows(l, h, p, tokens)}) {
+            for (const std::span<std::byte> rows : {cache.key_rows(cache.segment(p), l, h, tokens), cache.value_rows(cache.segment(p), l, h, tokens)}) {
               const Status status = rows.empty() ? Status() : device.upload(to + (rows.data() - from), rows.data(), rows.size());
               EXPECT_TRUE(status) << status.to_string();
             }
@@ -122,7 +122,7 @@ class DevicePages {
         const size_t tokens = std::min(cache.size() - p * KvCache::kSegmentTokens, KvCache::kSegmentTokens);
         for (size_t l = 0; l < shape_.layers; ++l)
           for (size_t h = 0; h < shape_.heads; ++h)
-            for (const std::span<std::byte> rows : {cache.key_rows(l, h, p, tokens), cache.value_rows(l, h, p, tokens)})
+            for (const std::span<std::byte> rows : {cache.key_rows(cache.segment(p), l, h, tokens), cache.value_rows(cache.segment(p), l, h, tokens)})
               if (!rows.empty()) body(memory_[page]->data() + (rows.data() - host), rows);
       }
   }

@@ -1,0 +1,561 @@
+#include "engine/device/forward.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <bit>
+#include <cstring>
+#include <map>
+#include <mutex>
+#include <numeric>
+#include <optional>
+#include <tuple>
+#include <vector>
+
+#include "engine/cuda/attention.h"
+#include "engine/cuda/kernel_list.h"
+#include "engine/cuda/products.h"
+#include "engine/device/memory.h"
+#include "engine/device/weights.h"
+#include "engine/ops/rope.h"
+
+namespace wenqu::engine::device {
+namespace {
+
+using cuda::Device;
+using cuda::Input;
+using cuda::launch;
+using cuda::Place;
+using cuda::Rounded;
+
+int as_int(size_t n) { return static_cast<int>(n); }
+unsigned as_unsigned(size_t n) { return static_cast<unsigned>(n); }
+size_t padded(size_t n) { return (n + cuda::kBlock - 1) / cuda::kBlock * cuda::kBlock; }
+
+// Hands out parts of one piece of memory; without memory, only counts.
+class Parts {
+ public:
+  explicit Parts(std::byte* memory) : memory_(memory) {}
+  template <typename T>
+  T* take(size_t n) {
+    T* const part = memory_ ? reinterpret_cast<T*>(memory_ + bytes_) : nullptr;
+    bytes_ += (n * sizeof(T) + 255) / 256 * 256;
+    return part;
+  }
+  Rounded rounded(size_t rows, size_t n) {
+    const size_t stride = padded(n);
+    int8_t* const q = take<int8_t>(rows * stride);
+    return {q, take<float>(rows * stride / cuda::kBlock), as_int(stride)};
+  }
+  size_t bytes() const { return bytes_; }
+
+ private:
+  std::byte* memory_;
+  size_t bytes_ = 0;
+};
+
+cuda::FeedForward feed_forward_of(const DeviceMatrix& gate, const DeviceMatrix& up, const DeviceMatrix& down, size_t experts) {
+  return {gate.stack, up.stack, down.stack, gate.type, down.type, as_int(experts)};
+}
+
+// The shapes alone, where the weights are not on the device yet.
+cuda::FeedForward shape_of(const Matrix& gate, const Matrix& up, const Matrix& down, size_t experts) {
+  const auto stack = [](const Matrix& m) { return cuda::Stack{nullptr, 0, 0, as_int(m.inputs), as_int(m.outputs)}; };
+  return {stack(gate), stack(up), stack(down), gate.type, down.type, as_int(experts)};
+}
+
+size_t largest_feed_forward(const Config& config, const Weights& weights, size_t tokens) {
+  size_t bytes = 0;
+  const size_t experts = config.moe.router.experts;
+  for (const Layer& layer : weights.layers) {
+    if (layer.gate) bytes = std::max(bytes, cuda::feed_forward_scratch(shape_of(layer.gate, layer.up, layer.down, 1), as_int(tokens), 1));
+    if (layer.is_moe)
+      bytes = std::max(bytes, cuda::feed_forward_scratch(shape_of(layer.expert_gate, layer.expert_up, layer.expert_down, experts), as_int(tokens),
+                                                         as_int(config.moe.router.used)));
+  }
+  return bytes;
+}
+
+// What a batch of up to `tokens` tokens computes in. Addresses do not change, so that recorded launches stay right.
+struct Scratch {
+  float *hidden, *normed, *delta;            // [tokens][embedding]
+  Rounded rounded;                           // normed
+  float *queries, *keys, *values;            // [tokens][heads or kv_heads][head]
+  Rounded rounded_heads;                     // [tokens][heads][...]: queries' unrotated part, latents
+  float *q_latent, *q_latent_normed;         // [tokens][q_lora]
+  Rounded rounded_q_latent;
+  float *absorbed, *latents;                 // [tokens][heads][kv_lora + rope], [tokens][heads][kv_lora]
+  float* attended;                           // [tokens][heads][value]
+  Rounded rounded_attended;                  // [tokens][heads * value]
+  float* scores;                             // [tokens][experts]
+  cuda::Choice* choices;                     // [tokens][used]
+  std::byte* feed_forward;
+  float* logits;                             // [kLogitRows][vocabulary]
+
+  Scratch(Parts& parts, const Config& config, size_t tokens, size_t feed_forward_bytes) {
+    const size_t d = config.embedding, heads = config.heads;
+    const MlaConfig& m = config.mla;
+    const bool mla = config.has_mla();
+    const size_t head = mla ? size_t{m.nope} + m.rope : config.head, value = mla ? m.value : config.head, row = size_t{m.kv_lora} + m.rope;
+    hidden = parts.take<float>(tokens * d), normed = parts.take<float>(tokens * d), delta = parts.take<float>(tokens * d);
+    rounded = parts.rounded(tokens, d);
+    queries = parts.take<float>(tokens * heads * head);
+    keys = parts.take<float>(tokens * (mla ? row : config.kv_heads * head));
+    values = parts.take<float>(mla ? 0 : tokens * config.kv_heads * head);
+    rounded_heads = parts.rounded(mla ? tokens * heads : 0, std::max(m.nope, m.kv_lora));
+    q_latent = parts.take<float>(tokens * m.q_lora), q_latent_normed = parts.take<float>(tokens * m.q_lora);
+    rounded_q_latent = parts.rounded(tokens, m.q_lora);
+    absorbed = parts.take<float>(mla ? tokens * heads * row : 0), latents = parts.take<float>(mla ? tokens * heads * m.kv_lora : 0);
+    attended = parts.take<float>(tokens * heads * value);
+    rounded_attended = parts.rounded(tokens, heads * value);
+    scores = parts.take<float>(tokens * config.moe.router.experts);
+    choices = parts.take<cuda::Choice>(tokens * config.moe.router.used);
+    feed_forward = parts.take<std::byte>(feed_forward_bytes);
+    logits = parts.take<float>(kLogitRows * config.vocabulary);
+  }
+
+  static constexpr size_t kLogitRows = 8;   // at a time
+};
+
+// What the host tells about a batch, uploaded at once. Where each part lies depends on the batch's size alone.
+struct Tables {
+  int32_t* tokens;       // [tokens]
+  Place* places;         // [tokens]
+  int32_t* first_page;   // [sequences]
+  float *cosines, *sines;   // [tokens][pairs]
+  cuda::QueryTile* tiles;
+  std::byte** pages;     // last: their number changes as the sequences grow
+
+  Tables(Parts& parts, size_t token_count, size_t sequence_count, size_t pairs, size_t tile_count, size_t page_count) {
+    tokens = parts.take<int32_t>(token_count);
+    places = parts.take<Place>(token_count);
+    first_page = parts.take<int32_t>(sequence_count);
+    cosines = parts.take<float>(token_count * pairs), sines = parts.take<float>(token_count * pairs);
+    tiles = parts.take<cuda::QueryTile>(tile_count);
+    pages = parts.take<std::byte*>(page_count);
+  }
+};
+
+}  // namespace
+
+class DeviceModel::Implementation {
+ public:
+  Implementation(std::shared_ptr<Device> device, const Config& config, size_t batch_tokens)
+      : device_(std::move(device)), config_(config), batch_tokens_(batch_tokens) {}
+  ~Implementation() {
+    for (const auto& [key, graph] : recorded_) device_->discard(graph);
+  }
+
+  Status start(const Weights& weights, const CancelToken& cancel) {
+    const DeviceNeeds needs = DeviceModel::needs(config_, weights, batch_tokens_);
+    if (needs.total() > device_->free_bytes()) {
+      constexpr double kMiB = 1 << 20;
+      return Status(StatusCode::out_of_memory,
+                    fmt_needs(static_cast<double>(needs.weights) / kMiB, static_cast<double>(needs.scratch) / kMiB, static_cast<double>(device_->free_bytes()) / kMiB),
+                    device_->info().name);
+    }
+    // Attention that the kernels cannot do is told at once, not at the first question.
+    const std::vector<Place> one(1);
+    if (Result<cuda::AttentionPlan> plan = cuda::attention_plan(attention_shape(), one, 1, device_->info()); !plan) return plan.status();
+    const ops::RouterConfig& router = config_.moe.router;
+    if (router.experts > cuda::kMostExperts || router.used > cuda::kMostUsed)
+      return Status(StatusCode::unsupported, "more experts than a GPU's router chooses among: run the model on the CPU");
+    WENQU_ASSIGN_OR_RETURN(weights_, upload(device_, weights, config_, cancel));
+    WENQU_ASSIGN_OR_RETURN(scratch_memory_, Memory::allocate(device_, needs.scratch));
+    Parts parts(scratch_memory_.data());
+    scratch_.emplace(parts, config_, batch_tokens_, largest_feed_forward(config_, weights, batch_tokens_));
+    return {};
+  }
+
+  Device& device() { return *device_; }
+  const std::shared_ptr<Device>& shared_device() const { return device_; }
+  const std::shared_ptr<std::mutex>& mutex() { return mutex_; }
+
+  Status forward(std::span<const Sequence> batch, const CancelToken& cancel);
+
+ private:
+  struct Batch {
+    size_t tokens = 0, sequences = 0;
+    KvShape kv;
+    cuda::AttentionPlan plan;
+    std::vector<size_t> rows;   // tokens whose logits are wanted, in order
+    bool all_rows = false;      // they are all tokens
+  };
+  // What a recorded batch is the same in; all else is in the tables.
+  using Key = std::tuple<size_t, size_t, KvType, int, int, size_t, bool>;
+  static constexpr size_t kRecordedTokens = 8, kMostRecorded = 32;
+
+  static std::string fmt_needs(double weights, double scratch, double free);
+
+  cuda::AttentionShape attention_shape() const {
+    if (!config_.has_mla()) return {as_int(config_.heads), as_int(config_.kv_heads), as_int(config_.head), as_int(config_.head), false};
+    return {as_int(config_.heads), 1, as_int(size_t{config_.mla.kv_lora} + config_.mla.rope), as_int(config_.mla.kv_lora), true};
+  }
+
+  Result<Batch> describe(std::span<const Sequence> batch);
+  Status layers(const Batch& batch, const CancelToken& cancel);
+  Status run(const Batch& batch, const CancelToken& cancel);
+  Status give(const Batch& batch, std::span<const Sequence> sequences);
+
+  Input normed() const { return {scratch_->normed, as_int(config_.embedding), scratch_->rounded.q, scratch_->rounded.scales, scratch_->rounded.stride}; }
+  Status norm(size_t tokens, const float* delta, const float* weight) {
+    const Scratch& s = *scratch_;
+    return launch<cuda::RmsNorm>(*device_, {as_unsigned(tokens)},
+                                 {s.hidden, delta, weight, s.normed, s.rounded, as_int(config_.embedding), config_.rms_epsilon});
+  }
+  Status multiply(const DeviceMatrix& matrix, const Input& x, size_t tokens, float* out, const float* bias = nullptr) {
+    return cuda::multiply(*device_, matrix.stack, matrix.type, x, as_int(tokens), 1, out, matrix.stack.outputs, bias);
+  }
+  // Rows of `n` numbers, value_stride apart.
+  Status round(const float* values, size_t rows, size_t value_stride, size_t n, Rounded& to) {
+    to.stride = as_int(padded(n));
+    return launch<cuda::RoundRows>(*device_, {as_unsigned(rows), as_unsigned((padded(n) / cuda::kBlock + cuda::RoundRows::kBlocks - 1) / cuda::RoundRows::kBlocks)},
+                                   {values, as_int(value_stride), as_int(n), to});
+  }
+  cuda::CacheRows cache_rows(const Batch& batch, size_t layer) const {
+    const KvShape& kv = batch.kv;
+    const size_t head_bytes = KvCache::kSegmentTokens * (kv.key_bytes() + kv.value_bytes());
+    return {tables_->pages, tables_->first_page, layer * kv.heads * head_bytes, as_int(kv.heads), as_int(kv.key), as_int(kv.value),
+            as_int(kv.key_bytes()), as_int(kv.value_bytes()), kv.type};
+  }
+  cuda::Rotation rotation(size_t offset) const {
+    return {tables_->cosines, tables_->sines, as_int(config_.rope.frequencies.size()), as_int(offset),
+            config_.rope.pairing == ops::RopePairing::adjacent};
+  }
+  Status attend(const Batch& batch, size_t layer, const float* queries, float* out) {
+    const cuda::AttentionShape shape = attention_shape();
+    return cuda::attend(*device_, batch.plan,
+                        {queries, out, partial_, partial_scale_, tables_->tiles, tables_->places, cache_rows(batch, layer), shape.heads,
+                         batch.plan.splits, shape.value, shape.values_are_keys, config_.attention_scale});
+  }
+  Status gqa(const Batch& batch, size_t l);
+  Status mla(const Batch& batch, size_t l);
+  Status attention_output(const Batch& batch, const DeviceLayer& layer, size_t width);
+  Status feed_forward(const Batch& batch, const DeviceLayer& layer);
+
+  const std::shared_ptr<Device> device_;
+  const Config& config_;
+  const size_t batch_tokens_;
+  const std::shared_ptr<std::mutex> mutex_ = std::make_shared<std::mutex>();   // over the device and what follows
+  DeviceWeights weights_;
+  Memory scratch_memory_, table_memory_, partial_memory_;
+  std::optional<Scratch> scratch_;
+  std::optional<Tables> tables_;
+  float* partial_ = nullptr;
+  cuda::Float2* partial_scale_ = nullptr;
+  std::vector<std::byte> host_tables_;
+  std::map<Key, Device::Graph*> recorded_;
+
+  void forget_recorded() {
+    for (const auto& [key, graph] : recorded_) device_->discard(graph);
+    recorded_.clear();
+  }
+};
+
+namespace {
+
+// KV caches on the device.
+class DeviceSegments final : public SegmentMemory {
+ public:
+  DeviceSegments(std::shared_ptr<Device> device, std::shared_ptr<std::mutex> mutex) : device_(std::move(device)), mutex_(std::move(mutex)) {}
+
+  std::shared_ptr<std::byte[]> allocate(size_t bytes) override {
+    const std::lock_guard lock(*mutex_);
+    const Result<void*> memory = device_->allocate(bytes);
+    if (!memory) return nullptr;
+    std::shared_ptr<std::byte[]> segment(static_cast<std::byte*>(*memory), [device = device_](std::byte* data) { device->release(data); });
+    // Saved sessions hold no rest of what somebody else had there.
+    return device_->clear(segment.get(), bytes) ? segment : nullptr;
+  }
+  Status copy(std::byte* to, const std::byte* from, size_t bytes) override {
+    const std::lock_guard lock(*mutex_);
+    return device_->copy(to, from, bytes);
+  }
+  Status to_host(std::byte* to, const std::byte* from, size_t bytes) override {
+    const std::lock_guard lock(*mutex_);
+    return device_->download(to, from, bytes);
+  }
+  Status from_host(std::byte* to, const std::byte* from, size_t bytes) override {
+    const std::lock_guard lock(*mutex_);
+    return device_->upload(to, from, bytes);
+  }
+
+ private:
+  const std::shared_ptr<Device> device_;
+  const std::shared_ptr<std::mutex> mutex_;
+};
+
+}  // namespace
+
+std::string DeviceModel::Implementation::fmt_needs(double weights, double scratch, double free) {
+  return fmt::format("the model's weights need {:.0f} MiB on the GPU and a batch {:.0f} MiB, which has {:.0f} MiB free: run it on the CPU", weights,
+                     scratch, free);
+}
+
+Result<DeviceModel::Implementation::Batch> DeviceModel::Implementation::describe(std::span<const Sequence> sequences) {
+  Batch batch;
+  batch.kv = sequences.front().cache->shape();
+  std::vector<Place> places;
+  std::vector<size_t> positions;
+  std::vector<int32_t> tokens, first_page;
+  std::vector<std::byte*> pages;
+  size_t longest = 0;
+  for (size_t s = 0; s < sequences.size(); ++s) {
+    const Sequence& sequence = sequences[s];
+    first_page.push_back(static_cast<int32_t>(pages.size()));
+    const size_t end = sequence.position + sequence.tokens.size();
+    longest = std::max(longest, end);
+    for (size_t p = 0; p * KvCache::kSegmentTokens < end; ++p) pages.push_back(sequence.cache->segment(p));
+    const size_t first = tokens.size();
+    for (size_t i = 0; i < sequence.tokens.size(); ++i) {
+      tokens.push_back(sequence.tokens[i]);
+      positions.push_back(sequence.position + i);
+      places.push_back({static_cast<int32_t>(s), static_cast<int32_t>(sequence.position + i)});
+    }
+    if (sequence.wanted == Sequence::Logits::all)
+      for (size_t i = first; i < tokens.size(); ++i) batch.rows.push_back(i);
+    else if (sequence.wanted == Sequence::Logits::last || sequence.state)
+      batch.rows.push_back(tokens.size() - 1);
+  }
+  batch.tokens = tokens.size(), batch.sequences = sequences.size();
+  batch.all_rows = batch.rows.size() == batch.tokens;
+  // Rounded up, so that a plan and what was recorded for it serve for a while.
+  WENQU_ASSIGN_OR_RETURN(batch.plan, cuda::attention_plan(attention_shape(), places, as_int(std::bit_ceil(longest)), device_->info()));
+
+  const ops::RopeTable rope(config_.rope.frequencies, config_.rope.magnitude, positions);
+  Parts counting(nullptr);
+  const Tables sizes(counting, batch.tokens, sequences.size(), config_.rope.frequencies.size(), batch.plan.tiles.size(), pages.size());
+  if (counting.bytes() > table_memory_.bytes()) {
+    forget_recorded();   // they know the old place
+    table_memory_ = {};
+    WENQU_ASSIGN_OR_RETURN(table_memory_, Memory::allocate(device_, std::bit_ceil(counting.bytes())));
+  }
+  host_tables_.resize(counting.bytes());
+  const auto fill = [&](const Tables& to) {
+    std::copy(tokens.begin(), tokens.end(), to.tokens);
+    std::copy(places.begin(), places.end(), to.places);
+    std::copy(first_page.begin(), first_page.end(), to.first_page);
+    std::copy(rope.cosines().begin(), rope.cosines().end(), to.cosines);
+    std::copy(rope.sines().begin(), rope.sines().end(), to.sines);
+    std::copy(batch.plan.tiles.begin(), batch.plan.tiles.end(), to.tiles);
+    std::copy(pages.begin(), pages.end(), to.pages);
+  };
+  const auto place = [&](std::byte* memory) {
+    Parts parts(memory);
+    return Tables(parts, batch.tokens, sequences.size(), config_.rope.frequencies.size(), batch.plan.tiles.size(), pages.size());
+  };
+  fill(place(host_tables_.data()));
+  WENQU_RETURN_IF_ERROR(device_->upload(table_memory_.data(), host_tables_.data(), host_tables_.size()));
+  tables_ = place(table_memory_.data());
+
+  const cuda::AttentionShape shape = attention_shape();
+  Parts partial_sizes(nullptr);
+  partial_sizes.take<float>(batch.plan.partial_numbers(shape));
+  partial_sizes.take<cuda::Float2>(batch.plan.partial_scales(shape));
+  if (partial_sizes.bytes() > partial_memory_.bytes()) {
+    forget_recorded();
+    partial_memory_ = {};
+    WENQU_ASSIGN_OR_RETURN(partial_memory_, Memory::allocate(device_, std::bit_ceil(partial_sizes.bytes())));
+  }
+  Parts partials(partial_memory_.data());
+  partial_ = partials.take<float>(batch.plan.partial_numbers(shape));
+  partial_scale_ = partials.take<cuda::Float2>(batch.plan.partial_scales(shape));
+  return batch;
+}
+
+Status DeviceModel::Implementation::attention_output(const Batch& batch, const DeviceLayer& layer, size_t width) {
+  Scratch& s = *scratch_;
+  WENQU_RETURN_IF_ERROR(round(s.attended, batch.tokens, width, width, s.rounded_attended));
+  const Input attended{s.attended, as_int(width), s.rounded_attended.q, s.rounded_attended.scales, s.rounded_attended.stride};
+  return multiply(layer.attention_output, attended, batch.tokens, s.delta);
+}
+
+// Grouped-query attention.
+Status DeviceModel::Implementation::gqa(const Batch& batch, size_t l) {
+  const DeviceLayer& layer = weights_.layers[l];
+  Scratch& s = *scratch_;
+  const size_t head = config_.head, heads = config_.heads, kv_heads = config_.kv_heads;
+  WENQU_RETURN_IF_ERROR(multiply(layer.q, normed(), batch.tokens, s.queries, layer.q_bias));
+  WENQU_RETURN_IF_ERROR(multiply(layer.k, normed(), batch.tokens, s.keys, layer.k_bias));
+  WENQU_RETURN_IF_ERROR(multiply(layer.v, normed(), batch.tokens, s.values, layer.v_bias));
+  WENQU_RETURN_IF_ERROR(launch<cuda::PlaceQueries>(
+      *device_, {as_unsigned((heads + cuda::PlaceQueries::kHeads - 1) / cuda::PlaceQueries::kHeads), as_unsigned(batch.tokens)},
+      {s.queries, as_int(heads), as_int(head), {layer.q_norm, as_int(head), config_.rms_epsilon}, rotation(0), nullptr, 0}));
+  WENQU_RETURN_IF_ERROR(launch<cuda::StoreKeys>(
+      *device_, {as_unsigned(kv_heads), as_unsigned(batch.tokens)},
+      {s.keys, as_int(kv_heads * head), s.values, as_int(kv_heads * head), tables_->places, {layer.k_norm, as_int(head), config_.rms_epsilon},
+       rotation(0), cache_rows(batch, l)},
+      static_cast<size_t>(cuda::StoreKeys::shared_bytes(as_int(head)))));
+  WENQU_RETURN_IF_ERROR(attend(batch, l, s.queries, s.attended));
+  return attention_output(batch, layer, heads * head);
+}
+
+// Multi-head latent attention, absorbed: k_b carries each head's query into the latent space, v_b its result out.
+Status DeviceModel::Implementation::mla(const Batch& batch, size_t l) {
+  const DeviceLayer& layer = weights_.layers[l];
+  const MlaConfig& m = config_.mla;
+  Scratch& s = *scratch_;
+  const size_t tokens = batch.tokens, heads = config_.heads, head = m.nope + m.rope, row = m.kv_lora + m.rope;
+  if (m.q_lora > 0) {
+    WENQU_RETURN_IF_ERROR(multiply(layer.q_a, normed(), tokens, s.q_latent));
+    WENQU_RETURN_IF_ERROR(launch<cuda::RmsNorm>(
+        *device_, {as_unsigned(tokens)},
+        {s.q_latent, nullptr, layer.q_a_norm, s.q_latent_normed, s.rounded_q_latent, as_int(m.q_lora), config_.rms_epsilon}));
+    const Input latent{s.q_latent_normed, as_int(m.q_lora), s.rounded_q_latent.q, s.rounded_q_latent.scales, s.rounded_q_latent.stride};
+    WENQU_RETURN_IF_ERROR(multiply(layer.q_b, latent, tokens, s.queries));
+  } else {
+    WENQU_RETURN_IF_ERROR(multiply(layer.q, normed(), tokens, s.queries));
+  }
+  WENQU_RETURN_IF_ERROR(multiply(layer.kv_a, normed(), tokens, s.keys));
+  WENQU_RETURN_IF_ERROR(launch<cuda::StoreKeys>(
+      *device_, {1, as_unsigned(tokens)},
+      {s.keys, as_int(row), nullptr, 0, tables_->places, {layer.kv_a_norm, as_int(m.kv_lora), config_.rms_epsilon}, rotation(m.kv_lora),
+       cache_rows(batch, l)},
+      static_cast<size_t>(cuda::StoreKeys::shared_bytes(as_int(row)))));
+  WENQU_RETURN_IF_ERROR(round(s.queries, tokens * heads, head, m.nope, s.rounded_heads));
+  const Input queries{s.queries, as_int(head), s.rounded_heads.q, s.rounded_heads.scales, s.rounded_heads.stride};
+  WENQU_RETURN_IF_ERROR(
+      cuda::multiply(*device_, layer.k_b.stack, layer.k_b.type, queries, as_int(tokens), as_int(heads), s.absorbed, as_int(row), nullptr));
+  WENQU_RETURN_IF_ERROR(launch<cuda::PlaceQueries>(
+      *device_, {as_unsigned((heads + cuda::PlaceQueries::kHeads - 1) / cuda::PlaceQueries::kHeads), as_unsigned(tokens)},
+      {s.queries, as_int(heads), as_int(head), {}, rotation(m.nope), s.absorbed + m.kv_lora, as_int(row)}));
+  WENQU_RETURN_IF_ERROR(attend(batch, l, s.absorbed, s.latents));
+  WENQU_RETURN_IF_ERROR(round(s.latents, tokens * heads, m.kv_lora, m.kv_lora, s.rounded_heads));
+  const Input latents{s.latents, as_int(m.kv_lora), s.rounded_heads.q, s.rounded_heads.scales, s.rounded_heads.stride};
+  WENQU_RETURN_IF_ERROR(
+      cuda::multiply(*device_, layer.v_b.stack, layer.v_b.type, latents, as_int(tokens), as_int(heads), s.attended, as_int(m.value), nullptr));
+  return attention_output(batch, layer, heads * m.value);
+}
+
+// The part of a layer behind attention: a dense feed-forward, or the chosen experts and the shared ones.
+Status DeviceModel::Implementation::feed_forward(const Batch& batch, const DeviceLayer& layer) {
+  Scratch& s = *scratch_;
+  const int tokens = as_int(batch.tokens);
+  if (layer.gate)
+    WENQU_RETURN_IF_ERROR(cuda::feed_forward(*device_, feed_forward_of(layer.gate, layer.up, layer.down, 1), normed(), tokens, nullptr, 1, s.delta,
+                                             false, s.feed_forward));
+  if (!layer.is_moe) return {};
+  const ops::RouterConfig& router = config_.moe.router;
+  WENQU_RETURN_IF_ERROR(multiply(layer.router, normed(), batch.tokens, s.scores));
+  WENQU_RETURN_IF_ERROR(launch<cuda::ChooseExperts>(
+      *device_, {as_unsigned(batch.tokens)},
+      {s.scores, layer.router_bias, as_int(router.experts), as_int(router.used), router.gating == ops::RouterConfig::Gating::sigmoid,
+       router.normalize, router.scale, as_int(router.groups), as_int(router.groups_used), s.choices}));
+  return cuda::feed_forward(*device_, feed_forward_of(layer.expert_gate, layer.expert_up, layer.expert_down, router.experts), normed(), tokens,
+                            s.choices, as_int(router.used), s.delta, static_cast<bool>(layer.gate), s.feed_forward);
+}
+
+Status DeviceModel::Implementation::layers(const Batch& batch, const CancelToken& cancel) {
+  Scratch& s = *scratch_;
+  WENQU_RETURN_IF_ERROR(cuda::embed(*device_, weights_.embedding.stack, weights_.embedding.type, tables_->tokens, as_int(batch.tokens), s.hidden));
+  const float* delta = nullptr;   // what the part before gave; nothing at first
+  for (size_t l = 0; l < weights_.layers.size(); ++l) {
+    WENQU_RETURN_IF_ERROR(cancel.status());
+    const DeviceLayer& layer = weights_.layers[l];
+    WENQU_RETURN_IF_ERROR(norm(batch.tokens, delta, layer.attention_norm));
+    delta = s.delta;
+    WENQU_RETURN_IF_ERROR(config_.has_mla() ? mla(batch, l) : gqa(batch, l));
+    WENQU_RETURN_IF_ERROR(norm(batch.tokens, delta, layer.ffn_norm));
+    WENQU_RETURN_IF_ERROR(feed_forward(batch, layer));
+  }
+  WENQU_RETURN_IF_ERROR(norm(batch.tokens, delta, weights_.output_norm));
+  // A batch of decoding wants all logits at once; others take theirs in give().
+  if (batch.all_rows && batch.tokens <= Scratch::kLogitRows) return multiply(weights_.output, normed(), batch.tokens, s.logits);
+  return {};
+}
+
+Status DeviceModel::Implementation::run(const Batch& batch, const CancelToken& cancel) {
+  if (batch.tokens > kRecordedTokens) return layers(batch, cancel);
+  const Key key{batch.tokens, batch.sequences, batch.kv.type, batch.plan.kernel, batch.plan.splits, batch.plan.tiles.size(), batch.all_rows};
+  auto found = recorded_.find(key);
+  if (found == recorded_.end()) {
+    if (recorded_.size() >= kMostRecorded) forget_recorded();
+    WENQU_RETURN_IF_ERROR(device_->begin_recording());
+    const Status status = layers(batch, {});   // recording computes nothing: there is nothing to wait for
+    const Result<Device::Graph*> graph = device_->end_recording();
+    if (!status) {
+      if (graph) device_->discard(*graph);
+      return status;
+    }
+    if (!graph) return graph.status();
+    found = recorded_.emplace(key, *graph).first;
+  }
+  WENQU_RETURN_IF_ERROR(cancel.status());
+  return device_->replay(*found->second);
+}
+
+// Gives the sequences their logits and states.
+Status DeviceModel::Implementation::give(const Batch& batch, std::span<const Sequence> sequences) {
+  Scratch& s = *scratch_;
+  const size_t vocabulary = config_.vocabulary, d = config_.embedding;
+  const bool computed = batch.all_rows && batch.tokens <= Scratch::kLogitRows;
+  size_t next = 0;   // of batch.rows
+  size_t token = 0;
+  for (const Sequence& sequence : sequences) {
+    const size_t first = token, last = token + sequence.tokens.size() - 1;
+    token += sequence.tokens.size();
+    if (sequence.state) {
+      sequence.state->resize(sequence.state->size() + d);
+      WENQU_RETURN_IF_ERROR(device_->download(sequence.state->data() + sequence.state->size() - d, s.normed + last * d, d * sizeof(float)));
+    }
+    if (sequence.wanted == Sequence::Logits::none) {
+      next += sequence.state ? 1 : 0;
+      continue;
+    }
+    const bool all = sequence.wanted == Sequence::Logits::all;
+    const size_t count = all ? sequence.tokens.size() : 1, begin = all ? first : last;
+    std::vector<float>& logits = *sequence.logits;
+    const size_t before = logits.size();
+    logits.resize(before + count * vocabulary);
+    for (size_t i = 0; i < count; i += Scratch::kLogitRows) {
+      const size_t some = std::min(Scratch::kLogitRows, count - i);
+      const float* from = s.logits + next * vocabulary;
+      if (!computed) {
+        const size_t row = begin + i, stride = static_cast<size_t>(s.rounded.stride);
+        const Input x{s.normed + row * d, as_int(d), s.rounded.q + row * stride, s.rounded.scales + row * (stride / cuda::kBlock), s.rounded.stride};
+        WENQU_RETURN_IF_ERROR(multiply(weights_.output, x, some, s.logits));
+        from = s.logits;
+      }
+      WENQU_RETURN_IF_ERROR(device_->download(logits.data() + before + i * vocabulary, from, some * vocabulary * sizeof(float)));
+      next += some;
+    }
+  }
+  return {};
+}
+
+Status DeviceModel::Implementation::forward(std::span<const Sequence> sequences, const CancelToken& cancel) {
+  if (sequences.empty()) return {};
+  const std::lock_guard lock(*mutex_);
+  WENQU_ASSIGN_OR_RETURN(const Batch batch, describe(sequences));
+  WENQU_RETURN_IF_ERROR(run(batch, cancel));
+  WENQU_RETURN_IF_ERROR(give(batch, sequences));
+  WENQU_RETURN_IF_ERROR(device_->synchronize());   // the caches are complete now
+  return cancel.status();
+}
+
+DeviceNeeds DeviceModel::needs(const Config& config, const Weights& weights, size_t batch_tokens) {
+  Parts parts(nullptr);
+  const Scratch counted(parts, config, batch_tokens, largest_feed_forward(config, weights, batch_tokens));
+  return {device_weight_bytes(weights, config), parts.bytes()};
+}
+
+Result<std::unique_ptr<DeviceModel>> DeviceModel::create(std::shared_ptr<Device> device, const Config& config, const Weights& weights,
+                                                         size_t batch_tokens, const CancelToken& cancel) {
+  auto implementation = std::make_unique<Implementation>(std::move(device), config, batch_tokens);
+  WENQU_RETURN_IF_ERROR(implementation->start(weights, cancel));
+  return std::unique_ptr<DeviceModel>(new DeviceModel(std::move(implementation)));
+}
+
+DeviceModel::DeviceModel(std::unique_ptr<Implementation> implementation) : implementation_(std::move(implementation)) {}
+DeviceModel::~DeviceModel() = default;
+
+const cuda::DeviceInfo& DeviceModel::info() const { return implementation_->device().info(); }
+size_t DeviceModel::free_bytes() const { return implementation_->device().free_bytes(); }
+
+std::shared_ptr<SegmentMemory> DeviceModel::segment_memory() const {
+  return std::make_shared<DeviceSegments>(implementation_->shared_device(), implementation_->mutex());
+}
+
+Status DeviceModel::forward(std::span<const Sequence> batch, const CancelToken& cancel) { return implementation_->forward(batch, cancel); }
+
+}  // namespace wenqu::engine::device
