@@ -74,7 +74,9 @@ class Bench {
   }
 
   Status run(BenchReport& report) {
-    {
+    if (model_->runtime().gpu) {
+      report.bandwidth = model_->runtime().gpu->copy_bandwidth();
+    } else {
       cpu::ThreadPool pool(model_->info().threads);
       report.bandwidth = cpu::read_bandwidth(pool);
     }

@@ -37,7 +37,7 @@ struct BenchRow {
 };
 
 struct BenchReport {
-  double bandwidth = 0;              // bytes a second that the same threads read from memory; 0: unknown
+  double bandwidth = 0;              // bytes a second that the same threads read from memory, or that a GPU copies in its own; 0: unknown
   std::vector<BenchRow> rows;
 };
 

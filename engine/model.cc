@@ -8,6 +8,7 @@
 #include <new>
 
 #include "base/page_advice.h"
+#include "engine/device/choose.h"
 #include "engine/memory_plan.h"
 #include "engine/model/forward.h"
 #include "engine/runtime.h"
@@ -91,7 +92,8 @@ void use_plan(const MemoryPlan& plan, Runtime& runtime) {
   runtime.memory = plan;
   runtime.prefixes.set_budget(plan.prefix_cache);
   runtime.queue.set_largest_batch(plan.batch_tokens);
-  if (plan.budget > 0) runtime.account = std::make_shared<MemoryAccount>(plan.shared, plan.experts);
+  if (plan.budget > 0)
+    runtime.account = std::make_shared<MemoryAccount>(plan.shared, plan.experts, runtime.gpu ? runtime.gpu->segment_memory() : nullptr);
   if (plan.on_demand) {
     std::vector<ExpertLayer> layers;
     for (const Layer* layer : runtime.weights.mixtures()) {
@@ -110,11 +112,35 @@ void use_plan(const MemoryPlan& plan, Runtime& runtime) {
                              [experts] { if (experts) experts->trim(); });
 }
 
+// Brings the model to a GPU and divides the GPU's memory.
+Result<MemoryPlan> place_on_gpu(std::shared_ptr<cuda::Device> gpu, Runtime& runtime, const LoadOptions& options, const CancelToken& cancel) {
+  const uint64_t free = gpu->free_bytes(), budget = options.memory_budget ? std::min<uint64_t>(options.memory_budget, free) : free;
+  const device::DeviceNeeds needs = device::DeviceModel::needs(runtime.config, runtime.weights, kMaxBatch);
+  const MemoryNeeds host = memory_needs(*runtime.file, runtime.config, runtime.weights, options, runtime.pool.threads());
+  constexpr auto mib = [](uint64_t bytes) { return (bytes + (1 << 20) - 1) >> 20; };
+  if (needs.total() + host.kv_cache > budget)
+    return Status(StatusCode::out_of_memory,
+                  fmt::format("needs {} MiB on the GPU (weights {}, KV cache of {} tokens {}, scratch {}), but {} {} MiB: run it on the CPU, or use a "
+                              "smaller or more strongly quantized model",
+                              mib(needs.total() + host.kv_cache), mib(needs.weights), options.context_tokens, mib(host.kv_cache), mib(needs.scratch),
+                              options.memory_budget && options.memory_budget <= free ? "the budget is" : "it has", mib(budget)),
+                  gpu->info().name);
+  WENQU_ASSIGN_OR_RETURN(runtime.gpu, device::DeviceModel::create(std::move(gpu), runtime.config, runtime.weights, kMaxBatch, cancel));
+  MemoryPlan plan;
+  plan.budget = budget;
+  plan.weights = needs.weights, plan.scratch = needs.scratch;
+  plan.shared = budget - needs.total();
+  // Tables and partial sums of attention come on top, and whatever the driver keeps.
+  plan.shared -= std::min(plan.shared - host.kv_cache, plan.shared / 16);
+  plan.prefix_cache = std::min<uint64_t>(options.prefix_cache_bytes, plan.shared / 4);
+  return plan;
+}
+
 using OpenFile = std::function<Result<std::shared_ptr<const gguf::File>>()>;
 
 // Opens the file and takes it apart. `weighed` is asked when all that needs memory is known.
 Status load_into(Runtime& runtime, const OpenFile& open, const LoadOptions& options, const CancelToken& cancel,
-                 const Weighed& weighed) {
+                 const Weighed& weighed, bool use_device) {
   const auto progress = [&](double fraction) -> Status {
     if (options.progress && !options.progress(fraction)) return Status(StatusCode::cancelled, "loading was stopped");
     return cancel.status();
@@ -127,7 +153,22 @@ Status load_into(Runtime& runtime, const OpenFile& open, const LoadOptions& opti
     WENQU_RETURN_IF_ERROR(set_expert_groups(options.expert_groups, options.expert_groups_used, runtime.config));
   WENQU_RETURN_IF_ERROR(progress(0.1));
   WENQU_ASSIGN_OR_RETURN(runtime.weights, load_weights(file, runtime.config));
-  WENQU_ASSIGN_OR_RETURN(const MemoryPlan plan, weighed(memory_needs(file, runtime.config, runtime.weights, options, runtime.pool.threads())));
+  device::Chosen chosen{options.open_device, ""};
+  if (use_device && !chosen.device) {
+    WENQU_ASSIGN_OR_RETURN(chosen, device::choose_device(options.device));
+  }
+  MemoryPlan plan;
+  if (use_device && chosen.device) {
+    Result<MemoryPlan> placed = place_on_gpu(chosen.device, runtime, options, cancel);
+    // Only whoever asks for a GPU is told that the model does not run there.
+    const bool optional = !options.open_device && options.device == "auto" && placed.status().code() != StatusCode::cancelled;
+    if (!placed && !optional) return placed.status();
+    if (placed) plan = *placed;
+    else chosen.why = placed.status().to_string();
+  }
+  if (!runtime.gpu) {
+    WENQU_ASSIGN_OR_RETURN(plan, weighed(memory_needs(file, runtime.config, runtime.weights, options, runtime.pool.threads())));
+  }
   use_plan(plan, runtime);
   WENQU_RETURN_IF_ERROR(progress(0.3));
   WENQU_ASSIGN_OR_RETURN(runtime.tokenizer, Tokenizer::create(file));
@@ -146,16 +187,18 @@ Status load_into(Runtime& runtime, const OpenFile& open, const LoadOptions& opti
     runtime.chat_status = chat.status();
   }
   runtime.info = describe(runtime, options.kv_type);
+  runtime.info.device = runtime.gpu ? runtime.gpu->info().name : "cpu";
+  runtime.info.device_problem = chosen.why;
   return progress(1);
 }
 
 Result<std::unique_ptr<Runtime>> load_runtime(const OpenFile& open, const std::string& path, const LoadOptions& options,
-                                              const CancelToken& cancel, const Weighed& weighed) {
+                                              const CancelToken& cancel, const Weighed& weighed, bool use_device = true) {
   WENQU_RETURN_IF_ERROR(cpu::check_threads(options.threads));
   WENQU_RETURN_IF_ERROR(cpu::check_nice(options.nice));
   try {
     auto runtime = std::make_unique<Runtime>(cpu::ThreadPoolOptions{options.threads, options.nice}, options.prefix_cache_bytes);
-    if (const Status status = load_into(*runtime, open, options, cancel, weighed); !status)
+    if (const Status status = load_into(*runtime, open, options, cancel, weighed, use_device); !status)
       return path.empty() || status.where().find(path) != std::string::npos ? status : status.at(path);
     return runtime;
   } catch (const std::bad_alloc&) {
@@ -186,7 +229,7 @@ Result<std::pair<ModelInfo, MemoryEstimate>> Model::inspect(const std::string& p
     memory = memory_estimate(needs, options.context_tokens);
     return MemoryPlan();
   };
-  WENQU_ASSIGN_OR_RETURN(const std::unique_ptr<Runtime> runtime, load_runtime([&] { return gguf::File::open(path); }, path, options, {}, weighed));
+  WENQU_ASSIGN_OR_RETURN(const std::unique_ptr<Runtime> runtime, load_runtime([&] { return gguf::File::open(path); }, path, options, {}, weighed, false));
   return std::pair(runtime->info, memory);
 }
 

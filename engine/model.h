@@ -20,10 +20,17 @@
 
 namespace wenqu::engine {
 
+namespace cuda {
+class Device;
+}
+
 struct LoadOptions {
+  std::string device = "cpu";   // or "cuda", "cuda:1" ..., "auto": see engine/device/choose.h
+  std::shared_ptr<cuda::Device> open_device;   // instead: one that is open already
   int threads = 0;              // compute threads; 0: one per core this process may use
   int nice = 0;                 // how far the compute threads step back for others: 0 (not at all) to 19
-  // Bytes for weights, the KV caches of all timelines, the prefix cache and scratch; 0: what the system has free. A
+  // On a GPU: bytes of its memory, for weights, sessions and scratch; all of the model must fit.
+  // Else: bytes for weights, the KV caches of all timelines, the prefix cache and scratch; 0: what the system has free. A
   // mixture of experts that does not fit as a whole is run all the same: experts are kept by use, and the others are
   // read when they are wanted.
   uint64_t memory_budget = 0;
@@ -91,6 +98,8 @@ struct ModelInfo {
   uint64_t context = 0;             // trained context length
   int threads = 0;
   std::string isa;                  // instruction set chosen: "avx2" or "scalar"
+  std::string device;               // "cpu", or the GPU's name
+  std::string device_problem;       // with LoadOptions::device "auto": why no GPU is used
 };
 
 namespace gguf {

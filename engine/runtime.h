@@ -11,6 +11,7 @@
 #include "engine/chat/chat_template.h"
 #include "engine/cpu/isa.h"
 #include "engine/cpu/thread_pool.h"
+#include "engine/device/forward.h"
 #include "engine/gguf/file.h"
 #include "engine/memory_plan.h"
 #include "engine/model.h"
@@ -26,6 +27,7 @@ class Runtime {
  public:
   Runtime(const cpu::ThreadPoolOptions& threads, uint64_t prefix_bytes)
       : prefixes(prefix_bytes), pool(threads), queue([this](std::span<const Sequence> batch, const CancelToken& cancel) {
+          if (gpu) return gpu->forward(batch, cancel);
           Status status;
           pool.lead([&] { status = forward({cpu::kernels(isa), pool, cancel}, config, weights, batch); });
           return status;
@@ -39,6 +41,7 @@ class Runtime {
   Status chat_status;   // why there is none
   ModelInfo info;
   cpu::Isa isa = cpu::best_isa();
+  std::unique_ptr<device::DeviceModel> gpu;   // what runs the forward pass; nullptr: the CPU does
 
   // Made when first asked for.
   std::once_flag fingerprint_once;

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <bit>
+#include <chrono>
 #include <cstring>
 #include <map>
 #include <mutex>
@@ -551,6 +552,20 @@ DeviceModel::~DeviceModel() = default;
 
 const cuda::DeviceInfo& DeviceModel::info() const { return implementation_->device().info(); }
 size_t DeviceModel::free_bytes() const { return implementation_->device().free_bytes(); }
+
+double DeviceModel::copy_bandwidth() const {
+  constexpr size_t kBytes = size_t{256} << 20;   // more than any cache holds
+  constexpr int kRounds = 10;
+  const std::lock_guard lock(*implementation_->mutex());
+  Device& device = implementation_->device();
+  Result<Memory> from = Memory::allocate(implementation_->shared_device(), kBytes), to = Memory::allocate(implementation_->shared_device(), kBytes);
+  if (!from || !to || !device.clear(from->data(), kBytes) || !device.copy(to->data(), from->data(), kBytes) || !device.synchronize()) return 0;
+  const auto begin = std::chrono::steady_clock::now();
+  for (int i = 0; i < kRounds; ++i)
+    if (!device.copy(to->data(), from->data(), kBytes)) return 0;
+  if (!device.synchronize()) return 0;
+  return 2.0 * kRounds * kBytes / std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
+}
 
 std::shared_ptr<SegmentMemory> DeviceModel::segment_memory() const {
   return std::make_shared<DeviceSegments>(implementation_->shared_device(), implementation_->mutex());

@@ -43,6 +43,9 @@ class DeviceModel {
   // Of the device's memory, what nobody has.
   size_t free_bytes() const;
 
+  // Bytes a second that the device reads and writes when it copies within its memory: measured at each call. 0: unknown.
+  double copy_bandwidth() const;
+
   // As engine::forward(). The sequences' caches lie in segment_memory().
   Status forward(std::span<const Sequence> batch, const CancelToken& cancel);
 

@@ -15,6 +15,7 @@ Result<OpenedAssistant> open_assistant(const OpenOptions& options) {
     generator = std::make_shared<ExtractiveGenerator>(result.index);
   } else {
     WENQU_ASSIGN_OR_RETURN(auto model, engine::Model::load(options.model_path, options.model));
+    if (options.on_model) options.on_model(model->info());
     WENQU_ASSIGN_OR_RETURN(generator, NativeGenerator::create(std::move(model), options.timeline, options.drafts));
   }
   result.assistant = std::make_shared<const Assistant>(result.index, std::move(generator));

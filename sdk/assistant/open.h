@@ -17,6 +17,7 @@ struct OpenOptions {
   std::string index_directory;
   std::string model_path;            // empty: answers are extracted from the sources
   engine::LoadOptions model;
+  std::function<void(const engine::ModelInfo&)> on_model;   // called when it is loaded; empty: nobody wants to know
   engine::TimelineOptions timeline;
   engine::DraftOptions drafts;
   retrieval::IndexModels search;     // what searches use besides words

@@ -41,6 +41,7 @@ wq_status wq_assistant_open(const wq_assistant_options* given, wq_assistant** ou
     open.model.threads = options.threads;
     open.model.nice = options.nice;
     open.model.memory_budget = options.memory_budget;
+    if (options.device) open.model.device = options.device;
     if (options.chat_template) open.model.chat_template = options.chat_template;
     if (options.kv_type) {
       const auto type = engine::parse_kv_type(options.kv_type);

@@ -24,8 +24,8 @@ int run_bench(const BenchOptions& options) {
   if (!measured) return report(measured.status());
   const engine::ModelInfo& info = (*model)->info();
   if (!options.json) {
-    fmt::print("{}  {}  {:.2f} GiB  {} threads  {}\n", info.name, info.types, static_cast<double>(info.file_bytes) / (1 << 30),
-               info.threads, info.isa);
+    const std::string where = info.device == "cpu" ? fmt::format("{} threads  {}", info.threads, info.isa) : info.device;
+    fmt::print("{}  {}  {:.2f} GiB  {}\n", info.name, info.types, static_cast<double>(info.file_bytes) / (1 << 30), where);
     const std::string of_bandwidth = measured->bandwidth > 0 ? fmt::format("of {:.1f}", measured->bandwidth / 1e9) : "";
     fmt::print("{:>14}  {:>17}  {:>7}  {:>8}  {:>7}\n", "", "t/s", "GB/s", of_bandwidth, "GOPS");
     for (const engine::BenchRow& row : measured->rows) {
@@ -57,6 +57,7 @@ int run_bench(const BenchOptions& options) {
     json.Key("repetitions"), json.Uint64(options.repetitions);
     json.Key("threads"), json.Int(info.threads);
     json.Key("kv"), json.String(std::string(engine::kv_type_name(options.model.kv)).c_str());
+    json.Key("device"), json.String(info.device.c_str());
     json.Key("isa"), json.String(info.isa.c_str());
     json.Key("model"), json.String(info.name.c_str());
     json.Key("types"), json.String(info.types.c_str());

@@ -126,6 +126,7 @@ struct ModelOptions {
   engine::KvType kv = engine::KvType::f16;
   bool deterministic = false;
   size_t drafts = engine::DraftOptions{}.max_tokens;
+  std::string device = "cpu";
   std::string expert_groups;   // "8/4"; empty: as the file says
 };
 

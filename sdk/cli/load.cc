@@ -8,11 +8,19 @@
 #include "sdk/assistant/search_models.h"
 
 namespace wenqu::cli {
+namespace {
+
+void tell_device(const engine::ModelInfo& model) {
+  if (!model.device_problem.empty()) std::fprintf(stderr, "no GPU is used: %s\n", model.device_problem.c_str());
+}
+
+}  // namespace
 
 Result<engine::LoadOptions> load_options(const ModelOptions& options) {
   engine::LoadOptions load;
   load.threads = options.threads;
   load.nice = options.nice;
+  load.device = options.device;
   load.memory_budget = options.memory_mib << 20;
   load.chat_template = options.chat_template;
   load.kv_type = options.kv;
@@ -52,12 +60,15 @@ Result<assistant::OpenedAssistant> load_assistant(const std::string& index, cons
   open.timeline = timeline_options(model);
   open.drafts.max_tokens = model.drafts;
   WENQU_ASSIGN_OR_RETURN(open.search, load_search_models(search, model.threads, model.nice));
+  open.on_model = tell_device;
   return assistant::open_assistant(open);
 }
 
 Result<std::shared_ptr<const engine::Model>> load_model(const ModelOptions& model) {
   WENQU_ASSIGN_OR_RETURN(const engine::LoadOptions load, load_options(model));
-  return engine::Model::load(model.path, load);
+  WENQU_ASSIGN_OR_RETURN(std::shared_ptr<const engine::Model> loaded, engine::Model::load(model.path, load));
+  tell_device(loaded->info());
+  return loaded;
 }
 
 }  // namespace wenqu::cli

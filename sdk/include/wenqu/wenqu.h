@@ -197,10 +197,12 @@ typedef struct wq_assistant_options {
                                    most, 1 to 7, when that is faster; the answer stays the same. 0: the
                                    default, 7; -1: none */
   const wq_search_models* models; /* what searches use besides words; NULL: nothing. Copied */
+  const char* device;           /* what runs the model: "cpu", "cuda" (an NVIDIA GPU; memory_budget counts its
+                                   memory then), "cuda:1" ..., "auto"; NULL: "cpu" */
 } wq_assistant_options;
 
 #define WQ_ASSISTANT_OPTIONS_INIT \
-  { (uint32_t)sizeof(wq_assistant_options), 0, NULL, NULL, 0, NULL, NULL, NULL, NULL, 0, 0, 0, NULL }
+  { (uint32_t)sizeof(wq_assistant_options), 0, NULL, NULL, 0, NULL, NULL, NULL, NULL, 0, 0, 0, NULL, NULL }
 
 /* For languages without the macro: zeroes `struct_size` bytes and sets the field. [any thread] */
 WQ_API wq_status wq_assistant_options_init(wq_assistant_options* options, uint32_t struct_size);

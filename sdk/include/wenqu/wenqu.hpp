@@ -125,6 +125,7 @@ struct AssistantOptions {
   int nice = 0;                // how far the compute threads step back for other work: 0 to 19
   int draft_tokens = 0;        // read ahead where an answer repeats its sources: 0: the default; -1: none
   const wq_search_models* models = nullptr;   // what searches use besides words; copied
+  std::string device{};        // "cpu", "cuda", "cuda:1" ..., "auto"; empty: "cpu"
 };
 
 enum class Mode { quick = WQ_MODE_QUICK, deep = WQ_MODE_DEEP };
@@ -139,6 +140,7 @@ class Assistant {
     given.nice = options.nice;
     given.draft_tokens = options.draft_tokens;
     given.models = options.models;
+    if (!options.device.empty()) given.device = options.device.c_str();
     given.memory_budget = options.memory_budget;
     given.chat_template = options.chat_template.empty() ? nullptr : options.chat_template.c_str();
     wq_assistant* assistant = nullptr;

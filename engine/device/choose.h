@@ -1,0 +1,22 @@
+// Devices by the names that options have for them.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <string_view>
+
+#include "base/status.h"
+#include "engine/cuda/device.h"
+
+namespace wenqu::engine::device {
+
+struct Chosen {
+  std::shared_ptr<cuda::Device> device;   // nullptr: the CPU
+  std::string why;                        // with "auto": why no GPU is used
+};
+
+// "cpu"; "cuda", the first GPU, or "cuda:1"; "auto": the first GPU where one can be used, else the CPU. An empty name is
+// "cpu". Errors: invalid_argument, for another name; those of cuda::open_device(), but for "auto".
+Result<Chosen> choose_device(std::string_view name);
+
+}  // namespace wenqu::engine::device
