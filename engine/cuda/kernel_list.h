@@ -2,18 +2,19 @@
 #pragma once
 
 #include "engine/cuda/kernel.h"
-#include "engine/cuda/kernels/experts.h"
 #include "engine/cuda/kernels/attention.h"
 #include "engine/cuda/kernels/cache_rows.h"
+#include "engine/cuda/kernels/experts.h"
+#include "engine/cuda/kernels/matmul.h"
 #include "engine/cuda/kernels/matvec.h"
 #include "engine/cuda/kernels/router.h"
 #include "engine/cuda/kernels/rows.h"
 
 namespace wenqu::engine::cuda {
 
-// For few rows and for several: the second reads weights once for up to eight tokens.
+// For one row and for several, which reads weights once for up to eight, and for many.
 template <gguf::Type type>
-using TypeKernels = KernelSet<Embed<type>, MatVec<type, 1>, MatVec<type, 8>, Gated<type>, Down<type>>;
+using TypeKernels = KernelSet<Embed<type>, MatVec<type, 1>, MatVec<type, 8>, MatMul<type>, Gated<type>, GatedTiles<type>, Down<type>>;
 
 using gguf::Type;
 using WeightKernels = JoinKernels<
