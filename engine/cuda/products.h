@@ -28,14 +28,14 @@ struct FeedForward {
   Stack gate, up, down;
   gguf::Type type = gguf::Type::f32;        // of gate and up
   gguf::Type down_type = gguf::Type::f32;
-  int experts = 1;                          // in each stack
+  int experts = 0;                          // in each stack; 0: no mixture, one of each
 };
 
-// Bytes that feed_forward() needs for itself.
+// Bytes that feed_forward() needs for itself; no fewer for more tokens.
 size_t feed_forward_scratch(const FeedForward& weights, int tokens, int used);
 
 // out[t] = the sum over the token's choices of weight * feed-forward of its expert, in order of choice. x: [tokens].
-// choices: [tokens][used], or nullptr: each token meets expert 0, and used is 1. out: [tokens][down.outputs], set or,
+// choices: [tokens][used], or nullptr without a mixture: used is 1. out: [tokens][down.outputs], set or,
 // with `add`, added to. scratch: feed_forward_scratch() bytes, aligned to 256.
 Status feed_forward(Device& device, const FeedForward& weights, const Input& x, int tokens, const Choice* choices, int used, float* out, bool add,
                     void* scratch);

@@ -73,6 +73,36 @@ struct RoundRows {
   }
 };
 
+// SwiGLU's middle (arXiv 2002.05202): silu(gate) * up, rounded. A warp takes a block of 32 numbers; grid: x over rows, y over
+// a row's blocks in fours.
+struct SiluMultiply {
+  struct Arguments {
+    const float* gate;      // [rows][n]
+    const float* up;        // [rows][n]
+    int n;
+    float* values;          // [rows][n]; may be `gate`
+    Rounded rounded;        // the same
+  };
+  static constexpr int kThreads = 128;
+  static constexpr int kBlocks = kThreads / kWarp;
+  static constexpr int shared_bytes() { return 0; }
+
+  template <typename Machine>
+  WENQU_DEVICE static void run(Machine& m, const Arguments& a) {
+    const int row = m.block_x(), block = m.block_y() * kBlocks + m.warp();
+    if (block >= divide_up(a.n, kBlock)) return;
+    const int i = block * kBlock + m.lane();
+    const size_t at = static_cast<size_t>(row) * a.n + i;
+    float v = 0;
+    if (i < a.n) {
+      const float g = m.load(a.gate + at);
+      v = g / (1.0f + m.exp(-g)) * m.load(a.up + at);
+      m.store(a.values + at, v);
+    }
+    store_rounded(m, a.rounded, row, block, v);
+  }
+};
+
 // hidden[t] = embedding[token[t]]. grid: x over the row in pieces of 32 * kThreads numbers, y over tokens.
 template <gguf::Type type>
 struct Embed {

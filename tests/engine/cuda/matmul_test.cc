@@ -15,7 +15,7 @@ namespace {
 using engine::gguf::Type;
 
 template <typename T>
-class ManyRows : public testing::Test {
+class ProductsOfManyRows : public testing::Test {
  protected:
   static constexpr Type kType = T::value;
   // Not a multiple of the depth of a tile where the type lets it be.
@@ -69,9 +69,9 @@ class NameOfType {
   template <typename T>
   static std::string GetName(int) { return std::string(engine::gguf::type_traits(T::value).name); }
 };
-TYPED_TEST_SUITE(ManyRows, Types, NameOfType);
+TYPED_TEST_SUITE(ProductsOfManyRows, Types, NameOfType);
 
-TYPED_TEST(ManyRows, AreMultipliedByEachMatrixOfAStack) {
+TYPED_TEST(ProductsOfManyRows, AreMultipliedByEachMatrixOfAStack) {
   constexpr Type type = TestFixture::kType;
   constexpr int n = TestFixture::kInputs, outputs = 69, matrices = 2;
   Device& device = this->device_;
@@ -95,7 +95,7 @@ TYPED_TEST(ManyRows, AreMultipliedByEachMatrixOfAStack) {
   }
 }
 
-TYPED_TEST(ManyRows, GiveWhatOneRowGives) {
+TYPED_TEST(ProductsOfManyRows, GiveWhatOneRowGives) {
   constexpr Type type = TestFixture::kType;
   constexpr int n = TestFixture::kInputs, outputs = 20, tokens = 17;
   Device& device = this->device_;
@@ -110,7 +110,7 @@ TYPED_TEST(ManyRows, GiveWhatOneRowGives) {
   for (size_t i = 0; i < a.size(); ++i) ASSERT_NEAR(a[i], b[i], 1e-4) << i;
 }
 
-TYPED_TEST(ManyRows, OfChosenExpertsAreGatedAndBroughtDown) {
+TYPED_TEST(ProductsOfManyRows, OfChosenExpertsAreGatedAndBroughtDown) {
   constexpr Type type = TestFixture::kType;
   constexpr int n = TestFixture::kInputs, width = row_layout(type).block_values == 256 ? 256 : is_quantized(type) ? 64 : 41;
   constexpr int experts = 4, outputs = 5, used = 2, stride = round_up(width, kBlock);

@@ -63,9 +63,9 @@ TEST_F(Products, OfAFeedForwardAreGatedWeightedAndSummed) {
   for (const bool mixture : {false, true})
     for (const int tokens : {1, 5, 19}) {
       const Type type = Type::q4_k, down_type = Type::q6_k;
-      const int n = 256, width = 256, outputs = 9, experts = mixture ? 4 : 1, used = mixture ? 2 : 1;
-      const StackOf gate(device_, type, experts, width, n, random_), up(device_, type, experts, width, n, random_);
-      const StackOf down(device_, down_type, experts, outputs, width, random_);
+      const int n = 256, width = 256, outputs = 9, experts = mixture ? 4 : 0, used = mixture ? 2 : 1;
+      const StackOf gate(device_, type, std::max(experts, 1), width, n, random_), up(device_, type, std::max(experts, 1), width, n, random_);
+      const StackOf down(device_, down_type, std::max(experts, 1), outputs, width, random_);
       const InputOf x(device_, tokens, n, random_);
       std::vector<Choice> chosen;
       for (int t = 0; t < tokens; ++t) {
@@ -98,6 +98,33 @@ TEST_F(Products, OfAFeedForwardAreGatedWeightedAndSummed) {
         for (int o = 0; o < outputs; ++o) ASSERT_NEAR(got[static_cast<size_t>(t * outputs + o)], want[static_cast<size_t>(o)], 0.03 * std::sqrt(spread)) << t;
       }
     }
+}
+
+TEST_F(Products, OfMoreTokensThanTheScratchHoldsAreTakenInTurns) {
+  const Type type = Type::q8_0;
+  const int n = 32, width = 32, outputs = 3, experts = 16, used = 16, tokens = 1050;
+  const StackOf gate(device_, type, experts, width, n, random_), up(device_, type, experts, width, n, random_);
+  const StackOf down(device_, type, experts, outputs, width, random_);
+  const InputOf x(device_, tokens, n, random_);
+  std::vector<Choice> chosen;
+  for (int t = 0; t < tokens; ++t)
+    for (int k = 0; k < used; ++k) chosen.push_back({k, static_cast<float>((t + k) % 7) / 8});
+  const Array<Choice> choices(device_, chosen);
+  const FeedForward weights{gate.stack, up.stack, down.stack, type, type, experts};
+  const size_t bytes = feed_forward_scratch(weights, tokens, used);
+  EXPECT_EQ(bytes, feed_forward_scratch(weights, 2 * tokens, used));
+  const Array<std::byte> scratch(device_, bytes);
+  const Array<float> together(device_, static_cast<size_t>(tokens * outputs)), alone(device_, static_cast<size_t>(outputs));
+  Status status = feed_forward(device_, weights, x.input(), tokens, choices.data(), used, together.data(), false, scratch.data());
+  ASSERT_TRUE(status) << status.to_string();
+  const std::vector<float> got = together.values();
+  for (const int t : {0, 8, 63, 64, 1023, 1024, 1049}) {
+    const Input row{x.values.data() + t * n, n, x.q.data() + t * n, x.scales.data() + t, n};
+    status = feed_forward(device_, weights, row, 1, choices.data() + t * used, used, alone.data(), false, scratch.data());
+    ASSERT_TRUE(status) << status.to_string();
+    const std::vector<float> want = alone.values();
+    for (int o = 0; o < outputs; ++o) ASSERT_NEAR(got[static_cast<size_t>(t * outputs + o)], want[static_cast<size_t>(o)], std::abs(want[static_cast<size_t>(o)]) * 0.02 + 0.5) << t;
+  }
 }
 
 }  // namespace
