@@ -14,15 +14,16 @@ constexpr size_t kMaxTiles = 65535;        // blocks of a grid's third dimension
 constexpr int kBlocksAtOnce = 2;           // of a multiprocessor, at least
 
 struct Candidate {
-  int kernel = 0, rows = 0, keys = 0, max_value = 0;
+  int kernel = 0, rows = 0, keys = 0, max_value = 0, buffers = 0;
   unsigned threads = 0;
   size_t shared_bytes = 0;
 };
 
 template <typename Kernel>
-Candidate candidate(const AttentionShape& shape) {
-  return {Kernels::number<Kernel>(), Kernel::kRows, Kernel::kKeys, Kernel::kMaxValue, Kernel::kThreads,
-          static_cast<size_t>(Kernel::shared_bytes(shape.key, shape.value, shape.values_are_keys))};
+void add_candidates(const AttentionShape& shape, std::vector<Candidate>& to) {
+  for (const int buffers : {2, 1})
+    to.push_back({Kernels::number<Kernel>(), Kernel::kRows, Kernel::kKeys, Kernel::kMaxValue, buffers, Kernel::kThreads,
+                  static_cast<size_t>(Kernel::shared_bytes(shape.key, shape.value, shape.values_are_keys, buffers))});
 }
 
 // Tokens of one sequence that follow each other.
@@ -61,9 +62,10 @@ Result<AttentionPlan> attention_plan(const AttentionShape& shape, std::span<cons
 
   // The first that fits, those for many rows first where there are many.
   std::vector<Candidate> candidates;
-  if (most_rows > 32) candidates.push_back(candidate<ManyRows>(shape));
-  if (most_rows > 16 && shape.value > ManyRows::kMaxValue) candidates.push_back(candidate<ManyWideRows>(shape));
-  candidates.insert(candidates.end(), {candidate<FewRows>(shape), candidate<FewWideRows>(shape), candidate<FewWideRowsOfOldDevices>(shape)});
+  if (most_rows > 32) add_candidates<ManyRows>(shape, candidates);
+  if (most_rows > 16 && shape.value > ManyRows::kMaxValue) add_candidates<ManyWideRows>(shape, candidates);
+  add_candidates<FewRows>(shape, candidates);
+  add_candidates<FewWideRows>(shape, candidates);
   const auto chosen = std::find_if(candidates.begin(), candidates.end(), [&](const Candidate& c) {
     return shape.value <= c.max_value && c.shared_bytes <= device.shared_bytes;
   });
@@ -72,7 +74,7 @@ Result<AttentionPlan> attention_plan(const AttentionShape& shape, std::span<cons
                                                        "run the model on the CPU", shape.key, shape.value, device.shared_bytes));
 
   AttentionPlan plan;
-  plan.kernel = chosen->kernel, plan.threads = chosen->threads, plan.shared_bytes = chosen->shared_bytes;
+  plan.kernel = chosen->kernel, plan.threads = chosen->threads, plan.shared_bytes = chosen->shared_bytes, plan.buffers = chosen->buffers;
   plan.tokens = static_cast<int>(places.size()), plan.kv_heads = shape.kv_heads;
   const int together = std::max(1, chosen->rows / group);
   for (const Run& run : runs)
@@ -92,7 +94,7 @@ Result<AttentionPlan> attention_plan(const AttentionShape& shape, std::span<cons
 
 Status attend(Device& device, const AttentionPlan& plan, AttentionArguments arguments) {
   if (plan.tiles.empty()) return {};
-  arguments.splits = plan.splits;
+  arguments.splits = plan.splits, arguments.buffers = plan.buffers;
   const Grid grid{static_cast<unsigned>(plan.splits), static_cast<unsigned>(plan.kv_heads), static_cast<unsigned>(plan.tiles.size())};
   WENQU_RETURN_IF_ERROR(device.launch({plan.kernel, grid, plan.threads, plan.shared_bytes, &arguments, sizeof arguments}));
   if (plan.splits == 1) return {};

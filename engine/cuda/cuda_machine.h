@@ -54,6 +54,19 @@ class CudaMachine {
     return Shared<T>(data);
   }
 
+  __device__ __forceinline__ void copy_async(Shared<Word4> to, int i, const Word4* from) const {
+#if __CUDA_ARCH__ >= 800
+    asm volatile("cp.async.cg.shared.global [%0], [%1], 16;" : : "r"(to.at(i, 1).address()), "l"(from) : "memory");
+#else
+    to.set(i, load_once(from));
+#endif
+  }
+  __device__ __forceinline__ void wait_copies() const {
+#if __CUDA_ARCH__ >= 800
+    asm volatile("cp.async.wait_all;" : : : "memory");
+#endif
+  }
+
   __device__ __forceinline__ void barrier() const { __syncthreads(); }
   __device__ __forceinline__ void warp_barrier() const { __syncwarp(); }
   template <typename T>

@@ -22,6 +22,9 @@
 //                                                read by nobody else (weights) and need not stay in the caches
 //   shared<T>(n)                                 n values that the block shares: get(i), set(i, v), and at(i, n)
 //                                                where a view of a part is wanted. All threads ask for the same, in the same order
+//   copy_async(to, i, p)  wait_copies()          value i of shared memory out of device memory, 16 bytes, while the thread goes
+//                                                on; what it asked for is there when it has waited, and a barrier later for
+//                                                the others
 //   barrier()  warp_barrier()                    all threads of the block, of the warp; what they wrote before is seen
 //   shuffle(v, lane)  shuffle_xor(v, mask)       a value of another lane; all 32 lanes take part
 //   dot4(a, b, c)                                c + the dot product of four signed bytes each

@@ -33,6 +33,7 @@ struct AttentionArguments {
   int value;                // numbers of a value
   bool values_are_keys;
   float scale;              // on query * key
+  int buffers = 1;          // 2: keys are fetched while those before are worked on; 1: where shared memory is short
 };
 
 namespace attending {
@@ -40,12 +41,11 @@ namespace attending {
 // Numbers 8 * unit .. 8 * unit + 7 of a row as halves.
 template <KvType type, typename Machine>
 WENQU_DEVICE Word4 eight_halves(Machine& m, const std::byte* row, int unit) {
-  if constexpr (type == KvType::f16) {
-    return m.load_once(reinterpret_cast<const Word4*>(row) + unit);
-  } else if constexpr (type == KvType::f32) {
+  if constexpr (type == KvType::f32) {
     const Float4 a = m.load(reinterpret_cast<const Float4*>(row) + 2 * unit), b = m.load(reinterpret_cast<const Float4*>(row) + 2 * unit + 1);
     return {m.pack(a.x, a.y), m.pack(a.z, a.w), m.pack(b.x, b.y), m.pack(b.z, b.w)};
   } else {
+    static_assert(type == KvType::q8_0);
     const std::byte* const block = row + unit / 4 * 34;
     const float scale = m.to_float(m.load(reinterpret_cast<const Half*>(block)));
     uint32_t words[4];
@@ -58,35 +58,46 @@ WENQU_DEVICE Word4 eight_halves(Machine& m, const std::byte* row, int unit) {
   }
 }
 
-// Copies `count` of `Keys` rows to shared memory, `stride` units of eight apart, and zeros for the others and behind a
-// row's end: `units` are filled, of which the row has `own`.
+// Brings `count` of Keys rows to shared memory, `stride` units of eight apart, and zeros for the others and behind a
+// row's end: `units` are filled, of which the row has `own`. Halves are copied while the thread goes on.
 template <KvType type, int Keys, int Threads, typename Machine, typename Shared>
-WENQU_DEVICE void stage(Machine& m, const std::byte* rows, int row_bytes, int count, int own, int units, Shared to, int stride) {
-  constexpr int kTogether = 8;   // loads on their way at once
+WENQU_DEVICE void fetch(Machine& m, const std::byte* rows, int row_bytes, int count, int own, int units, Shared to, int stride) {
+  constexpr int kTogether = 4;   // loads on their way at once, where numbers are to be converted
   int row = m.thread() / units, unit = m.thread() % units;
   const int row_step = Threads / units, unit_step = Threads % units;
-  while (row < Keys) {
-    Word4 loaded[kTogether];
-    int at[kTogether];
-    WENQU_UNROLL
-    for (int i = 0; i < kTogether; ++i) {
-      at[i] = row < Keys ? row * stride + unit : -1;
-      loaded[i] = {};
-      if (row < count && unit < own) loaded[i] = eight_halves<type>(m, rows + static_cast<size_t>(row) * row_bytes, unit);
-      row += row_step, unit += unit_step;
-      if (unit >= units) unit -= units, ++row;
+  const auto next = [&] {
+    row += row_step, unit += unit_step;
+    if (unit >= units) unit -= units, ++row;
+  };
+  if constexpr (type == KvType::f16) {
+    for (; row < Keys; next()) {
+      if (row < count && unit < own)
+        m.copy_async(to, row * stride + unit, reinterpret_cast<const Word4*>(rows + static_cast<size_t>(row) * row_bytes) + unit);
+      else
+        to.set(row * stride + unit, Word4{0, 0, 0, 0});
     }
-    WENQU_UNROLL
-    for (int i = 0; i < kTogether; ++i)
-      if (at[i] >= 0) to.set(at[i], loaded[i]);
+  } else {
+    while (row < Keys) {
+      Word4 loaded[kTogether];
+      int at[kTogether];
+      WENQU_UNROLL
+      for (int i = 0; i < kTogether; ++i, next()) {
+        at[i] = row < Keys ? row * stride + unit : -1;
+        loaded[i] = Word4{0, 0, 0, 0};
+        if (row < count && unit < own) loaded[i] = eight_halves<type>(m, rows + static_cast<size_t>(row) * row_bytes, unit);
+      }
+      WENQU_UNROLL
+      for (int i = 0; i < kTogether; ++i)
+        if (at[i] >= 0) to.set(at[i], loaded[i]);
+    }
   }
 }
 
 template <int Keys, int Threads, typename Machine, typename Shared>
-WENQU_DEVICE void stage(Machine& m, KvType type, const std::byte* rows, int row_bytes, int count, int own, int units, Shared to, int stride) {
-  if (type == KvType::f16) stage<KvType::f16, Keys, Threads>(m, rows, row_bytes, count, own, units, to, stride);
-  if (type == KvType::f32) stage<KvType::f32, Keys, Threads>(m, rows, row_bytes, count, own, units, to, stride);
-  if (type == KvType::q8_0) stage<KvType::q8_0, Keys, Threads>(m, rows, row_bytes, count, own, units, to, stride);
+WENQU_DEVICE void fetch(Machine& m, KvType type, const std::byte* rows, int row_bytes, int count, int own, int units, Shared to, int stride) {
+  if (type == KvType::f16) fetch<KvType::f16, Keys, Threads>(m, rows, row_bytes, count, own, units, to, stride);
+  if (type == KvType::f32) fetch<KvType::f32, Keys, Threads>(m, rows, row_bytes, count, own, units, to, stride);
+  if (type == KvType::q8_0) fetch<KvType::q8_0, Keys, Threads>(m, rows, row_bytes, count, own, units, to, stride);
 }
 
 // Units of eight halves. An odd number of them apart, eight rows' units lie in different banks.
@@ -113,8 +124,8 @@ struct Attention {
   static constexpr int kProbabilityStride = (Keys + 8) / 2;           // words: two halves each
   static_assert(kPageTokens % Keys == 0 && Keys % 32 == 0 && kScores >= 1 && (Split > 1 || kScores % 2 == 0));
 
-  static constexpr int shared_bytes(int key, int value, bool values_are_keys) {
-    const int units = (kRows + Keys) * attending::key_stride(key) + (values_are_keys ? 0 : Keys * attending::value_stride(value));
+  static constexpr int shared_bytes(int key, int value, bool values_are_keys, int buffers) {
+    const int units = (kRows + buffers * Keys) * attending::key_stride(key) + (values_are_keys ? 0 : buffers * Keys * attending::value_stride(value));
     return 16 * units + (Split > 1 ? kRows * (kProbabilityStride + Split) * 4 : 0);
   }
 
@@ -123,9 +134,9 @@ struct Attention {
     using namespace attending;
     const float kNothing = m.as_float(0xFF800000);   // -infinity
     const int units = key_units(a.cache.key), stride = key_stride(a.cache.key);
-    const auto queries = m.template shared<Word4>(kRows * stride), keys = m.template shared<Word4>(Keys * stride);
     const int columns_stride = a.values_are_keys ? stride : value_stride(a.value);
-    const auto values = a.values_are_keys ? keys : m.template shared<Word4>(Keys * columns_stride);
+    const auto queries = m.template shared<Word4>(kRows * stride), all_keys = m.template shared<Word4>(a.buffers * Keys * stride);
+    const auto all_values = a.values_are_keys ? all_keys : m.template shared<Word4>(a.buffers * Keys * columns_stride);
     const auto probabilities = m.template shared<uint32_t>(Split > 1 ? kRows * kProbabilityStride : 0);
     const auto exchanged = m.template shared<float>(Split > 1 ? kRows * Split : 0);
 
@@ -173,17 +184,31 @@ struct Attention {
     float sums[Columns][4] = {};
     float largest[2] = {kNothing, kNothing}, total[2] = {0, 0};   // `total`: of the keys that this lane scored
 
-    for (int first = begin; first < end; first += Keys) {
-      const int count = end - first < Keys ? end - first : Keys;
-      m.barrier();
+    const auto bring = [&](int first, int buffer) {
+      const int count = end - first < Keys ? end - first : Keys, slot = first % kPageTokens;
       const std::byte* const head = cache_head(m, a.cache, last.sequence, first, m.block_y());
-      const int slot = first % kPageTokens;
-      stage<Keys, kThreads>(m, a.cache.type, head + static_cast<size_t>(slot) * a.cache.key_bytes, a.cache.key_bytes, count, a.cache.key / 8, units,
-                            keys, stride);
+      fetch<Keys, kThreads>(m, a.cache.type, head + static_cast<size_t>(slot) * a.cache.key_bytes, a.cache.key_bytes, count, a.cache.key / 8, units,
+                            all_keys.at(buffer * Keys * stride, Keys * stride), stride);
       if (!a.values_are_keys)
-        stage<Keys, kThreads>(m, a.cache.type, head + static_cast<size_t>(kPageTokens) * a.cache.key_bytes + static_cast<size_t>(slot) * a.cache.value_bytes,
-                              a.cache.value_bytes, count, a.value / 8, a.value / 8, values, columns_stride);
-      m.barrier();
+        fetch<Keys, kThreads>(m, a.cache.type, head + static_cast<size_t>(kPageTokens) * a.cache.key_bytes + static_cast<size_t>(slot) * a.cache.value_bytes,
+                              a.cache.value_bytes, count, a.value / 8, a.value / 8, all_values.at(buffer * Keys * columns_stride, Keys * columns_stride),
+                              columns_stride);
+    };
+    const auto buffer_of = [&](int first) { return a.buffers > 1 ? (first - begin) / Keys % 2 : 0; };
+    const int lead = a.buffers > 1 ? Keys : 0;
+    for (int ahead = begin; ahead < end + lead; ahead += Keys) {
+      const int first = ahead - lead;
+      if (a.buffers > 1) m.wait_copies();
+      m.barrier();   // what was fetched is here for all, and nobody works any more on what is fetched over
+      if (ahead < end) bring(ahead, buffer_of(ahead));
+      if (first < begin) continue;
+      if (a.buffers == 1) {
+        m.wait_copies();
+        m.barrier();
+      }
+      const auto keys = all_keys.at(buffer_of(first) * Keys * stride, Keys * stride);
+      const auto values = all_values.at(buffer_of(first) * Keys * columns_stride, Keys * columns_stride);
+      const int count = end - first < Keys ? end - first : Keys;
 
       float scores[kScores][4] = {};
       float most[2] = {kNothing, kNothing};
@@ -240,34 +265,35 @@ struct Attention {
             probabilities.set(row[i] * kProbabilityStride + (part * kScores + n) * 4 + t, m.pack(scores[n][2 * i], scores[n][2 * i + 1]));
         m.barrier();
       }
-      if (!active) continue;
-      WENQU_UNROLL
-      for (int n = 0; n < Columns; ++n)
+      if (active) {
         WENQU_UNROLL
-        for (int i = 0; i < 4; ++i) sums[n][i] *= fade[i / 2];
-      WENQU_UNROLL
-      for (int k = 0; k < Keys / 32; ++k) {
-        if (k * 32 >= count) continue;
-        uint32_t p[2][4];
+        for (int n = 0; n < Columns; ++n)
+          WENQU_UNROLL
+          for (int i = 0; i < 4; ++i) sums[n][i] *= fade[i / 2];
         WENQU_UNROLL
-        for (int i = 0; i < 2; ++i) {
-          if constexpr (Split > 1) {
-            const Word4 v = m.matrices(probabilities.at((base + m.lane() % 16) * kProbabilityStride + (2 * k + i) * 8 + m.lane() / 16 * 4, 4));
-            p[i][0] = v.x, p[i][1] = v.y, p[i][2] = v.z, p[i][3] = v.w;
-          } else {   // a product's result lies as the next one's left side is wanted
-            WENQU_UNROLL
-            for (int j = 0; j < 4; ++j) {
-              const float* const from = scores[4 * k + 2 * i + j / 2] + j % 2 * 2;
-              p[i][j] = m.pack(from[0], from[1]);
+        for (int k = 0; k < Keys / 32; ++k) {
+          if (k * 32 >= count) continue;
+          uint32_t p[2][4];
+          WENQU_UNROLL
+          for (int i = 0; i < 2; ++i) {
+            if constexpr (Split > 1) {
+              const Word4 v = m.matrices(probabilities.at((base + m.lane() % 16) * kProbabilityStride + (2 * k + i) * 8 + m.lane() / 16 * 4, 4));
+              p[i][0] = v.x, p[i][1] = v.y, p[i][2] = v.z, p[i][3] = v.w;
+            } else {   // a product's result lies as the next one's left side is wanted
+              WENQU_UNROLL
+              for (int j = 0; j < 4; ++j) {
+                const float* const from = scores[4 * k + 2 * i + j / 2] + j % 2 * 2;
+                p[i][j] = m.pack(from[0], from[1]);
+              }
             }
           }
-        }
-        WENQU_UNROLL
-        for (int n = 0; n < Columns; ++n) {
-          if (n >= columns) continue;
-          const Word4 v = m.matrices_transposed(values.at((k * 32 + m.lane()) * columns_stride + first_column + n, 1));
-          m.mma_f16(sums[n], p[0], {v.x, v.y});
-          m.mma_f16(sums[n], p[1], {v.z, v.w});
+          WENQU_UNROLL
+          for (int n = 0; n < Columns; ++n) {
+            if (n >= columns) continue;
+            const Word4 v = m.matrices_transposed(values.at((k * 32 + m.lane()) * columns_stride + first_column + n, 1));
+            m.mma_f16(sums[n], p[0], {v.x, v.y});
+            m.mma_f16(sums[n], p[1], {v.z, v.w});
+          }
         }
       }
     }
@@ -303,13 +329,12 @@ struct Attention {
   }
 };
 
-// One token's heads, few tokens (decoding): keys are read for one tile of rows.
-using FewRows = Attention<1, 4, 4, 64>;               // values of up to 128 numbers
-using FewWideRows = Attention<1, 4, 16, 64>;          // of up to 512: absorbed MLA
-using FewWideRowsOfOldDevices = Attention<1, 4, 16, 32>;   // that have 64 KiB of shared memory
-// Prompts, and the many heads of large models.
-using ManyRows = Attention<4, 1, 16, 64>;             // up to 128
-using ManyWideRows = Attention<2, 4, 16, 64>;
+// One token's heads, or those of few tokens: decoding. Values of up to 128 numbers, and of up to 512 (absorbed MLA).
+using FewRows = Attention<1, 4, 4, 64>;
+using FewWideRows = Attention<1, 4, 16, 32>;
+// Prompts, and the many heads of large models: the same.
+using ManyRows = Attention<4, 1, 16, 64>;
+using ManyWideRows = Attention<2, 4, 16, 32>;
 
 // out = the splits' sums, each as far below the largest score as it is. A warp takes 128 numbers of a row; grid: x over
 // [tokens][heads] in fours, y over the values in 128s.

@@ -124,20 +124,22 @@ TEST_F(CudaAttentionTest, LongContextsAreSplit) {
   check({{.heads = 6, .kv_heads = 1, .key = 32, .value = 32}, KvType::f16, {600, 1, 129}, {1, 1, 1}, 100});
   EXPECT_EQ(plan_.splits, 5);
   check({{.heads = 6, .kv_heads = 1, .key = 32, .value = 136}, KvType::f16, {600, 7}, {3, 2}, 100});
-  EXPECT_EQ(plan_.splits, 5);
+  EXPECT_EQ(plan_.splits, 10);
 }
 
 TEST_F(CudaAttentionTest, LatentsAreKeysAndValuesOfAllHeads) {
   for (const KvType type : {KvType::f16, KvType::f32, KvType::q8_0})
     check({{.heads = 16, .kv_heads = 1, .key = 48, .value = 32, .values_are_keys = true}, type, {300, 2}, {1, 1}, 4});
   check({{.heads = 16, .kv_heads = 1, .key = 576, .value = 512, .values_are_keys = true}, KvType::f16, {200}, {1}, 8});
-  EXPECT_EQ(plan_.splits, 2);
+  EXPECT_EQ(plan_.splits, 4);
   check({{.heads = 5, .kv_heads = 1, .key = 576, .value = 512, .values_are_keys = true}, KvType::q8_0, {70}, {4}});
 }
 
-TEST_F(CudaAttentionTest, OldDevicesTakeShorterTiles) {
+TEST_F(CudaAttentionTest, DevicesWithLittleSharedMemoryFetchKeysByTurns) {
   check({{.heads = 16, .kv_heads = 1, .key = 576, .value = 512, .values_are_keys = true}, KvType::f16, {70}, {1}, 1, 64 << 10});
-  EXPECT_LE(plan_.shared_bytes, size_t{64} << 10);
+  EXPECT_EQ(plan_.buffers, 1);
+  check({{.heads = 12, .kv_heads = 2, .key = 128, .value = 128}, KvType::f16, {200}, {7}, 1, 64 << 10});
+  EXPECT_EQ(plan_.buffers, 1);
 }
 
 // The cache's bytes are what decoding costs; a key for each head would be 16 and 8 times that.

@@ -71,6 +71,7 @@ void EmulatedBlock::check_read(Shadow& shadow, size_t at, size_t bytes, int thre
   const Touch now = touch(thread);
   for (size_t i = at; i < at + bytes; ++i) {
     if (!shadow.written[i]) fault(thread, fmt::format("reads byte {} of {}, which nobody has written", i, where));
+    if (shadow.written[i] == Shadow::kOnItsWay) fault(thread, fmt::format("reads byte {} of {}, which is still being copied", i, where));
     if (shadow.writer.empty()) continue;
     if (!apart(shadow.writer[i], now))
       fault(thread, fmt::format("reads byte {} of {}, which thread {} of block {} wrote, with no barrier between", i, where,
@@ -115,6 +116,11 @@ const std::byte* EmulatedBlock::read_shared(int thread, size_t at, size_t bytes)
 std::byte* EmulatedBlock::write_shared(int thread, size_t at, size_t bytes) {
   check_write(shared_shadow_, at, bytes, thread, "shared memory", true);
   return shared_.data() + at;
+}
+
+void EmulatedBlock::begin_copy(int thread, size_t at, size_t bytes) {
+  check_write(shared_shadow_, at, bytes, thread, "shared memory", true);
+  std::fill_n(shared_shadow_.written.begin() + static_cast<ptrdiff_t>(at), bytes, Shadow::kOnItsWay);
 }
 
 void EmulatedBlock::read(int thread, const void* p, size_t bytes, size_t alignment) {

@@ -5,6 +5,7 @@
 //   - in shared memory and in device memory: two threads touch the same byte, one of them writing, with no
 //     barrier between them (of the block, or of their warp)
 //   - a barrier, shuffle or matrix product that not all threads of the block or warp reach
+//   - reading what is being copied to shared memory, before it was waited for
 //   - more shared memory than the launch asked for
 //
 // Thread safety: one thread at a time.
@@ -18,6 +19,7 @@
 #include <map>
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "engine/cpu/blocks.h"
@@ -40,7 +42,8 @@ struct Touch {
 
 // What is known of each byte of a piece of memory.
 struct Shadow {
-  std::vector<uint8_t> written;
+  static constexpr uint8_t kOnItsWay = 2;
+  std::vector<uint8_t> written;           // 1, or kOnItsWay
   std::vector<Touch> writer, reader;
   std::vector<uint8_t> several_readers;   // of different warps since the barrier of `reader`
   void resize(size_t bytes, bool tell_readers);
@@ -66,6 +69,7 @@ class EmulatedBlock {
 
   const std::byte* read_shared(int thread, size_t at, size_t bytes);
   std::byte* write_shared(int thread, size_t at, size_t bytes);
+  void begin_copy(int thread, size_t at, size_t bytes);   // to shared memory; write_shared() ends it
   void read(int thread, const void* p, size_t bytes, size_t alignment);
   void write(int thread, void* p, size_t bytes, size_t alignment);
   [[noreturn]] void fault(int thread, const std::string& what);
@@ -129,6 +133,7 @@ class EmulatedMachine {
     }
 
    private:
+    friend class EmulatedMachine;
     size_t place(int i) const {
       if (i < 0 || i >= n_) machine_->fault("index " + std::to_string(i) + " of " + std::to_string(n_) + " values of shared memory");
       return at_ + static_cast<size_t>(i) * sizeof(T);
@@ -169,6 +174,18 @@ class EmulatedMachine {
     if (used_ > block_.launch().shared_bytes)
       fault("asks for " + std::to_string(used_) + " bytes of shared memory, launched with " + std::to_string(block_.launch().shared_bytes));
     return Shared<T>(*this, at, n);
+  }
+
+  void copy_async(Shared<Word4> to, int i, const Word4* from) {
+    const Shared<Word4> place = to.at(i, 1);
+    if (place.at_ % sizeof(Word4) != 0) fault("copies to shared memory that is not aligned to 16 bytes");
+    const Word4 value = load(from);
+    block_.begin_copy(thread_, place.at_, sizeof value);
+    copies_.emplace_back(place.at_, value);
+  }
+  void wait_copies() {
+    for (const auto& [at, value] : copies_) std::memcpy(block_.write_shared(thread_, at, sizeof value), &value, sizeof value);
+    copies_.clear();
   }
 
   void barrier() { block_.barrier(thread_); }
@@ -224,6 +241,7 @@ class EmulatedMachine {
   EmulatedBlock& block_;
   int thread_;
   size_t used_ = 0;
+  std::vector<std::pair<size_t, Word4>> copies_;   // on their way
 };
 
 class Emulator final : public Device {
