@@ -31,4 +31,12 @@ struct JoinKernels<KernelSet<A...>, KernelSet<B...>, Rest...> {
   using type = typename JoinKernels<KernelSet<A..., B...>, Rest...>::type;
 };
 
+// Blocks of a kernel that a multiprocessor should have room for; 0: as many as the compiler sees fit. A kernel with
+// kMinBlocks needs its registers more than it needs company: without it the compiler moves some to memory.
+template <typename Kernel>
+constexpr int min_blocks() {
+  if constexpr (requires { Kernel::kMinBlocks; }) return Kernel::kMinBlocks;
+  return 0;
+}
+
 }  // namespace wenqu::engine::cuda

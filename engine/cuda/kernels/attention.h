@@ -120,6 +120,7 @@ struct Attention {
   static constexpr int kRows = Rows * 16, kKeys = Keys;
   static constexpr int kMaxValue = Split * Columns * 8;
   static constexpr int kThreads = Rows * Split * kWarp;
+  static constexpr int kMinBlocks = kThreads > 128 ? 1 : 2;
   static constexpr int kScores = Keys / Split / 8;                    // tiles of eight keys that a warp scores
   static constexpr int kProbabilityStride = (Keys + 8) / 2;           // words: two halves each
   static_assert(kPageTokens % Keys == 0 && Keys % 32 == 0 && kScores >= 1 && (Split > 1 || kScores % 2 == 0));

@@ -135,6 +135,36 @@ TEST_F(CudaAttentionTest, LatentsAreKeysAndValuesOfAllHeads) {
   check({{.heads = 5, .kv_heads = 1, .key = 576, .value = 512, .values_are_keys = true}, KvType::q8_0, {70}, {4}});
 }
 
+TEST_F(CudaAttentionTest, MoreHeadsThanATileHasRowsAreDivided) {
+  check({{.heads = 140, .kv_heads = 2, .key = 16, .value = 16}, KvType::f16, {70, 9}, {1, 2}});
+  EXPECT_EQ(plan_.tiles.size(), 6u);
+  check({{.heads = 40, .kv_heads = 1, .key = 160, .value = 144, .values_are_keys = true}, KvType::f16, {90, 2}, {2, 1}});
+  EXPECT_EQ(plan_.tiles.size(), 6u);
+}
+
+TEST_F(CudaAttentionTest, BatchesOfAnyShapeAreAsTheReferenceSays) {
+  const auto pick = [&](auto... of) {
+    const int all[] = {of...};
+    return all[random_() % sizeof...(of)];
+  };
+  for (int round = 0; round < 40; ++round) {
+    Case c;
+    c.shape.kv_heads = pick(1, 2, 3), c.shape.heads = c.shape.kv_heads * pick(1, 6, 8, 16);
+    c.shape.key = pick(16, 64, 128, 40, 192), c.shape.value = pick(16, 64, 128, 8, 200);
+    if (round % 4 == 0) c.shape = {c.shape.heads, 1, pick(144, 136, 576), pick(32, 136), true};
+    c.type = static_cast<KvType>(pick(0, 1, 2));
+    for (int sequences = pick(1, 2, 3); sequences > 0; --sequences) {
+      c.tokens.push_back(pick(1, 1, 2, 5, 19));
+      c.contexts.push_back(static_cast<size_t>(c.tokens.back() + pick(0, 1, 62, 255, 400)));
+    }
+    c.multiprocessors = pick(1, 1, 20, 132);
+    c.shared_bytes = static_cast<size_t>(pick(64, 99, 227)) << 10;
+    check(c);
+    ASSERT_FALSE(HasFailure()) << "round " << round << ": " << c.shape.heads << " heads, " << c.shape.kv_heads << " of keys of " << c.shape.key
+                               << ", values of " << c.shape.value;
+  }
+}
+
 TEST_F(CudaAttentionTest, DevicesWithLittleSharedMemoryFetchKeysByTurns) {
   check({{.heads = 16, .kv_heads = 1, .key = 576, .value = 512, .values_are_keys = true}, KvType::f16, {70}, {1}, 1, 64 << 10});
   EXPECT_EQ(plan_.buffers, 1);

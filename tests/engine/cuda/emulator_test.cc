@@ -264,6 +264,40 @@ TEST_F(EmulatorTest, MatricesAreSpreadOverTheLanes) {
   }
 }
 
+struct Copies {
+  struct Arguments {
+    const Word4* in;
+    Word4* out;
+    bool wait, barrier;
+  };
+  template <typename Machine>
+  static void run(Machine& m, const Arguments& a) {
+    const auto there = m.template shared<Word4>(64);
+    m.copy_async(there, m.thread(), a.in + m.thread());
+    if (a.wait) m.wait_copies();
+    if (a.barrier) m.barrier();
+    m.store(a.out + m.thread(), there.get(63 - m.thread()));
+  }
+};
+
+TEST_F(EmulatorTest, CopiesAreThereAfterWaitingAndABarrier) {
+  for (const bool wait : {true, false})
+    for (const bool barrier : {true, false}) {
+      Emulator device({Emulator::kernel<Copies>("kernel")});
+      std::vector<Word4> values(64);
+      for (uint32_t i = 0; i < 64; ++i) values[i].x = i;
+      const Array<Word4> in(device, values), out(device, 64);
+      const Copies::Arguments arguments{in.data(), out.data(), wait, barrier};
+      const Status status = device.launch({0, {}, 64, 64 * sizeof(Word4), &arguments, sizeof arguments});
+      ASSERT_EQ(static_cast<bool>(status), wait && barrier);
+      if (status) {
+        EXPECT_EQ(out.values()[3].x, 60u);
+      } else if (barrier) {
+        EXPECT_THAT(status.message(), HasSubstr("still being copied"));
+      }
+    }
+}
+
 struct BytesProduct {
   struct Arguments {
     const uint32_t *a, *b;   // [16][8] words of four bytes; [8 columns][8] words
