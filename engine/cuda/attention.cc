@@ -9,7 +9,7 @@
 namespace wenqu::engine::cuda {
 namespace {
 
-constexpr int kMaxSplits = 64;
+constexpr int kMaxSplits = 128;         // what they leave to be put together costs too
 constexpr size_t kMaxTiles = 65535;        // blocks of a grid's third dimension
 constexpr int kBlocksAtOnce = 2;           // of a multiprocessor, at least
 

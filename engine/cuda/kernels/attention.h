@@ -353,20 +353,37 @@ struct CombineSplits {
   template <typename Machine>
   WENQU_DEVICE static void run(Machine& m, const Arguments& a) {
     const int row = m.block_x() * kRows + m.warp(), column = m.block_y() * kColumns + m.lane() * 4;
-    if (row >= a.rows || column >= a.value) return;
+    if (row >= a.rows) return;
     const Float2* const scales = a.partial_scale + static_cast<size_t>(row) * a.splits;
+    // Those that had keys are the first ones; the others wrote no sums. A lane sees to every 32nd.
     float largest = m.as_float(0xFF800000);
-    for (int s = 0; s < a.splits; ++s) largest = attending::larger(largest, m.load(scales + s).x);
+    int live = 0;
+    for (int s = m.lane(); s < a.splits; s += kWarp) {
+      const Float2 scale = m.load(scales + s);
+      largest = attending::larger(largest, scale.x);
+      live += scale.y > 0;
+    }
+    largest = warp_max(m, largest), live = warp_sum(m, live);
     Float4 sum = {0, 0, 0, 0};
     float total = 0;
-    for (int s = 0; s < a.splits; ++s) {
-      const Float2 scale = m.load(scales + s);
-      if (!(scale.y > 0)) continue;   // it had no keys, and wrote nothing else
-      const float factor = m.exp(scale.x - largest);
-      const Float4 v = m.load(reinterpret_cast<const Float4*>(a.partial + (static_cast<size_t>(row) * a.splits + s) * a.value + column));
-      sum = {sum.x + factor * v.x, sum.y + factor * v.y, sum.z + factor * v.z, sum.w + factor * v.w};
-      total += factor * scale.y;
+    for (int first = 0; first < live; first += kWarp) {
+      const int count = live - first < kWarp ? live - first : kWarp;
+      float factor = 0;
+      if (m.lane() < count) {
+        const Float2 scale = m.load(scales + first + m.lane());
+        factor = m.exp(scale.x - largest);
+        total += factor * scale.y;
+      }
+      const float* const from = a.partial + (static_cast<size_t>(row) * a.splits + first) * a.value + column;
+      for (int s = 0; s < count; ++s) {
+        const float f = m.shuffle(factor, s);
+        if (column >= a.value) continue;
+        const Float4 v = m.load(reinterpret_cast<const Float4*>(from + static_cast<size_t>(s) * a.value));
+        sum = {sum.x + f * v.x, sum.y + f * v.y, sum.z + f * v.z, sum.w + f * v.w};
+      }
     }
+    total = warp_sum(m, total);
+    if (column >= a.value) return;
     m.store(reinterpret_cast<Float4*>(a.out + static_cast<size_t>(row) * a.value + column),
             Float4{sum.x / total, sum.y / total, sum.z / total, sum.w / total});
   }

@@ -125,6 +125,8 @@ TEST_F(CudaAttentionTest, LongContextsAreSplit) {
   EXPECT_EQ(plan_.splits, 5);
   check({{.heads = 6, .kv_heads = 1, .key = 32, .value = 136}, KvType::f16, {600, 7}, {3, 2}, 100});
   EXPECT_EQ(plan_.splits, 10);
+  check({{.heads = 2, .kv_heads = 1, .key = 16, .value = 136}, KvType::f16, {2200, 2100}, {1, 1}, 132});
+  EXPECT_EQ(plan_.splits, 35);
 }
 
 TEST_F(CudaAttentionTest, LatentsAreKeysAndValuesOfAllHeads) {
@@ -147,7 +149,7 @@ TEST_F(CudaAttentionTest, BatchesOfAnyShapeAreAsTheReferenceSays) {
     const int all[] = {of...};
     return all[random_() % sizeof...(of)];
   };
-  for (int round = 0; round < 40; ++round) {
+  for (int round = 0; round < 24; ++round) {
     Case c;
     c.shape.kv_heads = pick(1, 2, 3), c.shape.heads = c.shape.kv_heads * pick(1, 6, 8, 16);
     c.shape.key = pick(16, 64, 128, 40, 192), c.shape.value = pick(16, 64, 128, 8, 200);
