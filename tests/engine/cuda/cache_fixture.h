@@ -47,7 +47,7 @@ class HostCaches {
   KvCache& cache(int sequence) const { return *caches_[static_cast<size_t>(sequence)]; }
   size_t segments(size_t sequence) const { return (caches_[sequence]->size() + KvCache::kSegmentTokens - 1) / KvCache::kSegmentTokens; }
   std::span<std::byte> bytes(size_t sequence, size_t segment) {
-    return {caches_[sequence]->key_rows(0, 0, segment, 0).data(), caches_[sequence]->segment_bytes()};
+    return {caches_[sequence]->segment(segment), caches_[sequence]->segment_bytes()};
   }
   std::vector<float> key(int sequence, size_t layer, size_t head, size_t token) const {
     return load(cache(sequence).keys(layer, head, token / KvCache::kSegmentTokens), shape().key_bytes(), shape().key, token);
