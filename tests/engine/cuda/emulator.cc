@@ -252,18 +252,25 @@ Word4 EmulatedMachine::exchange_matrices(Word4 row, bool transposed) {
 }
 
 void EmulatedMachine::mma_f16(float (&d)[4], const uint32_t (&a)[4], const uint32_t (&b)[2]) {
+  // Everybody's halves as floats, so that each is converted once.
   struct Given {
-    uint32_t a[4], b[2];
-  } mine = {{a[0], a[1], a[2], a[3]}, {b[0], b[1]}};
+    float a[4][2], b[2][2];
+  } mine;
+  static_assert(sizeof(Given) <= EmulatedBlock::kSlot);
+  const auto half = [](uint32_t pair, int i) { return engine::cpu::half_to_float(static_cast<uint16_t>(pair >> (16 * i))); };
+  for (int k = 0; k < 2; ++k) {
+    for (int i = 0; i < 4; ++i) mine.a[i][k] = half(a[i], k);
+    for (int i = 0; i < 2; ++i) mine.b[i][k] = half(b[i], k);
+  }
   const std::byte* const all = block_.exchange(thread_, "product of halves", &mine, sizeof mine);
   const int g = lane() / 4, t = lane() % 4;
-  const auto half = [](uint32_t pair, int i) { return engine::cpu::half_to_float(static_cast<uint16_t>(pair >> (16 * i))); };
   for (int i = 0; i < 4; ++i) {
     const int row = g + i / 2 * 8, column = 2 * t + i % 2;
     float sum = 0;
-    for (int k = 0; k < 16; ++k) {
-      const Given left = take<Given>(all, row % 8 * 4 + k % 8 / 2), right = take<Given>(all, column * 4 + k % 8 / 2);
-      sum += half(left.a[row / 8 + k / 8 * 2], k % 2) * half(right.b[k / 8], k % 2);
+    for (int quad = 0; quad < 4; ++quad) {   // the lanes that have the row, and the column
+      const Given left = take<Given>(all, row % 8 * 4 + quad), right = take<Given>(all, column * 4 + quad);
+      for (int high = 0; high < 2; ++high)
+        for (int k = 0; k < 2; ++k) sum += left.a[row / 8 + high * 2][k] * right.b[high][k];
     }
     d[i] += sum;
   }

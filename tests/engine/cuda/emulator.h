@@ -64,7 +64,7 @@ class EmulatedBlock {
   void barrier(int thread);
   void warp_barrier(int thread);
   // Every lane gives `bytes` and gets the slots of all 32, kSlot apart, valid until its next exchange.
-  static constexpr size_t kSlot = 32;
+  static constexpr size_t kSlot = 64;
   const std::byte* exchange(int thread, const char* what, const void* value, size_t bytes);
 
   const std::byte* read_shared(int thread, size_t at, size_t bytes);
