@@ -7,7 +7,7 @@ namespace wenqu::engine::cuda {
 namespace {
 
 template <typename Kernel>
-__global__ void __launch_bounds__(Kernel::kThreads) entry(const __grid_constant__ typename Kernel::Arguments arguments) {
+__global__ void __launch_bounds__(Kernel::kThreads, min_blocks<Kernel>()) entry(const __grid_constant__ typename Kernel::Arguments arguments) {
   CudaMachine machine;
   Kernel::run(machine, arguments);
 }
