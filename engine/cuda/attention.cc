@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <bit>
 
 #include "engine/cuda/kernel_list.h"
 
@@ -85,16 +86,20 @@ Result<AttentionPlan> attention_plan(const AttentionShape& shape, std::span<cons
     return Status(StatusCode::limit_exceeded, fmt::format("{} tokens at once on a GPU: use smaller batches", places.size()));
   std::reverse(plan.tiles.begin(), plan.tiles.end());   // the last of a prompt see most keys: they had better not begin last
 
-  // As many blocks as run at once, but at least two tiles of keys for each.
-  const int blocks = std::max(1, static_cast<int>(plan.tiles.size()) * shape.kv_heads);
-  const int wanted = device.multiprocessors * kBlocksAtOnce / blocks, useful = divide_up(longest, 2 * chosen->keys);
-  plan.splits = std::clamp(std::min(wanted, useful), 1, kMaxSplits);
+  // All keys that tiles see, divided among the blocks that run at once; at least two fetches' worth for each.
+  int64_t keys = 0;
+  for (const QueryTile& tile : plan.tiles) keys += places[static_cast<size_t>(tile.first_token + tile.tokens - 1)].position + 1;
+  const int64_t blocks = std::max(1, device.multiprocessors) * kBlocksAtOnce;
+  const int share = static_cast<int>(std::clamp<int64_t>((keys * shape.kv_heads + blocks - 1) / blocks, 2 * chosen->keys, std::max(longest, 2 * chosen->keys)));
+  // In coarse steps, so that a plan changes seldom while the contexts grow.
+  plan.split_keys = round_up(share, std::max(chosen->keys, static_cast<int>(std::bit_floor(static_cast<unsigned>(share))) / 4));
+  plan.splits = std::clamp(divide_up(longest, plan.split_keys), 1, kMaxSplits);
   return plan;
 }
 
 Status attend(Device& device, const AttentionPlan& plan, AttentionArguments arguments) {
   if (plan.tiles.empty()) return {};
-  arguments.splits = plan.splits, arguments.buffers = plan.buffers;
+  arguments.splits = plan.splits, arguments.split_keys = plan.split_keys, arguments.buffers = plan.buffers;
   const Grid grid{static_cast<unsigned>(plan.splits), static_cast<unsigned>(plan.kv_heads), static_cast<unsigned>(plan.tiles.size())};
   WENQU_RETURN_IF_ERROR(device.launch({plan.kernel, grid, plan.threads, plan.shared_bytes, &arguments, sizeof arguments}));
   if (plan.splits == 1) return {};

@@ -23,7 +23,7 @@ struct AttentionPlan {
   unsigned threads = 0;
   size_t shared_bytes = 0;
   int tokens = 0, kv_heads = 0;
-  int splits = 1, buffers = 1;
+  int splits = 1, split_keys = 0, buffers = 1;
   std::vector<QueryTile> tiles;   // to be uploaded, for AttentionArguments::tiles
 
   // Numbers of AttentionArguments::partial and ::partial_scale; 0: not wanted.
@@ -36,7 +36,7 @@ struct AttentionPlan {
 // Errors: unsupported, for rows that the kernels cannot read; limit_exceeded, for more tokens than a grid has blocks.
 Result<AttentionPlan> attention_plan(const AttentionShape& shape, std::span<const Place> places, int longest, const DeviceInfo& device);
 
-// Launches what the plan says; the arguments' `splits` and `buffers` are the plan's.
+// Launches what the plan says; the arguments' `splits`, `split_keys` and `buffers` are the plan's.
 Status attend(Device& device, const AttentionPlan& plan, AttentionArguments arguments);
 
 }  // namespace wenqu::engine::cuda

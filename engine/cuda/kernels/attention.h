@@ -33,6 +33,7 @@ struct AttentionArguments {
   int value;                // numbers of a value
   bool values_are_keys;
   float scale;              // on query * key
+  int split_keys = 0;       // at least as many keys go to a split: short contexts do without the last splits
   int buffers = 1;          // 2: keys are fetched while those before are worked on; 1: where shared memory is short
 };
 
@@ -113,7 +114,7 @@ WENQU_DEVICE float larger(float a, float b) { return a > b ? a : b; }
 // keys for the scores, and then, when the others' probabilities are known, up to Columns * 8 numbers of the values.
 // Keys is how many keys pass at a time. grid: x over splits, y over heads of keys, z over query tiles.
 //
-// REQUIRES: key and value multiples of 8, value <= Split * Columns * 8.
+// REQUIRES: key and value multiples of 8, value <= Split * Columns * 8; split_keys a multiple of Keys.
 template <int Rows, int Split, int Columns, int Keys>
 struct Attention {
   using Arguments = AttentionArguments;
@@ -145,7 +146,8 @@ struct Attention {
     const int rows = tile.tokens * tile.heads, group = a.heads / a.cache.heads;
     const int first_head = m.block_y() * group + tile.first_head;
     const Place last = m.load(a.places + tile.first_token + tile.tokens - 1);
-    const int seen = last.position + 1, share = round_up(divide_up(seen, a.splits), Keys);
+    const int seen = last.position + 1, needed = round_up(divide_up(seen, a.splits), Keys);
+    const int share = needed > a.split_keys ? needed : a.split_keys;
     const int begin = m.block_x() * share, end = begin + share < seen ? begin + share : seen;
 
     // What this lane holds of: rows g and g + 8 of the warp's tile.

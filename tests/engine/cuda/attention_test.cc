@@ -118,6 +118,7 @@ TEST_F(CudaAttentionTest, TokensOfAPromptSeeWhatIsBeforeThem) {
   check({{.heads = 6, .kv_heads = 1, .key = 64, .value = 64}, KvType::f16, {70}, {70}});
   check({{.heads = 2, .kv_heads = 2, .key = 128, .value = 128}, KvType::q8_0, {300, 5, 40}, {37, 5, 1}});
   check({{.heads = 4, .kv_heads = 2, .key = 48, .value = 16}, KvType::f32, {260, 33}, {9, 33}});
+  check({{.heads = 2, .kv_heads = 2, .key = 192, .value = 128}, KvType::f16, {66}, {66}});   // as expanded MLA has them
 }
 
 TEST_F(CudaAttentionTest, LongContextsAreSplit) {
@@ -127,6 +128,13 @@ TEST_F(CudaAttentionTest, LongContextsAreSplit) {
   EXPECT_EQ(plan_.splits, 10);
   check({{.heads = 2, .kv_heads = 1, .key = 16, .value = 136}, KvType::f16, {2200, 2100}, {1, 1}, 132});
   EXPECT_EQ(plan_.splits, 35);
+}
+
+// A long context among short ones is not left to a few blocks.
+TEST_F(CudaAttentionTest, BlocksShareTheKeysOfAllContexts) {
+  check({{.heads = 2, .kv_heads = 1, .key = 16, .value = 16}, KvType::f16, {40, 2200, 30, 1}, {1, 1, 1, 1}, 8});
+  EXPECT_EQ(plan_.split_keys, 192);
+  EXPECT_EQ(plan_.splits, 12);
 }
 
 TEST_F(CudaAttentionTest, LatentsAreKeysAndValuesOfAllHeads) {
