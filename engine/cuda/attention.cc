@@ -14,6 +14,8 @@ constexpr int kMaxSplits = 128;         // what they leave to be put together co
 constexpr size_t kMaxTiles = 65535;        // blocks of a grid's third dimension
 constexpr int kBlocksAtOnce = 2;           // of a multiprocessor, at least
 
+constexpr int kWideKey = 256;              // above, a block of many rows has little room for keys
+
 struct Candidate {
   int kernel = 0, rows = 0, keys = 0, max_value = 0, buffers = 0;
   unsigned threads = 0;
@@ -63,8 +65,11 @@ Result<AttentionPlan> attention_plan(const AttentionShape& shape, std::span<cons
 
   // The first that fits, those for many rows first where there are many.
   std::vector<Candidate> candidates;
-  if (most_rows > 32) add_candidates<ManyRows>(shape, candidates);
-  if (most_rows > 16 && shape.value > ManyRows::kMaxValue) add_candidates<ManyWideRows>(shape, candidates);
+  if (most_rows > 32 && shape.key <= kWideKey) add_candidates<ManyRows>(shape, candidates);
+  if (shape.value > ManyRows::kMaxValue || shape.key > kWideKey) {
+    if (most_rows > 32) add_candidates<ManyWideRows>(shape, candidates);
+    if (most_rows > 16) add_candidates<SomeWideRows>(shape, candidates);
+  }
   add_candidates<FewRows>(shape, candidates);
   add_candidates<FewWideRows>(shape, candidates);
   const auto chosen = std::find_if(candidates.begin(), candidates.end(), [&](const Candidate& c) {

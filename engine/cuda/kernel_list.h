@@ -25,7 +25,7 @@ using WeightKernels = JoinKernels<
 using RowKernels = KernelSet<RmsNorm, RoundRows, SiluMultiply, ChooseExperts, SortByExpert, SumExperts>;
 using CacheKernels = KernelSet<PlaceQueries, StoreKeys, FewRows, FewWideRows, FewWideRowsOfOldDevices, ManyRows, ManyWideRows, CombineSplits>;
 using RowKernels = KernelSet<RmsNorm, RoundRows, ChooseExperts, SortByExpert, SumExperts>;
-using CacheKernels = KernelSet<PlaceQueries, StoreKeys, FewRows, FewWideRows, ManyRows, ManyWideRows, CombineSplits>;
+using CacheKernels = KernelSet<PlaceQueries, StoreKeys, FewRows, FewWideRows, ManyRows, SomeWideRows, ManyWideRows, CombineSplits>;
 
 using Kernels = JoinKernels<RowKernels, CacheKernels, WeightKernels>::type;
 

@@ -335,9 +335,11 @@ struct Attention {
 // One token's heads, or those of few tokens: decoding. Values of up to 128 numbers, and of up to 512 (absorbed MLA).
 using FewRows = Attention<1, 4, 4, 64>;
 using FewWideRows = Attention<1, 4, 16, 32>;
-// Prompts, and the many heads of large models: the same.
+// Prompts, and the many heads of large models: the same. The more rows meet a key, the less it costs to bring it to them;
+// of wide rows, the most where shared memory has room for them.
 using ManyRows = Attention<4, 1, 16, 64>;
-using ManyWideRows = Attention<2, 4, 16, 32>;
+using SomeWideRows = Attention<2, 4, 16, 32>;
+using ManyWideRows = Attention<4, 2, 32, 32>;
 
 // out = the splits' sums, each as far below the largest score as it is. A warp takes 128 numbers of a row; grid: x over
 // [tokens][heads] in fours, y over the values in 128s.

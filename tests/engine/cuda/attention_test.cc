@@ -143,13 +143,17 @@ TEST_F(CudaAttentionTest, LatentsAreKeysAndValuesOfAllHeads) {
   check({{.heads = 16, .kv_heads = 1, .key = 576, .value = 512, .values_are_keys = true}, KvType::f16, {200}, {1}, 8});
   EXPECT_EQ(plan_.splits, 4);
   check({{.heads = 5, .kv_heads = 1, .key = 576, .value = 512, .values_are_keys = true}, KvType::q8_0, {70}, {4}});
+  check({{.heads = 16, .kv_heads = 1, .key = 576, .value = 512, .values_are_keys = true}, KvType::f16, {290, 3}, {9, 2}});
 }
 
 TEST_F(CudaAttentionTest, MoreHeadsThanATileHasRowsAreDivided) {
   check({{.heads = 140, .kv_heads = 2, .key = 16, .value = 16}, KvType::f16, {70, 9}, {1, 2}});
   EXPECT_EQ(plan_.tiles.size(), 6u);
-  check({{.heads = 40, .kv_heads = 1, .key = 160, .value = 144, .values_are_keys = true}, KvType::f16, {90, 2}, {2, 1}});
+  const AttentionShape latents{.heads = 70, .kv_heads = 1, .key = 160, .value = 144, .values_are_keys = true};
+  check({latents, KvType::f16, {90, 2}, {2, 1}});
   EXPECT_EQ(plan_.tiles.size(), 6u);
+  check({latents, KvType::f16, {90, 2}, {2, 1}, 1, 36 << 10});   // room for half as many rows
+  EXPECT_EQ(plan_.tiles.size(), 9u);
 }
 
 TEST_F(CudaAttentionTest, BatchesOfAnyShapeAreAsTheReferenceSays) {
