@@ -23,8 +23,6 @@ using WeightKernels = JoinKernels<
     TypeKernels<Type::q3_k>, TypeKernels<Type::q4_k>, TypeKernels<Type::q5_k>, TypeKernels<Type::q6_k>, TypeKernels<Type::iq4_xs>>::type;
 
 using RowKernels = KernelSet<RmsNorm, RoundRows, SiluMultiply, ChooseExperts, SortByExpert, SumExperts>;
-using CacheKernels = KernelSet<PlaceQueries, StoreKeys, FewRows, FewWideRows, FewWideRowsOfOldDevices, ManyRows, ManyWideRows, CombineSplits>;
-using RowKernels = KernelSet<RmsNorm, RoundRows, ChooseExperts, SortByExpert, SumExperts>;
 using CacheKernels = KernelSet<PlaceQueries, StoreKeys, FewRows, FewWideRows, ManyRows, SomeWideRows, ManyWideRows, CombineSplits>;
 
 using Kernels = JoinKernels<RowKernels, CacheKernels, WeightKernels>::type;

@@ -183,7 +183,7 @@ class DeviceModel::Implementation {
     bool all_rows = false;      // they are all tokens
   };
   // What a recorded batch is the same in; all else is in the tables.
-  using Key = std::tuple<size_t, size_t, KvType, int, int, size_t, bool>;
+  using Key = std::tuple<size_t, size_t, KvType, int, int, int, int, size_t, bool>;
   static constexpr size_t kRecordedTokens = 8, kMostRecorded = 32;
 
   static std::string fmt_needs(double weights, double scratch, double free);
@@ -225,9 +225,14 @@ class DeviceModel::Implementation {
   }
   Status attend(const Batch& batch, size_t layer, const float* queries, float* out) {
     const cuda::AttentionShape shape = attention_shape();
-    return cuda::attend(*device_, batch.plan,
-                        {queries, out, partial_, partial_scale_, tables_->tiles, tables_->places, cache_rows(batch, layer), shape.heads,
-                         batch.plan.splits, shape.value, shape.values_are_keys, config_.attention_scale});
+    cuda::AttentionArguments arguments{};
+    arguments.queries = queries, arguments.out = out;
+    arguments.partial = partial_, arguments.partial_scale = partial_scale_;
+    arguments.tiles = tables_->tiles, arguments.places = tables_->places;
+    arguments.cache = cache_rows(batch, layer);
+    arguments.heads = shape.heads, arguments.value = shape.value, arguments.values_are_keys = shape.values_are_keys;
+    arguments.scale = config_.attention_scale;
+    return cuda::attend(*device_, batch.plan, arguments);
   }
   Status gqa(const Batch& batch, size_t l);
   Status mla(const Batch& batch, size_t l);
@@ -467,7 +472,8 @@ Status DeviceModel::Implementation::layers(const Batch& batch, const CancelToken
 
 Status DeviceModel::Implementation::run(const Batch& batch, const CancelToken& cancel) {
   if (batch.tokens > kRecordedTokens) return layers(batch, cancel);
-  const Key key{batch.tokens, batch.sequences, batch.kv.type, batch.plan.kernel, batch.plan.splits, batch.plan.tiles.size(), batch.all_rows};
+  const Key key{batch.tokens, batch.sequences, batch.kv.type, batch.plan.kernel, batch.plan.splits, batch.plan.split_keys, batch.plan.buffers,
+                batch.plan.tiles.size(), batch.all_rows};
   auto found = recorded_.find(key);
   if (found == recorded_.end()) {
     if (recorded_.size() >= kMostRecorded) forget_recorded();
