@@ -71,5 +71,163 @@ std::vector<Named> all_models() {
 
 INSTANTIATE_TEST_SUITE_P(Architectures, AnyModelOnADevice, testing::ValuesIn(all_models()), [](const auto& model) { return model.param.name; });
 
+// A model that was loaded on the device, as its users see it.
+class TimelineOnADevice : public DeviceModelTest {
+ protected:
+  std::shared_ptr<const Model> load_on_device(const ReferenceOptions& options, uint64_t budget = 0) {
+    ReferenceModel(options).writer().write(path_);
+    LoadOptions load;
+    load.open_device = device_;
+    load.memory_budget = budget;
+    load.context_tokens = 256;
+    auto model = Model::load(path_, load);
+    EXPECT_TRUE(model) << model.status().to_string();
+    return *model;
+  }
+  static TokenId best(std::span<const float> logits) {
+    return static_cast<TokenId>(std::max_element(logits.begin(), logits.end()) - logits.begin());
+  }
+  // A prompt and what the model says to it, ever the likeliest token.
+  static std::vector<TokenId> answer(Timeline& timeline, size_t tokens) {
+    std::vector<TokenId> out;
+    for (size_t i = 0; i < tokens; ++i) {
+      out.push_back(best(timeline.logits()));
+      const Status status = timeline.append({&out.back(), 1}, {});
+      EXPECT_TRUE(status) << status.to_string();
+    }
+    return out;
+  }
+
+  ReferenceOptions small() const {
+    ReferenceOptions options;
+    options.deepseek = true, options.layers = 2;
+    return options;
+  }
+};
+
+TEST_F(TimelineOnADevice, AnswersAsOnTheCpu) {
+  const auto on_device = load_on_device(small());
+  EXPECT_EQ(on_device->info().device, "emulated device");
+  auto there = *Timeline::create(on_device, {});
+  ASSERT_TRUE(there->append(kTokens, {}));
+  const std::vector<TokenId> got = answer(*there, 6);
+  const auto on_cpu = load(small());
+  EXPECT_EQ(on_cpu->info().device, "cpu");
+  auto here = *Timeline::create(on_cpu, {});
+  ASSERT_TRUE(here->append(kTokens, {}));
+  EXPECT_EQ(got, answer(*here, 6));
+}
+
+TEST_F(TimelineOnADevice, DecodingIsRecordedOnceAndLaunchedWhole) {
+  const auto model = load_on_device(small());
+  auto timeline = *Timeline::create(model, {});
+  ASSERT_TRUE(timeline->append(kTokens, {}));
+  answer(*timeline, 1);
+  const size_t recordings = device_->recordings();
+  EXPECT_GE(recordings, 1u);
+  answer(*timeline, 5);
+  EXPECT_EQ(device_->recordings(), recordings);
+}
+
+TEST_F(TimelineOnADevice, ForksShareTheirBeginningAndGoTheirOwnWays) {
+  const auto model = load_on_device(small());
+  auto first = *Timeline::create(model, {});
+  ASSERT_TRUE(first->append(kTokens, {}));
+  auto second = *first->fork();
+  ASSERT_TRUE(second->append(std::vector<TokenId>{9, 8, 7}, {}));
+  const std::vector<TokenId> alone = answer(*first, 4);
+  auto again = *Timeline::create(model, {.share_prefixes = false});
+  ASSERT_TRUE(again->append(kTokens, {}));
+  EXPECT_EQ(answer(*again, 4), alone);
+}
+
+TEST_F(TimelineOnADevice, SavedSessionsGoOnWhereTheyWere) {
+  const auto model = load_on_device(small());
+  auto timeline = *Timeline::create(model, {});
+  ASSERT_TRUE(timeline->append(kTokens, {}));
+  const std::string saved = path_ + ".session";
+  ASSERT_TRUE(timeline->save(saved));
+  const std::vector<TokenId> want = answer(*timeline, 4);
+  auto restored = Timeline::restore(model, saved, {});
+  ASSERT_TRUE(restored) << restored.status().to_string();
+  EXPECT_EQ(answer(**restored, 4), want);
+  std::filesystem::remove(saved);
+}
+
+TEST_F(TimelineOnADevice, ContextsOfSeveralPagesAreReadInEveryKvType) {
+  ReferenceOptions options;
+  options.layers = 1;
+  use(options);
+  std::vector<TokenId> tokens;
+  for (int i = 0; i < 270; ++i) tokens.push_back(i * 7 % 250);
+  auto on_cpu = *Timeline::create(model_, {.kv_type = KvType::f32});
+  const std::vector<float> all = *on_cpu->append_with_logits(tokens, {});
+  const size_t vocabulary = model_->info().vocabulary;
+  const std::span<const float> want = std::span(all).last(vocabulary);
+  for (KvType type : {KvType::f32, KvType::f16, KvType::q8_0}) {
+    KvCache own = cache(type);
+    std::vector<float> logits;
+    ASSERT_TRUE(own.resize(tokens.size()));
+    for (size_t at = 0; at < tokens.size(); at += 64) {
+      const auto some = std::span(tokens).subspan(at, std::min<size_t>(64, tokens.size() - at));
+      logits.clear();
+      const Sequence sequence{.tokens = some, .position = at, .cache = &own, .wanted = Sequence::Logits::last, .logits = &logits};
+      const Status status = on_device_->forward({&sequence, 1}, {});
+      ASSERT_TRUE(status) << status.to_string();
+    }
+    EXPECT_LT(distance(logits, want), type == KvType::q8_0 ? 0.03 : 0.01) << kv_type_name(type);
+  }
+}
+
+TEST_F(TimelineOnADevice, SequencesOfOneBatchDoNotTouchEachOther) {
+  use(small());
+  const std::vector<TokenId> first(kTokens.begin(), kTokens.begin() + 5), second(kTokens.rbegin(), kTokens.rbegin() + 9);
+  KvCache alone_first = cache(), alone_second = cache(), one = cache(), two = cache();
+  const std::vector<float> want_first = read(alone_first, first, first.size()), want_second = read(alone_second, second, second.size());
+  ASSERT_TRUE(one.resize(first.size()));
+  ASSERT_TRUE(two.resize(second.size()));
+  std::vector<float> got_first, got_second;
+  const std::array batch = {Sequence{.tokens = first, .cache = &one, .wanted = Sequence::Logits::all, .logits = &got_first},
+                            Sequence{.tokens = second, .cache = &two, .wanted = Sequence::Logits::last, .logits = &got_second}};
+  const Status status = on_device_->forward(batch, {});
+  ASSERT_TRUE(status) << status.to_string();
+  EXPECT_LT(distance(got_first, want_first), 1e-3);
+  EXPECT_LT(distance(got_second, std::span(want_second).last(got_second.size())), 1e-3);
+}
+
+TEST_F(TimelineOnADevice, AModelThatDoesNotFitIsRefusedWithFigures) {
+  ReferenceModel(small()).writer().write(path_);
+  LoadOptions load;
+  load.open_device = std::make_shared<Emulator>(emulated_kernels(), size_t{1} << 20);
+  const auto model = Model::load(path_, load);
+  ASSERT_FALSE(model);
+  EXPECT_EQ(model.status().code(), StatusCode::out_of_memory);
+  EXPECT_THAT(model.status().to_string(), testing::HasSubstr("MiB on the GPU (weights"));
+}
+
+TEST_F(TimelineOnADevice, ASessionThatFindsNoMemoryFailsAlone) {
+  const auto model = load_on_device(small(), 0);
+  auto first = *Timeline::create(model, {});
+  ASSERT_TRUE(first->append(kTokens, {}));
+  device_->take_all_memory();
+  auto second = *Timeline::create(model, {.share_prefixes = false});
+  const Status status = second->append(kTokens, {});
+  ASSERT_FALSE(status);
+  EXPECT_EQ(status.code(), StatusCode::out_of_memory) << status.to_string();
+  EXPECT_EQ(answer(*first, 2).size(), 2u);
+}
+
+TEST_F(TimelineOnADevice, CancellingStopsABatch) {
+  use(small());
+  KvCache own = cache();
+  ASSERT_TRUE(own.resize(kTokens.size()));
+  std::vector<float> logits;
+  CancelSource source;
+  source.cancel();
+  const Sequence sequence{.tokens = kTokens, .cache = &own, .logits = &logits};
+  EXPECT_EQ(on_device_->forward({&sequence, 1}, source.token()).code(), StatusCode::cancelled);
+  EXPECT_TRUE(on_device_->forward({&sequence, 1}, {}));
+}
+
 }  // namespace
 }  // namespace wenqu::test

@@ -420,6 +420,7 @@ Status Emulator::run(const Launch& launch) {
 Status Emulator::begin_recording() {
   if (recording_) return Status(StatusCode::internal, "a recording within a recording");
   recording_ = std::make_unique<Recording>();
+  ++recordings_;
   return {};
 }
 

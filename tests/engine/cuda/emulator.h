@@ -277,6 +277,9 @@ class Emulator final : public Device {
   Status replay(Graph& graph) override;
   void discard(Graph* graph) noexcept override;
 
+  size_t recordings() const { return recordings_; }
+  // From now on nothing can be allocated.
+  void take_all_memory() { used_ = info_.memory_bytes; }
   size_t launches() const { return launches_; }
   uint64_t bytes_loaded() const { return bytes_loaded_; }   // by kernels, of device memory
 
@@ -298,7 +301,7 @@ class Emulator final : public Device {
   std::vector<Kernel> kernels_;
   std::map<const std::byte*, Buffer> buffers_;
   std::map<const std::byte*, Buffer>::iterator last_ = buffers_.end();
-  size_t used_ = 0, launches_ = 0;
+  size_t used_ = 0, launches_ = 0, recordings_ = 0;
   uint64_t bytes_loaded_ = 0;
   Status fault_;
   struct Recording;
