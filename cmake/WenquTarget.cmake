@@ -48,12 +48,13 @@ function(wenqu_precompile target)
   endif()
 endfunction()
 
-# wenqu_test(NAME SOURCES...) makes one GoogleTest program and registers each of its cases.
+# wenqu_test(NAME [LABELS LABEL] SOURCES...) makes one GoogleTest program and registers each of its cases.
 function(wenqu_test name)
-  add_executable(${name} ${ARGN})
+  cmake_parse_arguments(PARSE_ARGV 1 test "" "LABELS" "")
+  add_executable(${name} ${test_UNPARSED_ARGUMENTS})
   target_compile_options(${name} PRIVATE "$<$<COMPILE_LANGUAGE:CXX>:${WENQU_WARNINGS}>")
   target_include_directories(${name} PRIVATE "${PROJECT_SOURCE_DIR}")
   target_link_libraries(${name} PRIVATE GTest::gtest_main GTest::gmock)
   wenqu_precompile(${name} <gmock/gmock.h> <gtest/gtest.h>)
-  gtest_discover_tests(${name} DISCOVERY_TIMEOUT 60 PROPERTIES TIMEOUT 300)
+  gtest_discover_tests(${name} DISCOVERY_TIMEOUT 60 PROPERTIES TIMEOUT 300 LABELS "${test_LABELS}")
 endfunction()
