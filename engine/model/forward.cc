@@ -3,13 +3,13 @@
 #include <algorithm>
 #include <utility>
 
+#include "engine/model/mixture.h"
 #include "engine/ops/attention.h"
 #include "engine/ops/floats.h"
 #include "engine/ops/latent_attention.h"
 #include "engine/ops/rms_norm.h"
 #include "engine/ops/rope.h"
 #include "engine/ops/router.h"
-#include "engine/residency/expert_residency.h"
 
 namespace wenqu::engine {
 namespace {
@@ -291,88 +291,27 @@ class Pass {
     return project(layer.down, h, delta_);
   }
 
-  // Mixture of experts: every token's chosen experts, weighted, and the shared ones, unweighted. Tokens
-  // are gathered by expert, so that each expert's weights are read once for the batch.
+  // Mixture of experts: every token's chosen experts, weighted, and the shared ones, unweighted.
   Status mixture(const Layer& layer) {
     const MoeConfig& moe = config_.moe;
-    const size_t experts = moe.router.experts, used = moe.router.used, width = moe.width;
+    const size_t experts = moe.router.experts, used = moe.router.used;
     const Inputs x(compute_, normed_.data(), tokens_, d_, d_,
                    {&layer.expert_gate, &layer.expert_up, &layer.gate, &layer.up});
     Floats scores;
     WENQU_RETURN_IF_ERROR(project(layer.router, x, scores));
     std::vector<ops::ExpertChoice> choices(tokens_ * used);
-    std::vector<std::vector<uint32_t>> members(experts);   // places in `choices`, by expert
     by_token([&](size_t t) {
       ops::choose_experts(moe.router, std::span(scores.data() + t * experts, experts), layer.router_bias,
                           std::span(choices).subspan(t * used, used));
     });
-    for (size_t place = 0; place < choices.size(); ++place) members[choices[place].expert].push_back(static_cast<uint32_t>(place));
-    std::vector<uint32_t> active;
-    for (uint32_t e = 0; e < experts; ++e)
-      if (!members[e].empty()) active.push_back(e);
-    // Those that are not in memory are read while the others are computed.
-    ExpertResidency::Lease lease;
-    if (weights_.residency) lease = weights_.residency->want(layer.mixture, active, members, tokens_);
+    // Experts that are not in memory are read while the shared ones are computed.
+    RoutedExperts routed(compute_, config_, layer, weights_.residency, choices);
     if (layer.gate) {
       WENQU_RETURN_IF_ERROR(gated(layer, x));   // the shared experts, as one
     } else {
       std::fill(delta_.begin(), delta_.end(), 0.0f);
     }
-
-    // Stage one: the hidden rows of each choice.
-    struct Work {
-      std::vector<cpu::InputRow> inputs;
-      std::vector<float*> gates, ups;
-    };
-    gate_.resize(tokens_ * used * width);
-    up_.resize(tokens_ * used * width);
-    std::vector<Work> work;
-    for (uint32_t e : active) {
-      Work& w = work.emplace_back();
-      for (uint32_t place : members[e]) {
-        w.inputs.push_back(x.rows()[place / used]);
-        w.gates.push_back(gate_.data() + place * width);
-        w.ups.push_back(up_.data() + place * width);
-      }
-    }
-    const size_t rows = ops::rows_per_piece(compute_, layer.expert_gate, tokens_ * used / experts), pieces = (width + rows - 1) / rows;
-    compute_.parallel(active.size() * pieces, 1, [&](size_t begin, size_t end) {
-      for (size_t i = begin; i < end; ++i) {
-        const Work& w = work[i / pieces];
-        const size_t from = i % pieces * rows, to = std::min(from + rows, width);
-        lease.wait_for(i / pieces, compute_.cancel);
-        ops::matmul_rows(compute_, layer.expert_gate, active[i / pieces], from, to, w.inputs, w.gates, from);
-        ops::matmul_rows(compute_, layer.expert_up, active[i / pieces], from, to, w.inputs, w.ups, from);
-        for (size_t k = 0; k < w.gates.size(); ++k)
-          compute_.kernels.silu_multiply(w.gates[k] + from, w.ups[k] + from, w.gates[k] + from, to - from);
-      }
-    });
-    WENQU_RETURN_IF_ERROR(compute_.cancel.status());
-
-    lease.wait_for_all(compute_.cancel);
-    // Stage two: down, and the weighted sum in the order of choice, so that it does not depend on which
-    // tokens share the batch. A piece owns its rows of every token.
-    const Inputs h(compute_, gate_.data(), tokens_ * used, width, width, {&layer.expert_down});
-    std::vector<std::vector<cpu::InputRow>> inputs(active.size());
-    for (size_t a = 0; a < active.size(); ++a)
-      for (uint32_t place : members[active[a]]) inputs[a].push_back(h.rows()[place]);
-    compute_.parallel(d_, kDownRows, [&](size_t begin, size_t end) {
-      thread_local Floats out;
-      out.resize(tokens_ * used * kDownRows);
-      std::vector<float*> outs;
-      for (size_t a = 0; a < active.size(); ++a) {
-        outs.clear();
-        for (uint32_t place : members[active[a]]) outs.push_back(out.data() + place * kDownRows);
-        ops::matmul_rows(compute_, layer.expert_down, active[a], begin, end, inputs[a], outs, 0);
-      }
-      for (size_t t = 0; t < tokens_; ++t)
-        for (size_t r = 0; r < end - begin; ++r) {
-          float sum = 0;
-          for (size_t k = t * used; k < (t + 1) * used; ++k) sum += choices[k].weight * out[k * kDownRows + r];
-          delta_[t * d_ + begin + r] += sum;
-        }
-    });
-    return compute_.cancel.status();
+    return routed.add(x, gate_, up_, delta_.data());
   }
 
   Status output() {
@@ -409,8 +348,6 @@ class Pass {
     static cpu::ThreadPool pool(1);
     return pool;
   }
-
-  static constexpr size_t kDownRows = 32;
 
   const ops::Compute& compute_;
   const Config& config_;
