@@ -11,6 +11,7 @@
 #include "engine/device/choose.h"
 #include "engine/memory_plan.h"
 #include "engine/model/forward.h"
+#include "engine/model/mixture.h"
 #include "engine/runtime.h"
 
 namespace wenqu::engine {
@@ -112,20 +113,50 @@ void use_plan(const MemoryPlan& plan, Runtime& runtime) {
                              [experts] { if (experts) experts->trim(); });
 }
 
+// Computes routed experts with the model's threads and the file's weights. The runtime outlives it.
+device::CpuExperts experts_on_cpu(const Runtime& runtime) {
+  struct Memory {
+    ops::Floats gate, up;
+  };
+  return [&runtime, memory = std::make_shared<Memory>()](size_t l, std::span<const float> normed, std::span<const ops::ExpertChoice> choices,
+                                                         std::span<float> delta, const CancelToken& cancel) {
+    Status status;
+    runtime.pool.lead([&] {
+      const Layer& layer = runtime.weights.layers[l];
+      const size_t d = runtime.config.embedding;
+      const ops::Compute compute{cpu::kernels(runtime.isa), runtime.pool, cancel};
+      RoutedExperts routed(compute, runtime.config, layer, nullptr, choices);
+      const ops::Inputs x(compute, normed.data(), normed.size() / d, d, d, {&layer.expert_gate, &layer.expert_up});
+      status = routed.add(x, memory->gate, memory->up, delta.data());
+    });
+    return status;
+  };
+}
+
 // Brings the model to a GPU and divides the GPU's memory.
 Result<MemoryPlan> place_on_gpu(std::shared_ptr<cuda::Device> gpu, Runtime& runtime, const LoadOptions& options, const CancelToken& cancel) {
   const uint64_t free = gpu->free_bytes(), budget = options.memory_budget ? std::min<uint64_t>(options.memory_budget, free) : free;
-  const device::DeviceNeeds needs = device::DeviceModel::needs(runtime.config, runtime.weights, kMaxBatch);
   const MemoryNeeds host = memory_needs(*runtime.file, runtime.config, runtime.weights, options, runtime.pool.threads());
   constexpr auto mib = [](uint64_t bytes) { return (bytes + (1 << 20) - 1) >> 20; };
+  const size_t mixtures = runtime.weights.mixtures().size();
+  device::Placement placement;
+  placement.cpu_experts = experts_on_cpu(runtime);
+  placement.on_cpu = options.cpu_experts < 0 ? 0 : std::min(mixtures, static_cast<size_t>(options.cpu_experts));
+  device::DeviceNeeds needs = device::DeviceModel::needs(runtime.config, runtime.weights, placement);
+  // As few layers' experts as must stay with the CPU.
+  while (options.cpu_experts < 0 && placement.on_cpu < mixtures && needs.total() + host.kv_cache > budget) {
+    ++placement.on_cpu;
+    needs = device::DeviceModel::needs(runtime.config, runtime.weights, placement);
+  }
   if (needs.total() + host.kv_cache > budget)
     return Status(StatusCode::out_of_memory,
-                  fmt::format("needs {} MiB on the GPU (weights {}, KV cache of {} tokens {}, scratch {}), but {} {} MiB: run it on the CPU, or use a "
+                  fmt::format("needs {} MiB on the GPU (weights{} {}, KV cache of {} tokens {}, scratch {}), but {} {} MiB: run it on the CPU, or use a "
                               "smaller or more strongly quantized model",
-                              mib(needs.total() + host.kv_cache), mib(needs.weights), options.context_tokens, mib(host.kv_cache), mib(needs.scratch),
+                              mib(needs.total() + host.kv_cache), placement.on_cpu > 0 ? std::string(" but for routed experts") : std::string(), mib(needs.weights), options.context_tokens, mib(host.kv_cache), mib(needs.scratch),
                               options.memory_budget && options.memory_budget <= free ? "the budget is" : "it has", mib(budget)),
                   gpu->info().name);
-  WENQU_ASSIGN_OR_RETURN(runtime.gpu, device::DeviceModel::create(std::move(gpu), runtime.config, runtime.weights, kMaxBatch, cancel));
+  WENQU_ASSIGN_OR_RETURN(runtime.gpu, device::DeviceModel::create(std::move(gpu), runtime.config, runtime.weights, placement, cancel));
+  runtime.info.cpu_experts = static_cast<uint32_t>(placement.on_cpu);
   MemoryPlan plan;
   plan.budget = budget;
   plan.weights = needs.weights, plan.scratch = needs.scratch;
@@ -186,7 +217,9 @@ Status load_into(Runtime& runtime, const OpenFile& open, const LoadOptions& opti
   } else {
     runtime.chat_status = chat.status();
   }
+  const uint32_t cpu_experts = runtime.info.cpu_experts;
   runtime.info = describe(runtime, options.kv_type);
+  runtime.info.cpu_experts = cpu_experts;
   runtime.info.device = runtime.gpu ? runtime.gpu->info().name : "cpu";
   runtime.info.device_problem = chosen.why;
   return progress(1);

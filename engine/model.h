@@ -27,9 +27,11 @@ class Device;
 struct LoadOptions {
   std::string device = "cpu";   // or "cuda", "cuda:1" ..., "auto": see engine/device/choose.h
   std::shared_ptr<cuda::Device> open_device;   // instead: one that is open already
+  // On a GPU: of so many layers the routed experts stay with the CPU; -1: of as few as the memory asks for.
+  int cpu_experts = -1;
   int threads = 0;              // compute threads; 0: one per core this process may use
   int nice = 0;                 // how far the compute threads step back for others: 0 (not at all) to 19
-  // On a GPU: bytes of its memory, for weights, sessions and scratch; all of the model must fit.
+  // On a GPU: bytes of its memory, for weights, sessions and scratch; all of the model but routed experts must fit.
   // Else: bytes for weights, the KV caches of all timelines, the prefix cache and scratch; 0: what the system has free. A
   // mixture of experts that does not fit as a whole is run all the same: experts are kept by use, and the others are
   // read when they are wanted.
@@ -99,6 +101,7 @@ struct ModelInfo {
   int threads = 0;
   std::string isa;                  // instruction set chosen: "avx2" or "scalar"
   std::string device;               // "cpu", or the GPU's name
+  uint32_t cpu_experts = 0;         // on a GPU: layers whose routed experts the CPU computes
   std::string device_problem;       // with LoadOptions::device "auto": why no GPU is used
 };
 

@@ -22,7 +22,7 @@ using WeightKernels = JoinKernels<
     TypeKernels<Type::q4_1>, TypeKernels<Type::q5_0>, TypeKernels<Type::q5_1>, TypeKernels<Type::iq4_nl>, TypeKernels<Type::q2_k>,
     TypeKernels<Type::q3_k>, TypeKernels<Type::q4_k>, TypeKernels<Type::q5_k>, TypeKernels<Type::q6_k>, TypeKernels<Type::iq4_xs>>::type;
 
-using RowKernels = KernelSet<RmsNorm, RoundRows, SiluMultiply, ChooseExperts, SortByExpert, SumExperts>;
+using RowKernels = KernelSet<RmsNorm, RoundRows, AddRows, SiluMultiply, ChooseExperts, SortByExpert, SumExperts>;
 using CacheKernels = KernelSet<PlaceQueries, StoreKeys, FewRows, FewWideRows, ManyRows, SomeWideRows, ManyWideRows, CombineSplits>;
 
 using Kernels = JoinKernels<RowKernels, CacheKernels, WeightKernels>::type;

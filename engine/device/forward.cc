@@ -65,12 +65,12 @@ cuda::FeedForward shape_of(const Matrix& gate, const Matrix& up, const Matrix& d
   return {stack(gate), stack(up), stack(down), gate.type, down.type, as_int(experts)};
 }
 
-size_t largest_feed_forward(const Config& config, const Weights& weights, size_t tokens) {
+size_t largest_feed_forward(const Config& config, const Weights& weights, size_t tokens, size_t on_cpu) {
   size_t bytes = 0;
   const size_t experts = config.moe.router.experts;
   for (const Layer& layer : weights.layers) {
     if (layer.gate) bytes = std::max(bytes, cuda::feed_forward_scratch(shape_of(layer.gate, layer.up, layer.down, 1), as_int(tokens), 1));
-    if (layer.is_moe)
+    if (layer.is_moe && layer.mixture >= on_cpu)
       bytes = std::max(bytes, cuda::feed_forward_scratch(shape_of(layer.expert_gate, layer.expert_up, layer.expert_down, experts), as_int(tokens),
                                                          as_int(config.moe.router.used)));
   }
@@ -91,6 +91,7 @@ struct Scratch {
   float* scores;                             // [tokens][experts]
   cuda::Choice* choices;                     // [tokens][used]
   std::byte* feed_forward;
+  float* from_cpu;                           // [tokens][embedding], of experts on the CPU
   float* logits;                             // [kLogitRows][vocabulary]
 
   Scratch(Parts& parts, const Config& config, size_t tokens, size_t feed_forward_bytes) {
@@ -112,6 +113,7 @@ struct Scratch {
     scores = parts.take<float>(tokens * config.moe.router.experts);
     choices = parts.take<cuda::Choice>(tokens * config.moe.router.used);
     feed_forward = parts.take<std::byte>(feed_forward_bytes);
+    from_cpu = parts.take<float>(config.moe.router.experts > 0 ? tokens * d : 0);
     logits = parts.take<float>(kLogitRows * config.vocabulary);
   }
 
@@ -141,14 +143,14 @@ struct Tables {
 
 class DeviceModel::Implementation {
  public:
-  Implementation(std::shared_ptr<Device> device, const Config& config, size_t batch_tokens)
-      : device_(std::move(device)), config_(config), batch_tokens_(batch_tokens) {}
+  Implementation(std::shared_ptr<Device> device, const Config& config, Placement placement)
+      : device_(std::move(device)), config_(config), placement_(std::move(placement)) {}
   ~Implementation() {
     for (const auto& [key, graph] : recorded_) device_->discard(graph);
   }
 
   Status start(const Weights& weights, const CancelToken& cancel) {
-    const DeviceNeeds needs = DeviceModel::needs(config_, weights, batch_tokens_);
+    const DeviceNeeds needs = DeviceModel::needs(config_, weights, placement_);
     if (needs.total() > device_->free_bytes()) {
       constexpr double kMiB = 1 << 20;
       return Status(StatusCode::out_of_memory,
@@ -161,10 +163,11 @@ class DeviceModel::Implementation {
     const ops::RouterConfig& router = config_.moe.router;
     if (router.experts > cuda::kMostExperts || router.used > cuda::kMostUsed)
       return Status(StatusCode::unsupported, "more experts than a GPU's router chooses among: run the model on the CPU");
-    WENQU_ASSIGN_OR_RETURN(weights_, upload(device_, weights, config_, cancel));
+    WENQU_ASSIGN_OR_RETURN(weights_, upload(device_, weights, config_, placement_.on_cpu, cancel));
     WENQU_ASSIGN_OR_RETURN(scratch_memory_, Memory::allocate(device_, needs.scratch));
     Parts parts(scratch_memory_.data());
-    scratch_.emplace(parts, config_, batch_tokens_, largest_feed_forward(config_, weights, batch_tokens_));
+    scratch_.emplace(parts, config_, placement_.batch_tokens, largest_feed_forward(config_, weights, placement_.batch_tokens, placement_.on_cpu));
+    for (const Layer& layer : weights.layers) mixtures_.push_back(layer.is_moe ? layer.mixture : SIZE_MAX);
     return {};
   }
 
@@ -237,11 +240,13 @@ class DeviceModel::Implementation {
   Status gqa(const Batch& batch, size_t l);
   Status mla(const Batch& batch, size_t l);
   Status attention_output(const Batch& batch, const DeviceLayer& layer, size_t width);
-  Status feed_forward(const Batch& batch, const DeviceLayer& layer);
+  Status feed_forward(const Batch& batch, size_t l, const CancelToken& cancel);
+  Status experts_on_cpu(const Batch& batch, size_t l, const CancelToken& cancel, const std::function<Status()>& meanwhile);
 
   const std::shared_ptr<Device> device_;
   const Config& config_;
-  const size_t batch_tokens_;
+  const Placement placement_;
+  std::vector<size_t> mixtures_;   // [layers] the number of each among those with experts
   const std::shared_ptr<std::mutex> mutex_ = std::make_shared<std::mutex>();   // over the device and what follows
   DeviceWeights weights_;
   Memory scratch_memory_, table_memory_, partial_memory_;
@@ -250,6 +255,8 @@ class DeviceModel::Implementation {
   float* partial_ = nullptr;
   cuda::Float2* partial_scale_ = nullptr;
   std::vector<std::byte> host_tables_;
+  std::vector<float> host_normed_, host_delta_;      // [tokens][embedding], of experts on the CPU
+  std::vector<ops::ExpertChoice> host_choices_;      // [tokens][used]
   std::map<Key, Device::Graph*> recorded_;
 
   void forget_recorded() {
@@ -434,21 +441,45 @@ Status DeviceModel::Implementation::mla(const Batch& batch, size_t l) {
 }
 
 // The part of a layer behind attention: a dense feed-forward, or the chosen experts and the shared ones.
-Status DeviceModel::Implementation::feed_forward(const Batch& batch, const DeviceLayer& layer) {
+Status DeviceModel::Implementation::feed_forward(const Batch& batch, size_t l, const CancelToken& cancel) {
   Scratch& s = *scratch_;
+  const DeviceLayer& layer = weights_.layers[l];
   const int tokens = as_int(batch.tokens);
-  if (layer.gate)
-    WENQU_RETURN_IF_ERROR(cuda::feed_forward(*device_, feed_forward_of(layer.gate, layer.up, layer.down, 1), normed(), tokens, nullptr, 1, s.delta,
-                                             false, s.feed_forward));
-  if (!layer.is_moe) return {};
+  const auto dense_or_shared = [&]() -> Status {
+    if (!layer.gate) return {};
+    return cuda::feed_forward(*device_, feed_forward_of(layer.gate, layer.up, layer.down, 1), normed(), tokens, nullptr, 1, s.delta,
+                              false, s.feed_forward);
+  };
+  if (!layer.is_moe) return dense_or_shared();
   const ops::RouterConfig& router = config_.moe.router;
   WENQU_RETURN_IF_ERROR(multiply(layer.router, normed(), batch.tokens, s.scores));
   WENQU_RETURN_IF_ERROR(launch<cuda::ChooseExperts>(
       *device_, {as_unsigned(batch.tokens)},
       {s.scores, layer.router_bias, as_int(router.experts), as_int(router.used), router.gating == ops::RouterConfig::Gating::sigmoid,
        router.normalize, router.scale, as_int(router.groups), as_int(router.groups_used), s.choices}));
+  if (!layer.expert_gate) {
+    WENQU_RETURN_IF_ERROR(experts_on_cpu(batch, l, cancel, dense_or_shared));
+    return {};
+  }
+  WENQU_RETURN_IF_ERROR(dense_or_shared());
   return cuda::feed_forward(*device_, feed_forward_of(layer.expert_gate, layer.expert_up, layer.expert_down, router.experts), normed(), tokens,
                             s.choices, as_int(router.used), s.delta, static_cast<bool>(layer.gate), s.feed_forward);
+}
+
+// The device computes the shared experts while the CPU computes the chosen ones.
+Status DeviceModel::Implementation::experts_on_cpu(const Batch& batch, size_t l, const CancelToken& cancel, const std::function<Status()>& meanwhile) {
+  Scratch& s = *scratch_;
+  const size_t numbers = batch.tokens * config_.embedding, places = batch.tokens * config_.moe.router.used;
+  static_assert(sizeof(cuda::Choice) == sizeof(ops::ExpertChoice) && sizeof(ops::ExpertChoice) == 8);
+  host_normed_.resize(numbers), host_choices_.resize(places);
+  host_delta_.assign(numbers, 0.0f);
+  WENQU_RETURN_IF_ERROR(device_->download(host_choices_.data(), s.choices, places * sizeof(cuda::Choice)));
+  WENQU_RETURN_IF_ERROR(device_->download(host_normed_.data(), s.normed, numbers * sizeof(float)));
+  WENQU_RETURN_IF_ERROR(meanwhile());
+  WENQU_RETURN_IF_ERROR(placement_.cpu_experts(l, host_normed_, host_choices_, host_delta_, cancel));
+  if (!weights_.layers[l].gate) return device_->upload(s.delta, host_delta_.data(), numbers * sizeof(float));
+  WENQU_RETURN_IF_ERROR(device_->upload(s.from_cpu, host_delta_.data(), numbers * sizeof(float)));
+  return launch<cuda::AddRows>(*device_, {as_unsigned((numbers + cuda::AddRows::kNumbers - 1) / cuda::AddRows::kNumbers)}, {s.from_cpu, s.delta, numbers});
 }
 
 Status DeviceModel::Implementation::layers(const Batch& batch, const CancelToken& cancel) {
@@ -462,7 +493,7 @@ Status DeviceModel::Implementation::layers(const Batch& batch, const CancelToken
     delta = s.delta;
     WENQU_RETURN_IF_ERROR(config_.has_mla() ? mla(batch, l) : gqa(batch, l));
     WENQU_RETURN_IF_ERROR(norm(batch.tokens, delta, layer.ffn_norm));
-    WENQU_RETURN_IF_ERROR(feed_forward(batch, layer));
+    WENQU_RETURN_IF_ERROR(feed_forward(batch, l, cancel));
   }
   WENQU_RETURN_IF_ERROR(norm(batch.tokens, delta, weights_.output_norm));
   // A batch of decoding wants all logits at once; others take theirs in give().
@@ -471,7 +502,7 @@ Status DeviceModel::Implementation::layers(const Batch& batch, const CancelToken
 }
 
 Status DeviceModel::Implementation::run(const Batch& batch, const CancelToken& cancel) {
-  if (batch.tokens > kRecordedTokens) return layers(batch, cancel);
+  if (batch.tokens > kRecordedTokens || placement_.on_cpu > 0) return layers(batch, cancel);
   const Key key{batch.tokens, batch.sequences, batch.kv.type, batch.plan.kernel, batch.plan.splits, batch.plan.split_keys, batch.plan.buffers,
                 batch.plan.tiles.size(), batch.all_rows};
   auto found = recorded_.find(key);
@@ -540,15 +571,15 @@ Status DeviceModel::Implementation::forward(std::span<const Sequence> sequences,
   return cancel.status();
 }
 
-DeviceNeeds DeviceModel::needs(const Config& config, const Weights& weights, size_t batch_tokens) {
+DeviceNeeds DeviceModel::needs(const Config& config, const Weights& weights, const Placement& placement) {
   Parts parts(nullptr);
-  const Scratch counted(parts, config, batch_tokens, largest_feed_forward(config, weights, batch_tokens));
-  return {device_weight_bytes(weights, config), parts.bytes()};
+  const Scratch counted(parts, config, placement.batch_tokens, largest_feed_forward(config, weights, placement.batch_tokens, placement.on_cpu));
+  return {device_weight_bytes(weights, config, placement.on_cpu), parts.bytes()};
 }
 
 Result<std::unique_ptr<DeviceModel>> DeviceModel::create(std::shared_ptr<Device> device, const Config& config, const Weights& weights,
-                                                         size_t batch_tokens, const CancelToken& cancel) {
-  auto implementation = std::make_unique<Implementation>(std::move(device), config, batch_tokens);
+                                                         Placement placement, const CancelToken& cancel) {
+  auto implementation = std::make_unique<Implementation>(std::move(device), config, std::move(placement));
   WENQU_RETURN_IF_ERROR(implementation->start(weights, cancel));
   return std::unique_ptr<DeviceModel>(new DeviceModel(std::move(implementation)));
 }

@@ -7,6 +7,7 @@
 // Thread safety: all members from any thread; one forward pass runs at a time.
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <span>
 
@@ -17,8 +18,20 @@
 #include "engine/model/config.h"
 #include "engine/model/forward.h"
 #include "engine/model/weights.h"
+#include "engine/ops/router.h"
 
 namespace wenqu::engine::device {
+
+// What a layer's routed experts add to the tokens' states, computed on the CPU. normed: [tokens][embedding]; choices:
+// [tokens][used]; delta: [tokens][embedding], added to. Called by the thread that runs the forward pass.
+using CpuExperts = std::function<Status(size_t layer, std::span<const float> normed, std::span<const ops::ExpertChoice> choices,
+                                        std::span<float> delta, const CancelToken& cancel)>;
+
+struct Placement {
+  size_t batch_tokens = kMaxBatch;   // at most
+  size_t on_cpu = 0;                 // layers whose routed experts stay with the CPU: the first that have any
+  CpuExperts cpu_experts;            // who computes them
+};
 
 struct DeviceNeeds {
   size_t weights = 0;    // bytes
@@ -28,13 +41,12 @@ struct DeviceNeeds {
 
 class DeviceModel {
  public:
-  // Of a model whose batches have at most so many tokens.
-  static DeviceNeeds needs(const Config& config, const Weights& weights, size_t batch_tokens);
+  static DeviceNeeds needs(const Config& config, const Weights& weights, const Placement& placement);
 
   // Uploads the weights, which must outlive the model only until this returns; the config must outlive it. Errors:
   // out_of_memory with figures, unsupported, cancelled, those of the device.
   static Result<std::unique_ptr<DeviceModel>> create(std::shared_ptr<cuda::Device> device, const Config& config, const Weights& weights,
-                                                     size_t batch_tokens, const CancelToken& cancel);
+                                                     Placement placement, const CancelToken& cancel);
   ~DeviceModel();
 
   const cuda::DeviceInfo& info() const;

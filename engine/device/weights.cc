@@ -73,7 +73,7 @@ class Uploader {
   Status status_;
 };
 
-void each(Uploader& to, const Weights& weights, const Config& config, DeviceWeights& out) {
+void each(Uploader& to, const Weights& weights, const Config& config, size_t on_cpu, DeviceWeights& out) {
   to.matrix(weights.embedding, 1, out.embedding);
   const bool tied = weights.output.data == weights.embedding.data;
   if (tied) out.output = out.embedding;
@@ -108,6 +108,7 @@ void each(Uploader& to, const Weights& weights, const Config& config, DeviceWeig
     to.matrix(layer.down, 1, own.down);
     to.matrix(layer.router, 1, own.router);
     to.vector(layer.router_bias, own.router_bias);
+    if (layer.is_moe && layer.mixture < on_cpu) continue;
     to.matrix(layer.expert_gate, experts, own.expert_gate);
     to.matrix(layer.expert_up, experts, own.expert_up);
     to.matrix(layer.expert_down, experts, own.expert_down);
@@ -128,19 +129,20 @@ Status check_types(const Weights& weights) {
 
 }  // namespace
 
-size_t device_weight_bytes(const Weights& weights, const Config& config) {
+size_t device_weight_bytes(const Weights& weights, const Config& config, size_t on_cpu) {
   DeviceWeights unused;
   Uploader count(nullptr, nullptr, {});
-  each(count, weights, config, unused);
+  each(count, weights, config, on_cpu, unused);
   return count.bytes();
 }
 
-Result<DeviceWeights> upload(const std::shared_ptr<cuda::Device>& device, const Weights& weights, const Config& config, const CancelToken& cancel) {
+Result<DeviceWeights> upload(const std::shared_ptr<cuda::Device>& device, const Weights& weights, const Config& config, size_t on_cpu,
+                             const CancelToken& cancel) {
   WENQU_RETURN_IF_ERROR(check_types(weights));
   DeviceWeights out;
-  WENQU_ASSIGN_OR_RETURN(out.memory, Memory::allocate(device, device_weight_bytes(weights, config)));
+  WENQU_ASSIGN_OR_RETURN(out.memory, Memory::allocate(device, device_weight_bytes(weights, config, on_cpu)));
   Uploader uploader(device.get(), out.memory.data(), cancel);
-  each(uploader, weights, config, out);
+  each(uploader, weights, config, on_cpu, out);
   WENQU_RETURN_IF_ERROR(uploader.status());
   WENQU_RETURN_IF_ERROR(device->synchronize());
   return out;

@@ -40,10 +40,11 @@ struct DeviceWeights {
   Memory memory;   // all of them
 };
 
-// Bytes that upload() will need.
-size_t device_weight_bytes(const Weights& weights, const Config& config);
+// Bytes that upload() will need. The routed experts of the first `on_cpu` layers that have any stay with the CPU.
+size_t device_weight_bytes(const Weights& weights, const Config& config, size_t on_cpu);
 
 // Errors: out_of_memory with what is left and what is needed; cancelled; unsupported (a matrix that the kernels cannot take).
-Result<DeviceWeights> upload(const std::shared_ptr<cuda::Device>& device, const Weights& weights, const Config& config, const CancelToken& cancel);
+Result<DeviceWeights> upload(const std::shared_ptr<cuda::Device>& device, const Weights& weights, const Config& config, size_t on_cpu,
+                             const CancelToken& cancel);
 
 }  // namespace wenqu::engine::device

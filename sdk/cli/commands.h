@@ -127,6 +127,7 @@ struct ModelOptions {
   bool deterministic = false;
   size_t drafts = engine::DraftOptions{}.max_tokens;
   std::string device = "cpu";
+  int cpu_experts = -1;
   std::string expert_groups;   // "8/4"; empty: as the file says
 };
 

@@ -45,6 +45,8 @@ void add_drafts_option(CLI::App& command, size_t& drafts) {
 void add_model_options(CLI::App& command, ModelOptions& model) {
   command.add_option("-t,--threads", model.threads, "compute threads (0: one per core)")->check(CLI::Range(0, 1024));
   command.add_option("--device", model.device, "what runs the model: cpu, cuda (an NVIDIA GPU), cuda:NUMBER, or auto");
+  command.add_option("--cpu-experts", model.cpu_experts, "on a GPU: layers whose routed experts the CPU computes (default: as few as its "
+                     "memory asks for)")->check(CLI::Range(0, 10000));
   command.add_option("--nice", model.nice, "how far the compute threads step back for other work (0 to 19)")->check(CLI::Range(0, 19));
   command.add_option("--chat-template", model.chat_template, "name of the chat template, where the file's is not known");
   command.add_option("--memory", model.memory_mib, "memory for the model and its sessions, in MiB (0: what is free); a mixture of experts "

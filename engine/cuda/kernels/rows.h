@@ -103,6 +103,23 @@ struct SiluMultiply {
   }
 };
 
+// to[i] += from[i]. grid: x over the numbers in kNumbers.
+struct AddRows {
+  struct Arguments {
+    const float* from;
+    float* to;
+    size_t n;
+  };
+  static constexpr int kThreads = 256, kNumbers = kThreads * 4;
+  static constexpr int shared_bytes() { return 0; }
+
+  template <typename Machine>
+  WENQU_DEVICE static void run(Machine& m, const Arguments& a) {
+    const size_t first = static_cast<size_t>(m.block_x()) * kNumbers;
+    for (size_t i = first + m.thread(); i < first + kNumbers && i < a.n; i += kThreads) m.store(a.to + i, m.load(a.to + i) + m.load(a.from + i));
+  }
+};
+
 // hidden[t] = embedding[token[t]]. grid: x over the row in pieces of 32 * kThreads numbers, y over tokens.
 template <gguf::Type type>
 struct Embed {

@@ -17,7 +17,9 @@ class DeviceModelTest : public ModelTest {
  protected:
   void use(const ReferenceOptions& options) {
     model_ = load(options);
-    auto device = DeviceModel::create(device_, model_->runtime().config, model_->runtime().weights, 64, {});
+    engine::device::Placement placement;
+    placement.batch_tokens = 64;
+    auto device = DeviceModel::create(device_, model_->runtime().config, model_->runtime().weights, placement, {});
     ASSERT_TRUE(device) << device.status().to_string();
     on_device_ = std::move(*device);
     account_ = std::make_shared<MemoryAccount>(MemoryAccount::kNoLimit, 0, on_device_->segment_memory());
@@ -118,6 +120,36 @@ TEST_F(TimelineOnADevice, AnswersAsOnTheCpu) {
   EXPECT_EQ(got, answer(*here, 6));
 }
 
+// With the routed experts of some layers on the CPU, with and without shared ones.
+TEST_F(TimelineOnADevice, LeavesExpertsToTheCpuAndAnswersTheSame) {
+  ReferenceOptions without_shared;
+  without_shared.dense = "qwen3moe", without_shared.layers = 2;
+  for (const ReferenceOptions& options : {small(), without_shared}) {
+    const auto on_cpu = load(options);
+    const std::vector<float> want = all_logits(on_cpu, kTokens);
+    for (int layers : {1, 100}) {
+      LoadOptions load;
+      load.open_device = device_;
+      load.cpu_experts = layers;
+      const auto model = Model::load(path_, load);
+      ASSERT_TRUE(model) << model.status().to_string();
+      EXPECT_EQ((*model)->info().cpu_experts, std::min<size_t>(static_cast<size_t>(layers), on_cpu->runtime().weights.mixtures().size()));
+      EXPECT_LT(distance(all_logits(*model, kTokens), want), 0.01) << layers;
+    }
+  }
+}
+
+TEST_F(TimelineOnADevice, ASmallMemoryLeavesAsManyExpertsToTheCpuAsItMust) {
+  const auto whole = load_on_device(small());
+  EXPECT_EQ(whole->info().cpu_experts, 0u);
+  const uint64_t needed = whole->memory().weights + whole->memory().scratch;
+  const auto model = load_on_device(small(), needed);   // less than its context asks for
+  EXPECT_GT(model->info().cpu_experts, 0u);
+  auto timeline = *Timeline::create(model, {});
+  ASSERT_TRUE(timeline->append(kTokens, {}));
+  EXPECT_EQ(answer(*timeline, 2).size(), 2u);
+}
+
 TEST_F(TimelineOnADevice, DecodingIsRecordedOnceAndLaunchedWhole) {
   const auto model = load_on_device(small());
   auto timeline = *Timeline::create(model, {});
@@ -202,7 +234,7 @@ TEST_F(TimelineOnADevice, AModelThatDoesNotFitIsRefusedWithFigures) {
   const auto model = Model::load(path_, load);
   ASSERT_FALSE(model);
   EXPECT_EQ(model.status().code(), StatusCode::out_of_memory);
-  EXPECT_THAT(model.status().to_string(), testing::HasSubstr("MiB on the GPU (weights"));
+  EXPECT_THAT(model.status().to_string(), testing::HasSubstr("MiB on the GPU (weights but for routed experts 1, KV cache"));
 }
 
 TEST_F(TimelineOnADevice, ASessionThatFindsNoMemoryFailsAlone) {
