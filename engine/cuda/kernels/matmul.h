@@ -1,8 +1,9 @@
 // Products of weights with many rows of input, where arithmetic is the cost: a block takes kTileOutputs rows of
 // weights and up to kTileRows rows of input, brings 128 numbers of each into shared memory at a time, the weights
 // unpacked, and multiplies them on the tensor cores. Whole numbers are multiplied exactly, 32 (or 16) at a time as
-// the scales of a type go, and summed as floats in the order of the input, so that a row's result is the same in
-// any batch.
+// the scales of a type go. Floats are taken 32 at a time as the sum of two half floats with a common scale, which
+// loses no more than adding them in another order would. Both are summed as floats in the order of the input, so that
+// a row's result is the same in any batch.
 #pragma once
 
 #include "engine/cuda/kernels/experts.h"
@@ -39,26 +40,29 @@ WENQU_DEVICE int row_of(Machine& m, int group, int i) { return group * 8 + m.lan
 // Whether a scale is for 16 numbers.
 WENQU_BOTH constexpr bool has_halves(Type type) { return type == Type::q2_k || type == Type::q3_k || type == Type::q6_k; }
 
-// Numbers in shared memory: whole ones 128 deep, floats 32 deep. The rows' padding keeps what a warp reads at once in
-// different banks.
+// Whether a weight is one half float as it is, rather than the sum of two.
+WENQU_BOTH constexpr bool is_half(Type type) { return type == Type::f16; }
+
+// Numbers in shared memory: 128 bytes of a row, which are 128 whole numbers, or the upper and then the lower halves of
+// 32 floats. The padding keeps what a warp reads at once in different banks.
 inline constexpr int kDepth = 128, kRowBytes = kDepth + 32;
-inline constexpr int kFloatDepth = 32, kFloatRow = kTileRows + 2;
+inline constexpr int kLowerHalves = kDepth / 2;
 static_assert(kTileOutputs == kTileRows && kTileOutputs == kThreads / kWarp * 16);
 
 // The exchange of results (GatedTiles) takes the numbers' place.
 inline constexpr int kExchangeRow = kTileRows + 1;
 inline constexpr int kNumberBytes = 2 * kTileRows * kRowBytes;
-static_assert(kNumberBytes >= kTileOutputs * kExchangeRow * 4 && kNumberBytes >= 2 * kFloatDepth * kFloatRow * 4);
+static_assert(kNumberBytes >= kTileOutputs * kExchangeRow * 4);
 
-// Runs of numbers that share a scale, of a row in shared memory.
+// Runs of numbers that share a scale, of a row in shared memory, and blocks of them.
 template <Type type>
-WENQU_BOTH constexpr int runs() { return has_halves(type) ? kDepth / 16 : kDepth / kBlock; }
+WENQU_BOTH constexpr int runs() { return !is_quantized(type) ? 1 : has_halves(type) ? kDepth / 16 : kDepth / kBlock; }
+template <Type type>
+WENQU_BOTH constexpr int blocks_at_once() { return is_quantized(type) ? kDepth / kBlock : 1; }
 
 template <Type type>
 WENQU_BOTH constexpr int shared_bytes() {
-  const int places = kTileRows * 4;
-  if (!is_quantized(type)) return places + kNumberBytes;
-  return places + kNumberBytes + (runs<type>() * kTileOutputs + kDepth / kBlock * kTileRows) * 4 +
+  return kTileRows * 4 + kNumberBytes + (runs<type>() * kTileOutputs + blocks_at_once<type>() * kTileRows) * 4 +
          (has_minimum<type>() ? runs<type>() * (kTileOutputs + kTileRows) * 4 : 0);
 }
 
@@ -67,18 +71,17 @@ struct Memory {
   template <typename T>
   using Shared = typename Machine::template Shared<T>;
   Shared<int> places;                         // [kTileRows]
-  Shared<std::byte> numbers;                  // weights [kTileOutputs][kRowBytes], input [kTileRows][kRowBytes]; or floats
+  Shared<std::byte> numbers;                  // weights [kTileOutputs][kRowBytes], input [kTileRows][kRowBytes]
   Shared<float> scales, minima;               // of weights: [runs][kTileOutputs]
-  Shared<float> input_scales;                 // [kDepth / kBlock][kTileRows]
+  Shared<float> input_scales;                 // [blocks_at_once][kTileRows]
   Shared<float> input_sums;                   // scale * the sum of a run: [runs][kTileRows]
 };
 
 template <Type type, typename Machine>
 WENQU_DEVICE Memory<Machine> memory(Machine& m) {
-  const int scales = is_quantized(type) ? runs<type>() * kTileOutputs : 0, minima = has_minimum<type>() ? scales : 0;
+  const int scales = runs<type>() * kTileOutputs, minima = has_minimum<type>() ? scales : 0;
   return {m.template shared<int>(kTileRows), m.template shared<std::byte>(kNumberBytes), m.template shared<float>(scales),
-          m.template shared<float>(minima), m.template shared<float>(is_quantized(type) ? kDepth / kBlock * kTileRows : 0),
-          m.template shared<float>(minima)};
+          m.template shared<float>(minima), m.template shared<float>(blocks_at_once<type>() * kTileRows), m.template shared<float>(minima)};
 }
 
 // Puts down the places of the block's rows; `count` of them, of `matrix`. A barrier must follow.
@@ -189,32 +192,69 @@ WENQU_DEVICE float number(Machine& m, const std::byte* row, int i) {
   return m.load(reinterpret_cast<const float*>(row) + i);
 }
 
-// The same for floats, kFloatDepth numbers at a time, by plain arithmetic.
+// A warp puts down 32 numbers of a row in halves, each lane one. Returns their scale.
+template <typename Machine>
+WENQU_DEVICE float put_halves(Machine& m, typename Machine::template Shared<Half> row, float value) {
+  const float largest = warp_max(m, value < 0 ? -value : value);
+  const float inverse = largest > 1e-30f ? 1.0f / largest : 0.0f, part = value * inverse;
+  const Half upper = m.to_half(part);
+  row.set(m.lane(), upper);
+  row.set(kLowerHalves / 2 + m.lane(), m.to_half(part - m.to_float(upper)));
+  return largest;
+}
+
+// Brings the 32 numbers from `first` on, of weights and input.
 template <Type type, typename Machine, typename Row>
-WENQU_DEVICE void add_floats(Machine& m, const Memory<Machine>& s, const Row& row, int inputs, const Input& x, int divide, int count, Sums& sums) {
-  const auto weights = s.numbers.template as<float>(), input = weights.at(kFloatDepth * kFloatRow, kFloatDepth * kFloatRow);
-  const auto pairs = input.template as<Float2>();
-  for (int first = 0; first < inputs; first += kFloatDepth) {
-    const int at = first + m.lane();
-    for (int i = m.warp(); i < kTileOutputs; i += m.warps())
-      weights.set(m.lane() * kFloatRow + i, at < inputs ? number<type>(m, row(i), at) : 0.0f);
-    for (int i = m.warp(); i < round_up(count, 8); i += m.warps()) {
-      const size_t place = static_cast<size_t>(s.places.get(i < count ? i : count - 1) / divide);
-      input.set(m.lane() * kFloatRow + i, at < inputs ? m.load(x.values + place * x.value_stride + at) : 0.0f);
+WENQU_DEVICE void bring_floats(Machine& m, const Memory<Machine>& s, const Row& row, int inputs, const Input& x, int divide, int count, int first) {
+  const auto halves = s.numbers.template as<Half>();
+  constexpr int kRow = kRowBytes / 2;
+  const int at = first + m.lane();
+  for (int i = m.warp(); i < kTileOutputs; i += m.warps()) {
+    if constexpr (is_half(type)) {
+      halves.set(i * kRow + m.lane(), at < inputs ? m.load(reinterpret_cast<const Half*>(row(i)) + at) : Half{0});
+    } else {
+      const float scale = put_halves(m, halves.at(i * kRow, kRow), at < inputs ? number<type>(m, row(i), at) : 0.0f);
+      if (m.lane() == 0) s.scales.set(i, scale);
     }
-    m.barrier();
-    for (int k = 0; k < kFloatDepth; ++k) {
-      const float upper = weights.get(k * kFloatRow + output_of(m, 0)), lower = weights.get(k * kFloatRow + output_of(m, 2));
-      for (int n = 0; n < kGroups; ++n) {
-        if (n * 8 >= count) break;
-        const Float2 v = pairs.get((k * kFloatRow + row_of(m, n, 0)) / 2);
-        sums[n][0] = m.fma(upper, v.x, sums[n][0]);
-        sums[n][1] = m.fma(upper, v.y, sums[n][1]);
-        sums[n][2] = m.fma(lower, v.x, sums[n][2]);
-        sums[n][3] = m.fma(lower, v.y, sums[n][3]);
-      }
+  }
+  for (int i = m.warp(); i < round_up(count, 8); i += m.warps()) {
+    const size_t place = static_cast<size_t>(s.places.get(i < count ? i : count - 1) / divide);
+    const float value = at < inputs ? m.load(x.values + place * x.value_stride + at) : 0.0f;
+    const float scale = put_halves(m, halves.at((kTileOutputs + i) * kRow, kRow), value);
+    if (m.lane() == 0) s.input_scales.set(i, scale);
+  }
+}
+
+// sums += the floats that were brought, multiplied: upper halves with upper ones and with lower ones. What lower halves
+// give with each other is less than what adding the rest as floats loses.
+template <bool kHalf, typename Machine>
+WENQU_DEVICE void multiply_floats(Machine& m, const Memory<Machine>& s, int count, Sums& sums) {
+  const auto weights = s.numbers.template as<Word2>();
+  const auto input = s.numbers.at(kTileOutputs * kRowBytes, kTileRows * kRowBytes).template as<Word2>();
+  const auto scales = s.input_scales.template as<Float2>();
+  const int t = m.lane() % 4, output = output_of(m, 0);
+  constexpr int kSteps = kBlock / 16, kParts = kHalf ? 1 : 2;
+  uint32_t a[kParts][kSteps][4];
+  for (int part = 0; part < kParts; ++part)
+    for (int k = 0; k < kSteps; ++k) {
+      const Word2 upper = weights.get((output * kRowBytes + part * kLowerHalves + k * 32) / 8 + t);
+      const Word2 lower = weights.get(((output + 8) * kRowBytes + part * kLowerHalves + k * 32) / 8 + t);
+      a[part][k][0] = upper.x, a[part][k][1] = lower.x, a[part][k][2] = upper.y, a[part][k][3] = lower.y;
     }
-    m.barrier();
+  const float scale[2] = {kHalf ? 1.0f : s.scales.get(output), kHalf ? 1.0f : s.scales.get(output + 8)};
+  for (int n = 0; n < kGroups; ++n) {
+    if (n * 8 >= count) break;
+    float d[4] = {};
+    for (int k = 0; k < kSteps; ++k) {
+      const int at = ((n * 8 + m.lane() / 4) * kRowBytes + k * 32) / 8 + t;
+      const Word2 upper = input.get(at), lower = input.get(at + kLowerHalves / 8);
+      const uint32_t uppers[2] = {upper.x, upper.y}, lowers[2] = {lower.x, lower.y};
+      m.mma_f16(d, a[0][k], uppers);
+      m.mma_f16(d, a[0][k], lowers);
+      if constexpr (!kHalf) m.mma_f16(d, a[kParts - 1][k], uppers);
+    }
+    const Float2 x = scales.get(n * 4 + t);
+    for (int i = 0; i < 4; ++i) sums[n][i] = m.fma(scale[i / 2] * (i % 2 ? x.y : x.x), d[i], sums[n][i]);
   }
 }
 
@@ -233,7 +273,12 @@ WENQU_DEVICE void add_tile(Machine& m, const Memory<Machine>& s, const Row& row,
       m.barrier();
     }
   } else {
-    add_floats<type>(m, s, row, inputs, x, divide, count, sums);
+    for (int first = 0; first < inputs; first += kBlock) {
+      bring_floats<type>(m, s, row, inputs, x, divide, count, first);
+      m.barrier();
+      multiply_floats<is_half(type)>(m, s, count, sums);
+      m.barrier();
+    }
   }
 }
 
