@@ -160,6 +160,7 @@ WENQU_DEVICE void multiply_brought(Machine& m, const Memory<Machine>& s, int cou
         minimum[h][i] = 0;
         if constexpr (kMinimum) minimum[h][i] = s.minima.get((b * kParts + h) * kTileOutputs + output + 8 * i);
       }
+    WENQU_UNROLL
     for (int n = 0; n < kGroups; ++n) {
       if (n * 8 >= count) break;
       const Word2 q = input.get(((n * 8 + m.lane() / 4) * kRowBytes + b * kBlock) / 8 + t);
@@ -235,6 +236,7 @@ WENQU_DEVICE void multiply_floats(Machine& m, const Memory<Machine>& s, int coun
   const int t = m.lane() % 4, output = output_of(m, 0);
   constexpr int kSteps = kBlock / 16, kParts = kHalf ? 1 : 2;
   uint32_t a[kParts][kSteps][4];
+  WENQU_UNROLL
   for (int part = 0; part < kParts; ++part)
     for (int k = 0; k < kSteps; ++k) {
       const Word2 upper = weights.get((output * kRowBytes + part * kLowerHalves + k * 32) / 8 + t);
@@ -242,6 +244,7 @@ WENQU_DEVICE void multiply_floats(Machine& m, const Memory<Machine>& s, int coun
       a[part][k][0] = upper.x, a[part][k][1] = lower.x, a[part][k][2] = upper.y, a[part][k][3] = lower.y;
     }
   const float scale[2] = {kHalf ? 1.0f : s.scales.get(output), kHalf ? 1.0f : s.scales.get(output + 8)};
+  WENQU_UNROLL
   for (int n = 0; n < kGroups; ++n) {
     if (n * 8 >= count) break;
     float d[4] = {};
@@ -311,6 +314,7 @@ struct MatMul {
     tiling::Sums sums = {};
     const auto row = [&](int i) { return weights_row(m, a.stack, matrix, first + i < last ? first + i : last); };
     tiling::add_tile<type>(m, s, row, a.stack.inputs, a.x, a.rows.divide, count, sums);
+    WENQU_UNROLL
     for (int n = 0; n < tiling::kGroups; ++n)
       for (int i = 0; i < 4; ++i) {
         const int output = first + tiling::output_of(m, i), place = tiling::row_of(m, n, i);
@@ -353,6 +357,7 @@ struct GatedTiles {
     };
     tiling::add_tile<type>(m, s, row, a.gate.inputs, a.x, a.rows.divide, count, sums);
     const auto exchange = s.numbers.template as<float>();
+    WENQU_UNROLL
     for (int n = 0; n < tiling::kGroups; ++n) {
       if (n * 8 >= count) break;
       for (int i = 0; i < 4; ++i) exchange.set(tiling::output_of(m, i) * tiling::kExchangeRow + tiling::row_of(m, n, i), sums[n][i]);

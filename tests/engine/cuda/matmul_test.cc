@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 
 #include "engine/cuda/kernel_list.h"
@@ -153,6 +154,28 @@ TYPED_TEST(ProductsOfManyRows, OfChosenExpertsAreGatedAndBroughtDown) {
         const double want = down.times(chosen[static_cast<size_t>(p)].expert, o, met.data() + p * width);
         ASSERT_NEAR(got[static_cast<size_t>(p * outputs + o)], want, 1e-2 + std::abs(want) * 1e-4);
       }
+  }
+}
+
+// Beyond the range of half floats, on either side.
+TEST(FloatsOfManyRows, KeepTheirPrecisionWhateverTheirSize) {
+  std::mt19937 random(2);
+  Emulator device(emulated_kernels());
+  const int outputs = 8, n = 96, tokens = 9;
+  for (const float size : {1e-12f, 1e-5f, 1.0f, 1e9f}) {
+    std::vector<float> weights = random_floats(outputs * n, random, size), input = random_floats(tokens * n, random, 1e6f);
+    std::fill_n(weights.begin(), 32, 0.0f);   // blocks of zeros
+    std::fill_n(input.begin() + 32, 32, 0.0f);
+    const Array<float> data(device, weights), values(device, input), out(device, tokens * outputs);
+    const Stack stack{reinterpret_cast<const std::byte*>(data.data()), n * sizeof(float), 0, n, outputs};
+    const Status status = launch<MatMul<Type::f32>>(
+        device, {1}, {stack, {values.data(), n, nullptr, nullptr, 0}, {nullptr, nullptr, 1, tokens, 1}, out.data(), outputs, nullptr, false});
+    ASSERT_TRUE(status) << status.to_string();
+    const std::vector<float> got = out.values();
+    const double tolerance = double{size} * 1e6 * std::sqrt(n) * 2e-6;
+    for (int t = 0; t < tokens; ++t)
+      for (int o = 0; o < outputs; ++o)
+        ASSERT_NEAR(got[static_cast<size_t>(t * outputs + o)], dot(weights.data() + o * n, input.data() + t * n, n), tolerance) << size;
   }
 }
 
