@@ -47,17 +47,21 @@ std::vector<Run> runs_of(std::span<const Place> places) {
 
 }  // namespace
 
-size_t AttentionPlan::partial_numbers(const AttentionShape& shape) const { return partial_scales(shape) * static_cast<size_t>(shape.value); }
+size_t AttentionPlan::partial_numbers(const AttentionShape& shape) const {
+  return partial_scales(shape) * static_cast<size_t>(shape.value);
+}
 
 size_t AttentionPlan::partial_scales(const AttentionShape& shape) const {
   return splits > 1 ? static_cast<size_t>(tokens) * static_cast<size_t>(shape.heads) * static_cast<size_t>(splits) : 0;
 }
 
-Result<AttentionPlan> attention_plan(const AttentionShape& shape, std::span<const Place> places, int longest, const DeviceInfo& device) {
-  if (shape.kv_heads < 1 || shape.heads < 1 || shape.heads % shape.kv_heads != 0 || shape.key < 8 || shape.key % 8 != 0 || shape.value < 8 ||
-      shape.value % 8 != 0 || (shape.values_are_keys && shape.value > shape.key))
-    return Status(StatusCode::unsupported, fmt::format("attention of {} heads with {} of keys of {} and values of {} numbers on a GPU: run the model on the CPU",
-                                                       shape.heads, shape.kv_heads, shape.key, shape.value));
+Result<AttentionPlan> attention_plan(const AttentionShape& shape, std::span<const Place> places, int longest,
+                                     const DeviceInfo& device) {
+  if (shape.kv_heads < 1 || shape.heads < 1 || shape.heads % shape.kv_heads != 0 || shape.key < 8 || shape.key % 8 != 0 ||
+      shape.value < 8 || shape.value % 8 != 0 || (shape.values_are_keys && shape.value > shape.key))
+    return Status(StatusCode::unsupported,
+                  fmt::format("attention of {} heads with {} of keys of {} and values of {} numbers on a GPU: run the model on the CPU",
+                              shape.heads, shape.kv_heads, shape.key, shape.value));
   const int group = shape.heads / shape.kv_heads;
   const std::vector<Run> runs = runs_of(places);
   int most_rows = 0;
@@ -76,11 +80,13 @@ Result<AttentionPlan> attention_plan(const AttentionShape& shape, std::span<cons
     return shape.value <= c.max_value && c.shared_bytes <= device.shared_bytes;
   });
   if (chosen == candidates.end())
-    return Status(StatusCode::unsupported, fmt::format("attention with keys of {} and values of {} numbers on a GPU whose blocks have {} bytes of shared memory: "
-                                                       "run the model on the CPU", shape.key, shape.value, device.shared_bytes));
+    return Status(StatusCode::unsupported,
+                  fmt::format("attention with keys of {} and values of {} numbers on a GPU whose blocks have {} bytes of shared "
+                              "memory: run the model on the CPU", shape.key, shape.value, device.shared_bytes));
 
   AttentionPlan plan;
-  plan.kernel = chosen->kernel, plan.threads = chosen->threads, plan.shared_bytes = chosen->shared_bytes, plan.buffers = chosen->buffers;
+  plan.kernel = chosen->kernel, plan.threads = chosen->threads;
+  plan.shared_bytes = chosen->shared_bytes, plan.buffers = chosen->buffers;
   plan.tokens = static_cast<int>(places.size()), plan.kv_heads = shape.kv_heads;
   const int together = std::max(1, chosen->rows / group);
   for (const Run& run : runs)
@@ -88,16 +94,22 @@ Result<AttentionPlan> attention_plan(const AttentionShape& shape, std::span<cons
       for (int h = 0; h < group; h += chosen->rows)
         plan.tiles.push_back({run.first + t, std::min(together, run.count - t), h, std::min(chosen->rows, group - h)});
   if (plan.tiles.size() > kMaxTiles)
-    return Status(StatusCode::limit_exceeded, fmt::format("{} tokens at once on a GPU: use smaller batches", places.size()));
-  std::reverse(plan.tiles.begin(), plan.tiles.end());   // the last of a prompt see most keys: they had better not begin last
+    return Status(StatusCode::limit_exceeded,
+                  fmt::format("{} tokens at once on a GPU: use smaller batches", places.size()));
+  // The last of a prompt see most keys: they had better not begin last.
+  std::reverse(plan.tiles.begin(), plan.tiles.end());
 
   // All keys that tiles see, divided among the blocks that run at once; at least two fetches' worth for each.
   int64_t keys = 0;
-  for (const QueryTile& tile : plan.tiles) keys += places[static_cast<size_t>(tile.first_token + tile.tokens - 1)].position + 1;
+  for (const QueryTile& tile : plan.tiles)
+    keys += places[static_cast<size_t>(tile.first_token + tile.tokens - 1)].position + 1;
   const int64_t blocks = std::max(1, device.multiprocessors) * kBlocksAtOnce;
-  const int share = static_cast<int>(std::clamp<int64_t>((keys * shape.kv_heads + blocks - 1) / blocks, 2 * chosen->keys, std::max(longest, 2 * chosen->keys)));
+  const int least = 2 * chosen->keys;
+  const int share = static_cast<int>(
+      std::clamp<int64_t>((keys * shape.kv_heads + blocks - 1) / blocks, least, std::max(longest, least)));
   // In coarse steps, so that a plan changes seldom while the contexts grow.
-  plan.split_keys = round_up(share, std::max(chosen->keys, static_cast<int>(std::bit_floor(static_cast<unsigned>(share))) / 4));
+  const int step = static_cast<int>(std::bit_floor(static_cast<unsigned>(share))) / 4;
+  plan.split_keys = round_up(share, std::max(chosen->keys, step));
   plan.splits = std::clamp(divide_up(longest, plan.split_keys), 1, kMaxSplits);
   return plan;
 }
@@ -105,13 +117,17 @@ Result<AttentionPlan> attention_plan(const AttentionShape& shape, std::span<cons
 Status attend(Device& device, const AttentionPlan& plan, AttentionArguments arguments) {
   if (plan.tiles.empty()) return {};
   arguments.splits = plan.splits, arguments.split_keys = plan.split_keys, arguments.buffers = plan.buffers;
-  const Grid grid{static_cast<unsigned>(plan.splits), static_cast<unsigned>(plan.kv_heads), static_cast<unsigned>(plan.tiles.size())};
-  WENQU_RETURN_IF_ERROR(device.launch({plan.kernel, grid, plan.threads, plan.shared_bytes, &arguments, sizeof arguments}));
+  const Grid grid{static_cast<unsigned>(plan.splits), static_cast<unsigned>(plan.kv_heads),
+                  static_cast<unsigned>(plan.tiles.size())};
+  WENQU_RETURN_IF_ERROR(
+      device.launch({plan.kernel, grid, plan.threads, plan.shared_bytes, &arguments, sizeof arguments}));
   if (plan.splits == 1) return {};
   const int rows = plan.tokens * arguments.heads;
-  return launch<CombineSplits>(device, {static_cast<unsigned>(divide_up(rows, CombineSplits::kRows)),
-                                        static_cast<unsigned>(divide_up(arguments.value, CombineSplits::kColumns))},
-                               {arguments.partial, arguments.partial_scale, arguments.out, rows, plan.splits, arguments.value});
+  return launch<CombineSplits>(
+      device,
+      {static_cast<unsigned>(divide_up(rows, CombineSplits::kRows)),
+       static_cast<unsigned>(divide_up(arguments.value, CombineSplits::kColumns))},
+      {arguments.partial, arguments.partial_scale, arguments.out, rows, plan.splits, arguments.value});
 }
 
 }  // namespace wenqu::engine::cuda

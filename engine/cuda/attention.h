@@ -1,5 +1,5 @@
-// Which of the attention kernels a batch gets, and in what pieces. A plan is made once for a batch and serves all layers;
-// it stays right as the sequences grow, as long as the batch has the same tokens of each.
+// Which of the attention kernels a batch gets, and in what pieces. A plan is made once for a batch and serves all
+// layers; it stays right as the sequences grow, as long as the batch has as many tokens of each.
 #pragma once
 
 #include <cstdint>
@@ -34,7 +34,8 @@ struct AttentionPlan {
 // The batch's tokens stand in the order of their sequences, and of their positions within one. `longest`: tokens that
 // any of them sees, now or while the plan is used; it decides how often a context is split.
 // Errors: unsupported, for rows that the kernels cannot read; limit_exceeded, for more tokens than a grid has blocks.
-Result<AttentionPlan> attention_plan(const AttentionShape& shape, std::span<const Place> places, int longest, const DeviceInfo& device);
+Result<AttentionPlan> attention_plan(const AttentionShape& shape, std::span<const Place> places, int longest,
+                                     const DeviceInfo& device);
 
 // Launches what the plan says; the arguments' `splits`, `split_keys` and `buffers` are the plan's.
 Status attend(Device& device, const AttentionPlan& plan, AttentionArguments arguments);

@@ -43,7 +43,8 @@ namespace attending {
 template <KvType type, typename Machine>
 WENQU_DEVICE Word4 eight_halves(Machine& m, const std::byte* row, int unit) {
   if constexpr (type == KvType::f32) {
-    const Float4 a = m.load(reinterpret_cast<const Float4*>(row) + 2 * unit), b = m.load(reinterpret_cast<const Float4*>(row) + 2 * unit + 1);
+    const Float4* const from = reinterpret_cast<const Float4*>(row) + 2 * unit;
+    const Float4 a = m.load(from), b = m.load(from + 1);
     return {m.pack(a.x, a.y), m.pack(a.z, a.w), m.pack(b.x, b.y), m.pack(b.z, b.w)};
   } else {
     static_assert(type == KvType::q8_0);
@@ -53,7 +54,8 @@ WENQU_DEVICE Word4 eight_halves(Machine& m, const std::byte* row, int unit) {
     WENQU_UNROLL
     for (int i = 0; i < 4; ++i) {   // blocks are aligned to two bytes only
       const uint16_t pair = m.load(reinterpret_cast<const uint16_t*>(block + 2 + unit % 4 * 8) + i);
-      words[i] = m.pack(scale * static_cast<float>(static_cast<int8_t>(pair)), scale * static_cast<float>(static_cast<int8_t>(pair >> 8)));
+      words[i] = m.pack(scale * static_cast<float>(static_cast<int8_t>(pair)),
+                        scale * static_cast<float>(static_cast<int8_t>(pair >> 8)));
     }
     return {words[0], words[1], words[2], words[3]};
   }
@@ -62,7 +64,8 @@ WENQU_DEVICE Word4 eight_halves(Machine& m, const std::byte* row, int unit) {
 // Brings `count` of Keys rows to shared memory, `stride` units of eight apart, and zeros for the others and behind a
 // row's end: `units` are filled, of which the row has `own`. Halves are copied while the thread goes on.
 template <KvType type, int Keys, int Threads, typename Machine, typename Shared>
-WENQU_DEVICE void fetch(Machine& m, const std::byte* rows, int row_bytes, int count, int own, int units, Shared to, int stride) {
+WENQU_DEVICE void fetch(Machine& m, const std::byte* rows, int row_bytes, int count, int own, int units, Shared to,
+                        int stride) {
   constexpr int kTogether = 4;   // loads on their way at once, where numbers are to be converted
   int row = m.thread() / units, unit = m.thread() % units;
   const int row_step = Threads / units, unit_step = Threads % units;
@@ -73,7 +76,8 @@ WENQU_DEVICE void fetch(Machine& m, const std::byte* rows, int row_bytes, int co
   if constexpr (type == KvType::f16) {
     for (; row < Keys; next()) {
       if (row < count && unit < own)
-        m.copy_async(to, row * stride + unit, reinterpret_cast<const Word4*>(rows + static_cast<size_t>(row) * row_bytes) + unit);
+        m.copy_async(to, row * stride + unit,
+                     reinterpret_cast<const Word4*>(rows + static_cast<size_t>(row) * row_bytes) + unit);
       else
         to.set(row * stride + unit, Word4{0, 0, 0, 0});
     }
@@ -85,7 +89,8 @@ WENQU_DEVICE void fetch(Machine& m, const std::byte* rows, int row_bytes, int co
       for (int i = 0; i < kTogether; ++i, next()) {
         at[i] = row < Keys ? row * stride + unit : -1;
         loaded[i] = Word4{0, 0, 0, 0};
-        if (row < count && unit < own) loaded[i] = eight_halves<type>(m, rows + static_cast<size_t>(row) * row_bytes, unit);
+        if (row < count && unit < own)
+          loaded[i] = eight_halves<type>(m, rows + static_cast<size_t>(row) * row_bytes, unit);
       }
       WENQU_UNROLL
       for (int i = 0; i < kTogether; ++i)
@@ -95,7 +100,8 @@ WENQU_DEVICE void fetch(Machine& m, const std::byte* rows, int row_bytes, int co
 }
 
 template <int Keys, int Threads, typename Machine, typename Shared>
-WENQU_DEVICE void fetch(Machine& m, KvType type, const std::byte* rows, int row_bytes, int count, int own, int units, Shared to, int stride) {
+WENQU_DEVICE void fetch(Machine& m, KvType type, const std::byte* rows, int row_bytes, int count, int own, int units,
+                        Shared to, int stride) {
   if (type == KvType::f16) fetch<KvType::f16, Keys, Threads>(m, rows, row_bytes, count, own, units, to, stride);
   if (type == KvType::f32) fetch<KvType::f32, Keys, Threads>(m, rows, row_bytes, count, own, units, to, stride);
   if (type == KvType::q8_0) fetch<KvType::q8_0, Keys, Threads>(m, rows, row_bytes, count, own, units, to, stride);
@@ -127,7 +133,8 @@ struct Attention {
   static_assert(kPageTokens % Keys == 0 && Keys % 32 == 0 && kScores >= 1 && (Split > 1 || kScores % 2 == 0));
 
   static constexpr int shared_bytes(int key, int value, bool values_are_keys, int buffers) {
-    const int units = (kRows + buffers * Keys) * attending::key_stride(key) + (values_are_keys ? 0 : buffers * Keys * attending::value_stride(value));
+    const int of_values = values_are_keys ? 0 : buffers * Keys * attending::value_stride(value);
+    const int units = (kRows + buffers * Keys) * attending::key_stride(key) + of_values;
     return 16 * units + (Split > 1 ? kRows * (kProbabilityStride + Split) * 4 : 0);
   }
 
@@ -137,7 +144,8 @@ struct Attention {
     const float kNothing = m.as_float(0xFF800000);   // -infinity
     const int units = key_units(a.cache.key), stride = key_stride(a.cache.key);
     const int columns_stride = a.values_are_keys ? stride : value_stride(a.value);
-    const auto queries = m.template shared<Word4>(kRows * stride), all_keys = m.template shared<Word4>(a.buffers * Keys * stride);
+    const auto queries = m.template shared<Word4>(kRows * stride);
+    const auto all_keys = m.template shared<Word4>(a.buffers * Keys * stride);
     const auto all_values = a.values_are_keys ? all_keys : m.template shared<Word4>(a.buffers * Keys * columns_stride);
     const auto probabilities = m.template shared<uint32_t>(Split > 1 ? kRows * kProbabilityStride : 0);
     const auto exchanged = m.template shared<float>(Split > 1 ? kRows * Split : 0);
@@ -172,11 +180,12 @@ struct Attention {
       const int r = u / units, unit = u % units;
       Word4 halves = {};
       if (r < rows && unit < a.cache.key / 8) {
-        const size_t at = static_cast<size_t>(tile.first_token + r / tile.heads) * a.heads + first_head + r % tile.heads;
+        const size_t token = static_cast<size_t>(tile.first_token + r / tile.heads);
+        const size_t at = token * a.heads + first_head + r % tile.heads;
         const Float4* const from = reinterpret_cast<const Float4*>(a.queries + at * a.cache.key) + 2 * unit;
         const Float4 x = m.load(from), y = m.load(from + 1);
-        halves = {m.pack(x.x * a.scale, x.y * a.scale), m.pack(x.z * a.scale, x.w * a.scale), m.pack(y.x * a.scale, y.y * a.scale),
-                  m.pack(y.z * a.scale, y.w * a.scale)};
+        halves = {m.pack(x.x * a.scale, x.y * a.scale), m.pack(x.z * a.scale, x.w * a.scale),
+                  m.pack(y.x * a.scale, y.y * a.scale), m.pack(y.z * a.scale, y.w * a.scale)};
       }
       queries.set(r * stride + unit, halves);
     }
@@ -190,12 +199,12 @@ struct Attention {
     const auto bring = [&](int first, int buffer) {
       const int count = end - first < Keys ? end - first : Keys, slot = first % kPageTokens;
       const std::byte* const head = cache_head(m, a.cache, last.sequence, first, m.block_y());
-      fetch<Keys, kThreads>(m, a.cache.type, head + static_cast<size_t>(slot) * a.cache.key_bytes, a.cache.key_bytes, count, a.cache.key / 8, units,
+      fetch<Keys, kThreads>(m, a.cache.type, head + slot * a.cache.key_bytes, a.cache.key_bytes, count, a.cache.key / 8, units,
                             all_keys.at(buffer * Keys * stride, Keys * stride), stride);
-      if (!a.values_are_keys)
-        fetch<Keys, kThreads>(m, a.cache.type, head + static_cast<size_t>(kPageTokens) * a.cache.key_bytes + static_cast<size_t>(slot) * a.cache.value_bytes,
-                              a.cache.value_bytes, count, a.value / 8, a.value / 8, all_values.at(buffer * Keys * columns_stride, Keys * columns_stride),
-                              columns_stride);
+      if (a.values_are_keys) return;
+      const std::byte* const head_values = head + kPageTokens * a.cache.key_bytes;
+      fetch<Keys, kThreads>(m, a.cache.type, head_values + slot * a.cache.value_bytes, a.cache.value_bytes, count, a.value / 8,
+                            a.value / 8, all_values.at(buffer * Keys * columns_stride, Keys * columns_stride), columns_stride);
     };
     const auto buffer_of = [&](int first) { return a.buffers > 1 ? (first - begin) / Keys % 2 : 0; };
     const int lead = a.buffers > 1 ? Keys : 0;
@@ -221,7 +230,8 @@ struct Attention {
           const Word4 q0 = m.matrices(queries.at(at, 1)), q1 = m.matrices(queries.at(at + 2, 1));
           WENQU_UNROLL
           for (int n = 0; n < kScores; ++n) {
-            const Word4 k = m.matrices(keys.at(((part * kScores + n) * 8 + m.lane() % 8) * stride + u + m.lane() / 8, 1));
+            const int key = (part * kScores + n) * 8 + m.lane() % 8;
+            const Word4 k = m.matrices(keys.at(key * stride + u + m.lane() / 8, 1));
             m.mma_f16(scores[n], {q0.x, q0.y, q0.z, q0.w}, {k.x, k.y});
             m.mma_f16(scores[n], {q1.x, q1.y, q1.z, q1.w}, {k.z, k.w});
           }
@@ -265,7 +275,8 @@ struct Attention {
         for (int n = 0; n < kScores; ++n)
           WENQU_UNROLL
           for (int i = 0; i < 2; ++i)
-            probabilities.set(row[i] * kProbabilityStride + (part * kScores + n) * 4 + t, m.pack(scores[n][2 * i], scores[n][2 * i + 1]));
+            probabilities.set(row[i] * kProbabilityStride + (part * kScores + n) * 4 + t,
+                              m.pack(scores[n][2 * i], scores[n][2 * i + 1]));
         m.barrier();
       }
       if (active) {
@@ -280,7 +291,8 @@ struct Attention {
           WENQU_UNROLL
           for (int i = 0; i < 2; ++i) {
             if constexpr (Split > 1) {
-              const Word4 v = m.matrices(probabilities.at((base + m.lane() % 16) * kProbabilityStride + (2 * k + i) * 8 + m.lane() / 16 * 4, 4));
+              const int at = (base + m.lane() % 16) * kProbabilityStride + (2 * k + i) * 8 + m.lane() / 16 * 4;
+              const Word4 v = m.matrices(probabilities.at(at, 4));
               p[i][0] = v.x, p[i][1] = v.y, p[i][2] = v.z, p[i][3] = v.w;
             } else {   // a product's result lies as the next one's left side is wanted
               WENQU_UNROLL
@@ -293,7 +305,8 @@ struct Attention {
           WENQU_UNROLL
           for (int n = 0; n < Columns; ++n) {
             if (n >= columns) continue;
-            const Word4 v = m.matrices_transposed(values.at((k * 32 + m.lane()) * columns_stride + first_column + n, 1));
+            const int at = (k * 32 + m.lane()) * columns_stride + first_column + n;
+            const Word4 v = m.matrices_transposed(values.at(at, 1));
             m.mma_f16(sums[n], p[0], {v.x, v.y});
             m.mma_f16(sums[n], p[1], {v.z, v.w});
           }
@@ -327,7 +340,8 @@ struct Attention {
       WENQU_UNROLL
       for (int n = 0; n < Columns; ++n)
         if (n < columns)
-          m.store(reinterpret_cast<Float2*>(out + (first_column + n) * 8 + 2 * t), Float2{sums[n][2 * i] * factor, sums[n][2 * i + 1] * factor});
+          m.store(reinterpret_cast<Float2*>(out + (first_column + n) * 8 + 2 * t),
+                  Float2{sums[n][2 * i] * factor, sums[n][2 * i + 1] * factor});
     }
   }
 };
@@ -335,8 +349,8 @@ struct Attention {
 // One token's heads, or those of few tokens: decoding. Values of up to 128 numbers, and of up to 512 (absorbed MLA).
 using FewRows = Attention<1, 4, 4, 64>;
 using FewWideRows = Attention<1, 4, 16, 32>;
-// Prompts, and the many heads of large models: the same. The more rows meet a key, the less it costs to bring it to them;
-// of wide rows, the most where shared memory has room for them.
+// Prompts, and the many heads of large models: the same. The more rows meet a key, the less it costs to bring it to
+// them; of wide rows, the most where shared memory has room for them.
 using ManyRows = Attention<4, 1, 16, 64>;
 using SomeWideRows = Attention<2, 4, 16, 32>;
 using ManyWideRows = Attention<4, 2, 32, 32>;

@@ -41,7 +41,8 @@ WENQU_BOTH constexpr int cache_row_bytes(KvType type, int numbers) {
 template <typename Machine>
 WENQU_DEVICE std::byte* cache_head(Machine& m, const CacheRows& cache, int sequence, int position, int head) {
   std::byte* const page = m.load(cache.pages + m.load(cache.first_page + sequence) + position / kPageTokens);
-  return page + cache.layer_offset + static_cast<size_t>(head) * kPageTokens * static_cast<size_t>(cache.key_bytes + cache.value_bytes);
+  const size_t head_bytes = static_cast<size_t>(kPageTokens) * static_cast<size_t>(cache.key_bytes + cache.value_bytes);
+  return page + cache.layer_offset + static_cast<size_t>(head) * head_bytes;
 }
 template <typename Machine>
 WENQU_DEVICE std::byte* cache_key(Machine& m, const CacheRows& cache, int sequence, int position, int head) {
@@ -86,8 +87,10 @@ struct PlaceQueries {
     int heads, stride;
     RowNorm norm;            // the same for every head
     Rotation rotation;
-    float* turned;           // [tokens][heads][turned_stride]: where a head's turned numbers go; nullptr: where they were.
-    int turned_stride;       // Absorbed MLA has them behind the part that k_b carried into the latent space
+    // [tokens][heads][turned_stride]: where a head's turned numbers go; nullptr: where they were. Absorbed MLA has
+    // them behind the part that k_b carried into the latent space.
+    float* turned;
+    int turned_stride;
   };
   static constexpr int kThreads = 128;
   static constexpr int kHeads = kThreads / kWarp;
@@ -126,7 +129,7 @@ struct PlaceQueries {
   }
 };
 
-// One number as a half float, as the host's cache has it: the largest where it is beyond the range, NaN where it is NaN.
+// One number as a half float, as the host's cache has it: the largest where it is beyond the range, and NaN stays NaN.
 template <typename Machine>
 WENQU_DEVICE Half cache_half(Machine& m, float value) {
   return value == value ? m.to_half(value) : Half{0x7E00};
@@ -169,7 +172,7 @@ struct StoreKeys {
   };
   static constexpr int kThreads = 128;
   static constexpr int shared_bytes(int key) {
-    return round_up(kThreads / kWarp * static_cast<int>(sizeof(float)), 16) + round_up(key * static_cast<int>(sizeof(float)), 16);
+    return round_up(kThreads / kWarp * 4, 16) + round_up(key * 4, 16);
   }
 
   template <typename Machine>
@@ -204,7 +207,8 @@ struct StoreKeys {
       key.set(k, v.y);
     }
     m.barrier();
-    store_cache_row(m, a.cache.type, a.cache.key, cache_key(m, a.cache, place.sequence, place.position, head), [&](int i) { return key.get(i); });
+    store_cache_row(m, a.cache.type, a.cache.key, cache_key(m, a.cache, place.sequence, place.position, head),
+                    [&](int i) { return key.get(i); });
     if (a.cache.value == 0) return;
     const float* const value = a.values + static_cast<size_t>(token) * a.value_stride + head * a.cache.value;
     store_cache_row(m, a.cache.type, a.cache.value, cache_value(m, a.cache, place.sequence, place.position, head),

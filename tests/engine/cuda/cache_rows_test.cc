@@ -141,7 +141,7 @@ TEST_F(CacheRowsTest, LatentKeysAreNormedBeforeTheirTurnedPart) {
   pages.download(caches);
   for (size_t t = 0; t < kTokens; ++t) {
     float* const row = keys.data() + t * key;
-    engine::ops::rms_norm(row, weights.data(), 1e-6f, latent, row);
+    engine::ops::rms_norm(row, weights.data(), 1e-6f, caches.shape().key - 2 * pairs, row);
     turn.table.rotate(RopePairing::adjacent, t, row + latent);
     const std::vector<float> got = caches.key(kPlaces[t].sequence, 0, 0, static_cast<size_t>(kPlaces[t].position));
     for (size_t i = 0; i < key; ++i) ASSERT_NEAR(got[i], row[i], 1e-5 * (1 + std::abs(row[i])));
