@@ -5,81 +5,24 @@
 #include <mutex>
 #include <utility>
 
+#include "base/http/url.h"
 #include "base/utf8.h"
 #include "retrieval/hybrid/hybrid_search.h"
 #include "retrieval/index/open_commit.h"
 #include "retrieval/index/snapshot.h"
 #include "retrieval/index/upkeep.h"
 #include "retrieval/index/writer.h"
+#include "retrieval/index_rules.h"
 #include "retrieval/query/question_terms.h"
 #include "retrieval/rank/bm25.h"
 #include "retrieval/rank/ranking.h"
 #include "retrieval/rank/rescore.h"
+#include "retrieval/remote/remote_index.h"
 #include "retrieval/result_cache.h"
 #include "retrieval/similar/collapse.h"
-#include "retrieval/snippet.h"
 
 namespace wenqu::retrieval {
 namespace {
-
-constexpr size_t kMaxQueryBytes = 64 * 1024;
-constexpr size_t kMaxTop = 10'000;
-
-// The document with well-formed UTF-8 only.
-Document sanitized(const Document& document) {
-  Document clean;
-  clean.id = utf8_sanitize(document.id);
-  clean.title = utf8_sanitize(document.title);
-  clean.text = utf8_sanitize(document.text);
-  clean.url = utf8_sanitize(document.url);
-  clean.source = document.source;
-  clean.author = utf8_sanitize(document.author);
-  clean.published_at = utf8_sanitize(document.published_at);
-  for (const auto& [name, value] : document.attributes)
-    clean.attributes[utf8_sanitize(name)] = utf8_sanitize(value);
-  for (const std::string& principal : document.acl) clean.acl.push_back(utf8_sanitize(principal));
-  clean.marks = document.marks;
-  const auto before = [](const Mark& a, const Mark& b) { return a.begin < b.begin; };
-  if (!std::is_sorted(clean.marks.begin(), clean.marks.end(), before))
-    std::stable_sort(clean.marks.begin(), clean.marks.end(), before);
-  return clean;
-}
-
-Status check_id(const std::string& id) {
-  if (id.empty()) return Status(StatusCode::invalid_argument, "a document needs an id");
-  if (id.size() > kMaxIdBytes)
-    return Status(StatusCode::invalid_argument,
-                  "the document id is longer than " + std::to_string(kMaxIdBytes) + " bytes", id.substr(0, 64));
-  return {};
-}
-
-// A principal that the index cannot keep would shut out whom it names, without a word.
-Status check_acl(const Document& document) {
-  for (const std::string& principal : document.acl)
-    if (principal.empty() || principal.size() > kMaxIdBytes)
-      return Status(StatusCode::invalid_argument,
-                    "an entry of the acl is empty or longer than " + std::to_string(kMaxIdBytes) + " bytes", document.id);
-  return {};
-}
-
-Status check_query_size(std::string_view query) {
-  if (query.size() <= kMaxQueryBytes) return {};
-  return Status(StatusCode::limit_exceeded, "the query is longer than " + std::to_string(kMaxQueryBytes) + " bytes");
-}
-
-// How many of the first stage are looked at again, so that the last of `wanted` is among them: whole
-// multiples, so that the pages of one search are cut from the same list.
-size_t candidates_for(size_t wanted, size_t rescored) {
-  return rescored == 0 ? wanted : (wanted + rescored - 1) / rescored * rescored;
-}
-
-void add_snippets(const std::vector<Term>& terms, const Analyzer& analyzer, std::vector<Hit>& hits) {
-  for (Hit& hit : hits) {
-    Snippet snippet = make_snippet(hit.passage.text, terms, analyzer);
-    hit.snippet = std::move(snippet.text);
-    hit.matches = std::move(snippet.matches);
-  }
-}
 
 class LocalIndex final : public Index {
  public:
@@ -220,12 +163,7 @@ Result<Hit> make_hit(const Snapshot& snapshot, const ScoredPassage& scored) {
 }
 
 Result<SearchResponse> LocalIndex::search(const SearchRequest& request, const CancelToken& cancel) const {
-  if (request.query.empty()) return Status(StatusCode::invalid_argument, "the query is empty");
-  if (request.top < 1 || request.top > kMaxTop)
-    return Status(StatusCode::invalid_argument, "top must be between 1 and " + std::to_string(kMaxTop));
-  if (request.offset > kMaxTop - request.top)
-    return Status(StatusCode::invalid_argument, "offset and top together must be at most " + std::to_string(kMaxTop));
-  WENQU_RETURN_IF_ERROR(check_query_size(request.query));
+  WENQU_RETURN_IF_ERROR(check_search(request));
   WENQU_RETURN_IF_ERROR(cancel.status());
   SearchResponse response;
   const auto snapshot = current();
@@ -314,7 +252,7 @@ Status LocalIndex::add(const Document& document) {
   WENQU_RETURN_IF_ERROR(check_writable());
   if (document.text.size() > kMaxTextBytes)
     return Status(StatusCode::limit_exceeded, "the text is larger than 64 MiB: split the document", document.id);
-  const Document clean = sanitized(document);
+  const Document clean = clean_document(document);
   WENQU_RETURN_IF_ERROR(check_id(clean.id));
   WENQU_RETURN_IF_ERROR(check_acl(clean));
   upkeep_->wait_for_room();
@@ -386,6 +324,7 @@ IndexStats LocalIndex::stats() const {
 
 Result<std::unique_ptr<Index>> Index::open(const std::string& directory, Mode mode, const IndexOptions& options) {
   if (directory.empty()) return Status(StatusCode::invalid_argument, "the index needs a directory");
+  if (looks_like_url(directory)) return open_remote_index(directory, mode, options);
   IndexPaths paths(directory);
   if (mode == Mode::write) {
     WENQU_ASSIGN_OR_RETURN(auto writer, Writer::open(paths, {options.buffer_bytes, options.merge_factor}));
@@ -408,6 +347,9 @@ Result<std::unique_ptr<Index>> Index::open(const std::string& directory, Mode mo
 
 Result<std::unique_ptr<Index>> Index::open_together(const std::vector<std::string>& directories) {
   if (directories.empty()) return Status(StatusCode::invalid_argument, "name at least one index");
+  for (const std::string& directory : directories)
+    if (looks_like_url(directory))
+      return Status(StatusCode::unsupported, "an index in a cluster is not searched together with others", redact_url(directory));
   std::vector<std::shared_ptr<const Snapshot>> newest;
   WENQU_ASSIGN_OR_RETURN(auto combined, open_all(directories, nullptr, newest));
   auto index = std::make_unique<LocalIndex>(IndexPaths(directories.front()), nullptr, std::move(combined), IndexOptions());

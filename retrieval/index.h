@@ -42,6 +42,14 @@ struct IndexModels {
   bool embed_again = false;   // for writing: all vectors are made anew, also where another model made those there are
 };
 
+// For an index in an OpenSearch or Elasticsearch cluster, whose address stands where a directory would:
+// https://[user@]host[:port]/name. See docs/remote.md.
+struct RemoteOptions {
+  std::string ca_file;            // PEM file of the authorities that are trusted; empty: WENQU_REMOTE_CA, or the system's
+  std::string credentials_file;   // empty: WENQU_REMOTE_PASSWORD and others of the environment
+  std::chrono::milliseconds timeout{30'000};   // of a request, with its repetitions
+};
+
 struct IndexOptions {
   // A document is found so long after add() at the latest, without a call of the host. 0: only after commit() or
   // make_visible(), and whole: a search never sees a part of what lies between two of them.
@@ -56,6 +64,7 @@ struct IndexOptions {
   size_t result_cache_bytes = size_t{4} << 20;   // of what was found, for who asks the same again; 0: none
   RankingParameters ranking;
   IndexModels models;
+  RemoteOptions remote;
 };
 
 class Index : public Retriever {
@@ -65,6 +74,7 @@ class Index : public Retriever {
     write,   // created when absent; fails with `busy` while another writer holds it
   };
 
+  // `directory` may be the address of a cluster's index (RemoteOptions); remote_index.h tells what is different then.
   // Errors: not_found, busy, corrupt, version_mismatch, io_error, and invalid_argument for writing into
   // a folder of other things; the message says how to mend it. With an embedding model also version_mismatch, when the
   // vectors are another model's, and its own errors.

@@ -1,12 +1,14 @@
-// The interface that answers "which passages speak of this?". Lucene++ on the local disk stands
-// behind it now; a host's own search or a cluster may later.
+// The interface that answers "which passages speak of this?". Lucene++ on the local disk or a cluster's search
+// (remote/remote_index.h) stands behind it; a host's own may later.
 //
 // Thread safety: search and fetch may be called from any number of threads at once.
 #pragma once
 
 #include <cstddef>
+#include <span>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "base/cancel.h"
@@ -65,6 +67,15 @@ class Retriever {
   // Errors: invalid_argument (empty query, top or offset out of range, a time that is none), limit_exceeded (query over 64 KiB),
   // cancelled, corrupt, io_error. A query of only stop words or punctuation finds nothing: no error.
   virtual Result<SearchResponse> search(const SearchRequest& request, const CancelToken& cancel) const = 0;
+  // The responses to several requests, in their order; where a cluster is asked, in fewer turns than one by one.
+  virtual Result<std::vector<SearchResponse>> search_all(std::span<const SearchRequest> requests, const CancelToken& cancel) const {
+    std::vector<SearchResponse> responses;
+    for (const SearchRequest& request : requests) {
+      WENQU_ASSIGN_OR_RETURN(SearchResponse response, search(request, cancel));
+      responses.push_back(std::move(response));
+    }
+    return responses;
+  }
   // The distinct terms of `text` in order of appearance: those of a question when `is_question`
   // (question and stop words left out), else all. Errors: limit_exceeded, corrupt, io_error.
   virtual Result<std::vector<WeighedTerm>> weigh(std::string_view text, bool is_question) const = 0;

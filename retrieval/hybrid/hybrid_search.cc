@@ -5,11 +5,11 @@
 
 #include "base/utf8.h"
 #include "retrieval/hybrid/fusion.h"
+#include "retrieval/hybrid/rerank.h"
 
 namespace wenqu::retrieval {
 namespace {
 
-constexpr size_t kMaxCandidates = 10'000;
 constexpr size_t kMostAsked = 16;   // times as many neighbours as are wanted, before each one's place is looked up
 
 // The record of a document, and -1 when it is there no more.
@@ -53,16 +53,6 @@ bool are_of(const VectorSet& vectors, const Snapshot& snapshot) {
   return vectors.commit() == snapshot.manifest().commit && !snapshot.manifest().vectors.empty();
 }
 
-Status check_options(const HybridOptions& options) {
-  if (!(options.dense_weight >= 0 && options.dense_weight <= 1))
-    return Status(StatusCode::invalid_argument, "must be between 0 and 1", "dense_weight");
-  if (options.candidates < 1 || options.candidates > kMaxCandidates)
-    return Status(StatusCode::invalid_argument, "must be between 1 and " + std::to_string(kMaxCandidates), "candidates");
-  if (options.reranked < 1 || options.reranked > kMaxCandidates)
-    return Status(StatusCode::invalid_argument, "must be between 1 and " + std::to_string(kMaxCandidates), "reranked");
-  return {};
-}
-
 }  // namespace
 
 Status HybridSearch::load(const Snapshot& snapshot) {
@@ -97,7 +87,7 @@ std::shared_ptr<const VectorSet> HybridSearch::vectors() const {
 }
 
 Result<bool> HybridSearch::is_dense(const HybridOptions& options) const {
-  WENQU_RETURN_IF_ERROR(check_options(options));
+  WENQU_RETURN_IF_ERROR(check_hybrid(options));
   if (options.dense == HybridOptions::Use::never) return false;
   const bool able = model_ && vectors();
   if (able || options.dense == HybridOptions::Use::automatic) return able;
@@ -105,13 +95,6 @@ Result<bool> HybridSearch::is_dense(const HybridOptions& options) const {
                 model_ ? "the index has no vectors: add documents with an embedding model (`wenqu index --embed`)"
                        : "a search by vectors needs the embedding model that the index was made with",
                 paths_.directory);
-}
-
-Result<bool> HybridSearch::reranks(const HybridOptions& options) const {
-  WENQU_RETURN_IF_ERROR(check_options(options));
-  if (options.rerank == HybridOptions::Use::never) return false;
-  if (rerank_ || options.rerank == HybridOptions::Use::automatic) return static_cast<bool>(rerank_);
-  return Status(StatusCode::unsupported, "ranking again needs a reranking model", "rerank");
 }
 
 Result<std::shared_ptr<const HybridSearch::Places>> HybridSearch::places(const Snapshot& snapshot,
@@ -189,25 +172,6 @@ Status HybridSearch::fuse_dense(const Snapshot& snapshot, const SearchRequest& r
   WENQU_ASSIGN_OR_RETURN(const std::vector<ScoredPassage> dense, find(snapshot, request.query, among, count, cancel));
   best = fuse(best, dense, request.hybrid, [&](int32_t doc) { return request.one_per_document ? snapshot.record_of(doc) : doc; });
   return sort_best(snapshot, best);
-}
-
-Status HybridSearch::rerank(const SearchRequest& request, const CancelToken& cancel, std::vector<Hit>& hits) const {
-  const size_t count = std::min(request.hybrid.reranked, hits.size());
-  if (count == 0) return {};
-  std::vector<std::string> texts;
-  for (size_t i = 0; i < count; ++i) texts.push_back(embedded_text(hits[i].title, hits[i].passage.text));
-  WENQU_ASSIGN_OR_RETURN(const std::vector<float> scores, rerank_(utf8_sanitize(request.query), texts, cancel));
-  if (scores.size() != count) return Status(StatusCode::internal, "the reranking model gave another number of scores than there are texts");
-  for (size_t i = 0; i < count; ++i) {
-    if (!std::isfinite(scores[i])) return Status(StatusCode::invalid_argument, "the reranking model gave figures that are no numbers");
-    hits[i].score = static_cast<double>(scores[i]);
-  }
-  const auto end = hits.begin() + static_cast<std::ptrdiff_t>(count);
-  std::stable_sort(hits.begin(), end, [](const Hit& a, const Hit& b) { return a.score > b.score; });
-  // Those behind go on below the last one, so that scores fall all the way.
-  const double first = count < hits.size() ? hits[count].score : 0;
-  for (auto hit = end; hit != hits.end(); ++hit) hit->score += hits[count - 1].score - first;
-  return {};
 }
 
 }  // namespace wenqu::retrieval

@@ -12,6 +12,7 @@
 #include "base/cancel.h"
 #include "base/status.h"
 #include "retrieval/embed.h"
+#include "retrieval/hybrid/rerank.h"
 #include "retrieval/index/passage_set.h"
 #include "retrieval/index/snapshot.h"
 #include "retrieval/rank/ranking.h"
@@ -35,7 +36,7 @@ class HybridSearch {
   // Whether the request is answered with vectors. Errors: invalid_argument (options out of range); unsupported, when
   // the request insists on them and there is no model or there are no vectors.
   Result<bool> is_dense(const HybridOptions& options) const;
-  Result<bool> reranks(const HybridOptions& options) const;
+  Result<bool> reranks(const HybridOptions& options) const { return is_reranked(rerank_, options); }
 
   // Passages of `among` (null: of all) by their vectors, best first: `count` or fewer.
   Result<std::vector<ScoredPassage>> find(const Snapshot& snapshot, const std::string& question, const PassageSet* among, size_t count,
@@ -46,7 +47,9 @@ class HybridSearch {
                     std::vector<ScoredPassage>& best) const;
 
   // Puts the first hits in the order that the reranking model gives them, with its scores; those behind keep their order.
-  Status rerank(const SearchRequest& request, const CancelToken& cancel, std::vector<Hit>& hits) const;
+  Status rerank(const SearchRequest& request, const CancelToken& cancel, std::vector<Hit>& hits) const {
+    return rerank_hits(rerank_, request, cancel, hits);
+  }
 
  private:
   // Where each vector's passage stands in a snapshot; -1: nowhere.

@@ -7,7 +7,7 @@ namespace wenqu::assistant {
 
 Result<OpenedAssistant> open_assistant(const OpenOptions& options) {
   // The index first: it opens in milliseconds, so a wrong path is told before a model is loaded.
-  WENQU_ASSIGN_OR_RETURN(auto opened, retrieval::Index::open(options.index_directory, retrieval::Index::Mode::read, {.models = options.search}));
+  WENQU_ASSIGN_OR_RETURN(auto opened, retrieval::Index::open(options.index_directory, retrieval::Index::Mode::read, {.models = options.search, .remote = options.remote}));
   OpenedAssistant result;
   result.index = std::move(opened);
   std::shared_ptr<Generator> generator;

@@ -1,4 +1,4 @@
-// Puts an assistant together from an index directory and, if there is one, a model file.
+// Puts an assistant together from an index and, if there is one, a model file.
 #pragma once
 
 #include <functional>
@@ -14,7 +14,8 @@
 namespace wenqu::assistant {
 
 struct OpenOptions {
-  std::string index_directory;
+  std::string index_directory;       // or the address of a cluster's index
+  retrieval::RemoteOptions remote;   // how that is reached
   std::string model_path;            // empty: answers are extracted from the sources
   engine::LoadOptions model;
   std::function<void(const engine::ModelInfo&)> on_model;   // called when it is loaded; empty: nobody wants to know

@@ -143,7 +143,7 @@ int run_ask(const AskOptions& options) {
   const bool at_prompt = options.question.empty() && !options.asked;
   if (!at_prompt)
     if (const Status valid = validate(request); !valid) return report(valid);   // before a model is loaded
-  Result<assistant::OpenedAssistant> opened = load_assistant(options.index, options.model, options.search);
+  Result<assistant::OpenedAssistant> opened = load_assistant(options.index, options.remote, options.model, options.search);
   if (!opened) return report(opened.status());
   if (at_prompt) return converse(*opened->assistant, request, options.json);
   return answer(*opened->assistant, request, options.json);

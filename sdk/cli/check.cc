@@ -2,6 +2,8 @@
 #include <rapidjson/stringbuffer.h>
 #include <rapidjson/writer.h>
 
+#include "base/http/url.h"
+#include "retrieval/index.h"
 #include "retrieval/index_check.h"
 #include "sdk/cli/commands.h"
 #include "sdk/cli/interrupt.h"
@@ -113,10 +115,22 @@ void print_json(const IndexCheck& check, bool repaired) {
   fmt::print("{}\n", buffer.GetString());
 }
 
+// A cluster keeps its own files: what can be told is whether it answers, and is whole.
+Status check_remote(const CheckOptions& options, const CancelToken& cancel) {
+  if (options.repair) return Status(StatusCode::invalid_argument, "a cluster repairs itself", "--repair");
+  WENQU_ASSIGN_OR_RETURN(const auto index, retrieval::Index::open(options.index, retrieval::Index::Mode::read, {.remote = remote_options(options.remote)}));
+  WENQU_RETURN_IF_ERROR(index->scrub(cancel));
+  const retrieval::IndexStats stats = index->stats();
+  if (options.json) fmt::print("{{\"healthy\": true, \"commit\": {}, \"documents\": {}, \"passages\": {}}}\n", stats.commit, stats.documents, stats.passages);
+  else fmt::print("the cluster answers, and all of the index is there: commit {}, {} documents, {} passages\n", stats.commit, stats.documents, stats.passages);
+  return {};
+}
+
 }  // namespace
 
 int run_check(const CheckOptions& options) {
   Interrupt interrupt;
+  if (looks_like_url(options.index)) return report(check_remote(options, interrupt.token()));
   const Result<IndexCheck> check = options.repair ? retrieval::repair_index(options.index, interrupt.token())
                                                   : retrieval::check_index(options.index, interrupt.token());
   if (!check) return report(check.status());

@@ -11,6 +11,7 @@
 #include "base/status.h"
 #include "engine/cache/kv_type.h"
 #include "engine/draft/drafter.h"
+#include "retrieval/index.h"
 #include "sdk/cli/filter.h"
 
 namespace wenqu::cli {
@@ -28,8 +29,19 @@ struct SearchModelFlags {
   bool has_query_prefix = false, has_passage_prefix = false;
 };
 
+// How a cluster is reached, where the index is one's address.
+struct RemoteFlags {
+  std::string ca;
+  std::string credentials;
+};
+inline retrieval::RemoteOptions remote_options(const RemoteFlags& flags) {
+  return {.ca_file = flags.ca, .credentials_file = flags.credentials};
+}
+
 struct IndexOptions {
   std::string index;
+  RemoteFlags remote;
+  std::string state;    // where a cluster's index has what is known of the folders; empty: in the user's home
   std::string source = "file";
   uint64_t commit_every = 10000;
   std::string near_duplicates = "keep";
@@ -47,6 +59,7 @@ int run_index(const IndexOptions& options);
 
 struct CheckOptions {
   std::string index;
+  RemoteFlags remote;
   bool repair = false;
   bool json = false;
 };
@@ -82,6 +95,7 @@ int run_collections(const CollectionsOptions& options);
 
 struct SearchOptions {
   std::vector<std::string> index;   // several: searched as one
+  RemoteFlags remote;
   std::string query;
   std::string queries_file;
   std::string run_file;
@@ -104,6 +118,7 @@ int run_search(const SearchOptions& options);
 struct EvalOptions {
   std::string docs;      // indexed first: into `index`, or for this run only
   std::string index;
+  RemoteFlags remote;
   std::string queries;
   std::string qrels;
   std::string run;       // where ours is written
@@ -133,6 +148,7 @@ struct ModelOptions {
 
 struct AskOptions {
   std::string index;
+  RemoteFlags remote;
   SearchModelFlags search;
   ModelOptions model;
   std::string mode = "quick";
@@ -152,6 +168,7 @@ int run_ask(const AskOptions& options);
 
 struct ServeOptions {
   std::string index;
+  RemoteFlags remote;
   SearchModelFlags search;
   ModelOptions model;
   std::string listen = "127.0.0.1:8377";

@@ -6,9 +6,11 @@
 #include <algorithm>
 #include <chrono>
 #include <cstdio>
+#include <cstdlib>
 #include <filesystem>
 #include <set>
 
+#include "base/http/url.h"
 #include "retrieval/index.h"
 #include "retrieval/sync/folder_sync.h"
 #include "retrieval/sync/folder_watch.h"
@@ -34,6 +36,26 @@ uint64_t bytes_under(const std::string& path) {
       if (!ignored) sum += size;
     }
   return sum;
+}
+
+// Where what is known of the files stands: in the index, or, for one in a cluster, in a folder for each address, as the
+// files are this machine's.
+Result<std::string> state_folder(const IndexOptions& options) {
+  if (!looks_like_url(options.index)) return options.index;
+  std::string folder = options.state;
+  if (folder.empty()) {
+    const char* state = std::getenv("XDG_STATE_HOME");
+    const char* home = std::getenv("HOME");
+    if (state && *state) folder = state;
+    else if (home && *home) folder = std::string(home) + "/.local/state";
+    else return Status(StatusCode::invalid_argument, "there is no home folder for what is known of the files: name one", "--state");
+    WENQU_ASSIGN_OR_RETURN(const Url url, parse_url(options.index));
+    folder += "/wenqu/remote/" + percent_encode(url.authority() + url.path);
+  }
+  std::error_code error;
+  std::filesystem::create_directories(folder, error);
+  if (error) return Status(StatusCode::io_error, "cannot make a folder here: " + error.message(), folder);
+  return folder;
 }
 
 // A bar on standard error, where that is a terminal.
@@ -81,8 +103,8 @@ void print_problem(const Status& problem, bool json) {
 // Syncs folders, adds files, and tells about it.
 class Indexing {
  public:
-  Indexing(const IndexOptions& options, retrieval::Source source, retrieval::Index& index, uint64_t total_bytes)
-      : options_(options), bar_(total_bytes), sync_(index, options.index, sync_options(options, source), sink()) {}
+  Indexing(const IndexOptions& options, retrieval::Source source, retrieval::Index& index, const std::string& state, uint64_t total_bytes)
+      : options_(options), bar_(total_bytes), sync_(index, state, sync_options(options, source), sink()) {}
 
   // What cannot be read at all is one more problem, not the end of the others.
   Status read(const std::string& path, const CancelToken& cancel) {
@@ -180,12 +202,15 @@ int run_index(const IndexOptions& options) {
   Result<retrieval::IndexModels> models = load_search_models(options.models, options.threads);
   if (!models) return report(models.status());
   models->embed_again = options.embed_again;
-  Result<std::unique_ptr<retrieval::Index>> index = retrieval::Index::open(options.index, retrieval::Index::Mode::write, {.models = *models});
+  Result<std::unique_ptr<retrieval::Index>> index = retrieval::Index::open(options.index, retrieval::Index::Mode::write,
+                                                                              {.models = *models, .remote = remote_options(options.remote)});
   if (!index) return report(index.status());
 
+  const Result<std::string> state = state_folder(options);
+  if (!state) return report(state.status());
   uint64_t total_bytes = 0;
   for (const std::string& path : options.paths) total_bytes += bytes_under(path);
-  Indexing indexing(options, *source, **index, total_bytes);
+  Indexing indexing(options, *source, **index, *state, total_bytes);
   for (const std::string& id : options.remove)
     if (const Status removed = (*index)->remove(id); !removed) return report(removed);
   Status status;
@@ -213,11 +238,12 @@ int run_index(const IndexOptions& options) {
                status.is_ok(), indexing.committed(), indexing.problems(), counts.unchanged, counts.removed, counts.duplicates,
                stats.documents, stats.passages, stats.vectors, seconds);
   else
-    fmt::print("{} documents added in {:.2f} s{}{}{}, {} passed over; the index holds {} documents, {} passages, {:.1f} MiB\n",
+    fmt::print("{} documents added in {:.2f} s{}{}{}, {} passed over; the index holds {} documents, {} passages{}\n",
                indexing.committed(), seconds, counts.unchanged ? fmt::format(", {} files unchanged", counts.unchanged) : "",
                counts.removed ? fmt::format(", {} documents removed", counts.removed) : "",
                counts.duplicates ? fmt::format(", {} near-duplicates {}", counts.duplicates, options.near_duplicates == "drop" ? "left out" : "marked") : "",
-               indexing.problems(), stats.documents, stats.passages, static_cast<double>(stats.bytes) / (1 << 20));
+               indexing.problems(), stats.documents, stats.passages,
+               stats.bytes ? fmt::format(", {:.1f} MiB", static_cast<double>(stats.bytes) / (1 << 20)) : "");
   if (!status) return report(status);
   return indexing.problems() ? kExitPartial : kExitOk;
 }

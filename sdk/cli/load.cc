@@ -53,9 +53,10 @@ Result<retrieval::IndexModels> load_search_models(const SearchModelFlags& flags,
   return assistant::load_search_models(options);
 }
 
-Result<assistant::OpenedAssistant> load_assistant(const std::string& index, const ModelOptions& model, const SearchModelFlags& search) {
+Result<assistant::OpenedAssistant> load_assistant(const std::string& index, const RemoteFlags& remote, const ModelOptions& model, const SearchModelFlags& search) {
   assistant::OpenOptions open;
   open.index_directory = index;
+  open.remote = remote_options(remote);
   open.model_path = model.path;
   WENQU_ASSIGN_OR_RETURN(open.model, load_options(model));
   open.timeline = timeline_options(model);

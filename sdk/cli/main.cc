@@ -25,6 +25,12 @@ void add_kv_option(CLI::App& command, wenqu::engine::KvType& kv) {
       ->check(CLI::IsMember({"f32", "f16", "q8_0"}));
 }
 
+void add_remote_options(CLI::App& command, RemoteFlags& remote) {
+  command.add_option("--ca", remote.ca, "of a cluster: PEM file of the authorities whose certificates are trusted (or WENQU_REMOTE_CA)");
+  command.add_option("--credentials", remote.credentials,
+                     "of a cluster: file whose first line is USER:PASSWORD, \"ApiKey KEY\" or \"Bearer TOKEN\" (or WENQU_REMOTE_PASSWORD ...)");
+}
+
 void add_filter_options(CLI::App& command, FilterOptions& filter) {
   command.add_option("--from", filter.from, "only what was published since: a date or date-time, such as 2024-05-06");
   command.add_option("--until", filter.until, "only what was published up to then, a date's whole day included");
@@ -83,7 +89,9 @@ int main(int argc, char** argv) {
   IndexOptions index;
   CLI::App* command = add_command(app, "index", "Add files to an index and make it as folders are: .jsonl .txt .md .html .pdf .docx .epub .csv .tsv .eml .srt .vtt",
                                   [&] { return run_index(index); }, code);
-  command->add_option("--index", index.index, "directory of the index (made when absent)")->required();
+  command->add_option("--index,--remote", index.index, "directory of the index, or address of a cluster's: https://USER@HOST:9200/NAME (made when absent)")->required();
+  add_remote_options(*command, index.remote);
+  command->add_option("--state", index.state, "of a cluster: folder for what is known of the files (default: under the user's home)");
   command->add_option("--source", index.source, "kind of documents that name none: " + kSources);
   command->add_option("--commit-every", index.commit_every, "documents between two durable commits")
       ->check(CLI::PositiveNumber);
@@ -103,7 +111,8 @@ int main(int argc, char** argv) {
   command = add_command(app, "check", "Look an index over: its files, then all that they hold", [&] { return run_check(check); }, code);
   command->add_flag("--repair", check.repair, "go back to the commit before, when the newest one is damaged");
   command->add_flag("--json", check.json, "print one JSON object");
-  command->add_option("DIR", check.index, "directory of the index")->required();
+  add_remote_options(*command, check.remote);
+  command->add_option("DIR", check.index, "directory of the index, or address of a cluster's, whose health is told")->required();
 
   StatsOptions stats;
   command = add_command(app, "stats", "Tell what an index consists of", [&] { return run_stats(stats); }, code);
@@ -133,7 +142,8 @@ int main(int argc, char** argv) {
 
   SearchOptions search;
   command = add_command(app, "search", "Search without answering", [&] { return run_search(search); }, code);
-  command->add_option("--index", search.index, "directory of the index (may be repeated: several are searched as one)")->required()->allow_extra_args(false);
+  command->add_option("--index,--remote", search.index, "directory of the index (may be repeated: several are searched as one), or address of a cluster's")->required()->allow_extra_args(false);
+  add_remote_options(*command, search.remote);
   command->add_option("--top", search.top, "results wanted (default 10; 100 with --run)")->check(CLI::Range(1, 10000));
   command->add_option("--offset", search.offset, "results to pass over, for further pages")->check(CLI::Range(0, 9999));
   command->add_option("--source", search.sources, "only these kinds: " + kSources + " (may be repeated)");
@@ -157,7 +167,8 @@ int main(int argc, char** argv) {
   EvalOptions eval;
   command = add_command(app, "eval", "Measure how good the search is, against judged questions", [&] { return run_eval(eval); }, code);
   command->add_option("--docs", eval.docs, "documents to index first, for this run only unless --index says where");
-  command->add_option("--index", eval.index, "directory of the index");
+  command->add_option("--index,--remote", eval.index, "directory of the index, or address of a cluster's");
+  add_remote_options(*command, eval.remote);
   command->add_option("--queries", eval.queries, "file of lines 'id<TAB>query'");
   command->add_option("--qrels", eval.qrels, "judgements: lines 'query 0 document grade'");
   command->add_option("--run", eval.run, "write TREC run lines here");
@@ -175,7 +186,8 @@ int main(int argc, char** argv) {
                           ask.asked = app.get_subcommand("ask")->count("QUESTION") > 0;
                           return run_ask(ask);
                         }, code);
-  command->add_option("--index", ask.index, "directory of the index")->required();
+  command->add_option("--index,--remote", ask.index, "directory of the index, or address of a cluster's")->required();
+  add_remote_options(*command, ask.remote);
   command->add_option("--model", ask.model.path, "GGUF model (without one, answers are extracted from the sources)");
   add_search_models(*command, ask.search, true);
   command->add_option("--mode", ask.mode, "quick or deep")->check(CLI::IsMember({"quick", "deep"}));
@@ -194,7 +206,8 @@ int main(int argc, char** argv) {
 
   ServeOptions serve;
   command = add_command(app, "serve", "Answer over websocket", [&] { return run_serve(serve); }, code);
-  command->add_option("--index", serve.index, "directory of the index")->required();
+  command->add_option("--index,--remote", serve.index, "directory of the index, or address of a cluster's")->required();
+  add_remote_options(*command, serve.remote);
   command->add_option("--model", serve.model.path, "GGUF model (without one, answers are extracted from the sources)");
   add_search_models(*command, serve.search, true);
   command->add_option("--listen", serve.listen, "ADDRESS:PORT (port 0: any free one)");

@@ -108,7 +108,7 @@ int run_search(const SearchOptions& options) {
   const Result<retrieval::IndexModels> models = load_search_models(options.models, options.threads);
   if (!models) return report(models.status());
   Result<std::unique_ptr<retrieval::Index>> index =
-      options.index.size() == 1 ? retrieval::Index::open(options.index[0], retrieval::Index::Mode::read, {.models = *models})
+      options.index.size() == 1 ? retrieval::Index::open(options.index[0], retrieval::Index::Mode::read, {.models = *models, .remote = remote_options(options.remote)})
                                 : retrieval::Index::open_together(options.index);
   if (!index) return report(index.status());
   if (!options.queries_file.empty()) return report(write_run(**index, options, *sources, *filter, interrupt.token()));

@@ -53,7 +53,7 @@ int run_serve(const ServeOptions& options) {
   sigaddset(&signals, SIGTERM);
   ::pthread_sigmask(SIG_BLOCK, &signals, nullptr);
 
-  Result<assistant::OpenedAssistant> opened = load_assistant(options.index, options.model, options.search);
+  Result<assistant::OpenedAssistant> opened = load_assistant(options.index, options.remote, options.model, options.search);
   if (!opened) return report(opened.status());
   const auto log = spdlog::stderr_color_mt("wenqu");
   server.log = [log](std::string_view line) { log->info("{}", line); };

@@ -11,6 +11,7 @@ import sys
 # part -> parts it may include. A part is the longest matching folder.
 MAY = {
     "base": [],
+    "base/http": ["base"],
     "engine/gguf": ["base"],
     "engine/tokenizer": ["base", "engine/gguf"],
     "engine/chat": ["base", "engine/gguf", "engine/tokenizer"],
@@ -37,13 +38,15 @@ MAY = {
     "retrieval/eval": ["base"],
     "retrieval/similar": ["base", "retrieval", "retrieval/store"],
     "retrieval/sync": ["base", "retrieval", "retrieval/documents", "retrieval/similar", "retrieval/store"],
-    "retrieval": ["base", "retrieval/*"],
+    "retrieval/remote": ["base", "base/http", "retrieval", "retrieval/analysis", "retrieval/documents", "retrieval/hybrid", "retrieval/index",
+                         "retrieval/query", "retrieval/rank", "retrieval/similar"],
+    "retrieval": ["base", "base/http", "retrieval/*"],
     "sdk/assistant": ["base", "retrieval", "retrieval/analysis", "retrieval/documents", "engine", "engine/chat",
                       "engine/draft", "engine/sampler", "engine/tokenizer"],
     "sdk/protocol": ["base", "retrieval", "sdk/assistant"],
     "sdk/capi": ["base", "retrieval", "retrieval/documents", "engine", "sdk/assistant", "sdk/protocol", "wenqu"],
     "sdk/net": ["base", "sdk/assistant", "sdk/protocol"],
-    "sdk/cli": ["base", "retrieval", "retrieval/documents", "retrieval/eval", "retrieval/sync", "engine", "engine/cache", "engine/convert", "engine/draft", "engine/gguf",
+    "sdk/cli": ["base", "base/http", "retrieval", "retrieval/documents", "retrieval/eval", "retrieval/sync", "engine", "engine/cache", "engine/convert", "engine/draft", "engine/gguf",
                 "engine/quant", "engine/tokenizer", "sdk/assistant", "sdk/protocol", "sdk/net"],
     "sdk/include": ["wenqu"],
     "plugins": ["wenqu"],
@@ -52,15 +55,15 @@ MAY = {
 # Each foreign library and its homes.
 FOREIGN = {
     "lucene++": ["retrieval/store", "retrieval/index", "retrieval/rank", "retrieval"],
-    "boost": ["sdk/net", "retrieval/store", "retrieval/index", "retrieval/rank"],
-    "rapidjson": ["engine/convert", "sdk/protocol", "sdk/net", "sdk/cli", "retrieval", "retrieval/documents", "retrieval/index", "retrieval/store", "plugins"],
+    "boost": ["base/http", "sdk/net", "retrieval/store", "retrieval/index", "retrieval/rank"],
+    "rapidjson": ["engine/convert", "sdk/protocol", "sdk/net", "sdk/cli", "retrieval", "retrieval/documents", "retrieval/index", "retrieval/remote", "retrieval/store", "plugins"],
     "CLI": ["sdk/cli"],
     "gumbo.h": ["retrieval/documents"],
     "cmark.h": ["retrieval/documents"],
     "expat.h": ["retrieval/documents"],
     "zip.h": ["retrieval/documents"],
     "hnswlib": ["retrieval/vectors"],
-    "openssl": ["base", "retrieval/documents"],
+    "openssl": ["base", "base/http", "retrieval/documents"],
 }
 OURS = ("base/", "engine/", "retrieval/", "sdk/", "plugins/", "examples/", "wenqu/")
 INCLUDE = re.compile(r'^\s*#\s*include\s*[<"]([^>"]+)[>"]', re.M)

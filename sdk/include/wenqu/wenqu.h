@@ -130,7 +130,9 @@ WQ_API wq_status wq_search_models_init(wq_search_models* models, uint32_t struct
  * readers (wq_assistant) go on. Freed by wq_index_close. */
 typedef struct wq_index wq_index;
 
-/* Opens or creates the index in a directory. WQ_E_BUSY while another writer has it. [any thread] */
+/* Opens or creates the index in a directory. WQ_E_BUSY while another writer has it. `directory` may be the address of an
+ * index in an OpenSearch or Elasticsearch cluster, "https://user@host:9200/name"; credentials then come from the
+ * environment (docs/remote.md). [any thread] */
 WQ_API wq_status wq_index_open(const char* directory, wq_index** out);
 
 /* The same with models: passages get vectors, and those of the index that have none too, with the next commit.
@@ -180,7 +182,7 @@ typedef int32_t (*wq_load_progress)(double fraction, void* user);
 typedef struct wq_assistant_options {
   uint32_t struct_size;
   int32_t threads;              /* compute threads; 0: one per core */
-  const char* index_directory;  /* needed */
+  const char* index_directory;  /* needed; or the address of a cluster's index, see wq_index_open */
   const char* model_path;       /* a GGUF file; NULL: answers are extracted from the sources */
   uint64_t memory_budget;       /* bytes for the model and all requests' caches; 0: what the
                                    system has free. A mixture of experts that is larger keeps those

@@ -1,0 +1,78 @@
+#include "retrieval/index_rules.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "base/utf8.h"
+#include "retrieval/index/schema.h"
+#include "retrieval/snippet.h"
+
+namespace wenqu::retrieval {
+namespace {
+
+constexpr size_t kMaxQueryBytes = 64 * 1024;
+
+}  // namespace
+
+Document clean_document(const Document& document) {
+  Document clean;
+  clean.id = utf8_sanitize(document.id);
+  clean.title = utf8_sanitize(document.title);
+  clean.text = utf8_sanitize(document.text);
+  clean.url = utf8_sanitize(document.url);
+  clean.source = document.source;
+  clean.author = utf8_sanitize(document.author);
+  clean.published_at = utf8_sanitize(document.published_at);
+  for (const auto& [name, value] : document.attributes)
+    clean.attributes[utf8_sanitize(name)] = utf8_sanitize(value);
+  for (const std::string& principal : document.acl) clean.acl.push_back(utf8_sanitize(principal));
+  clean.marks = document.marks;
+  const auto before = [](const Mark& a, const Mark& b) { return a.begin < b.begin; };
+  if (!std::is_sorted(clean.marks.begin(), clean.marks.end(), before))
+    std::stable_sort(clean.marks.begin(), clean.marks.end(), before);
+  return clean;
+}
+
+Status check_id(const std::string& id) {
+  if (id.empty()) return Status(StatusCode::invalid_argument, "a document needs an id");
+  if (id.size() > kMaxIdBytes)
+    return Status(StatusCode::invalid_argument,
+                  "the document id is longer than " + std::to_string(kMaxIdBytes) + " bytes", id.substr(0, 64));
+  return {};
+}
+
+Status check_acl(const Document& document) {
+  for (const std::string& principal : document.acl)
+    if (principal.empty() || principal.size() > kMaxIdBytes)
+      return Status(StatusCode::invalid_argument,
+                    "an entry of the acl is empty or longer than " + std::to_string(kMaxIdBytes) + " bytes", document.id);
+  return {};
+}
+
+Status check_search(const SearchRequest& request) {
+  if (request.query.empty()) return Status(StatusCode::invalid_argument, "the query is empty");
+  if (request.top < 1 || request.top > kMaxTop)
+    return Status(StatusCode::invalid_argument, "top must be between 1 and " + std::to_string(kMaxTop));
+  if (request.offset > kMaxTop - request.top)
+    return Status(StatusCode::invalid_argument, "offset and top together must be at most " + std::to_string(kMaxTop));
+  return check_query_size(request.query);
+}
+
+Status check_query_size(std::string_view query) {
+  if (query.size() <= kMaxQueryBytes) return {};
+  return Status(StatusCode::limit_exceeded, "the query is longer than " + std::to_string(kMaxQueryBytes) + " bytes");
+}
+
+size_t candidates_for(size_t wanted, size_t rescored) {
+  return rescored == 0 ? wanted : (wanted + rescored - 1) / rescored * rescored;
+}
+
+void add_snippets(const std::vector<Term>& terms, const Analyzer& analyzer, std::vector<Hit>& hits) {
+  for (Hit& hit : hits) {
+    Snippet snippet = make_snippet(hit.passage.text, terms, analyzer);
+    hit.snippet = std::move(snippet.text);
+    hit.matches = std::move(snippet.matches);
+  }
+}
+
+}  // namespace wenqu::retrieval

@@ -1,0 +1,36 @@
+// What every index asks of documents and searches, wherever it keeps them. Thread safety: pure.
+#pragma once
+
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/status.h"
+#include "retrieval/analysis/analyzer.h"
+#include "retrieval/document.h"
+#include "retrieval/passage.h"
+#include "retrieval/retriever.h"
+
+namespace wenqu::retrieval {
+
+inline constexpr size_t kMaxTop = 10'000;
+
+// The document with well-formed UTF-8 only, its marks in order.
+Document clean_document(const Document& document);
+
+// Errors: invalid_argument.
+Status check_id(const std::string& id);
+// A principal that the index cannot keep would shut out whom it names, without a word. Errors: invalid_argument.
+Status check_acl(const Document& document);
+
+// Errors: invalid_argument (no query, top or offset out of range), limit_exceeded (the query).
+Status check_search(const SearchRequest& request);
+Status check_query_size(std::string_view query);
+
+// How many of the first stage are looked at again, so that the last of `wanted` is among them: whole
+// multiples, so that the pages of one search are cut from the same list.
+size_t candidates_for(size_t wanted, size_t rescored);
+
+void add_snippets(const std::vector<Term>& terms, const Analyzer& analyzer, std::vector<Hit>& hits);
+
+}  // namespace wenqu::retrieval
