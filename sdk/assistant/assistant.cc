@@ -103,17 +103,18 @@ class Road : public GenerationSink {
     std::vector<Finding> findings;
     std::set<std::pair<std::string, uint32_t>> seen;
     std::vector<std::vector<retrieval::Hit>> lists;
+    std::vector<retrieval::SearchRequest> requests;
     for (const std::string& query : queries) {
-      retrieval::SearchRequest request;
+      retrieval::SearchRequest& request = requests.emplace_back();
       request.query = query;
       request.top = passages_;
       request.sources = request_.sources;
       request.filter = request_.filter;
       request.collapse_duplicates = true;   // what one source says, its reposts add nothing to
-      WENQU_ASSIGN_OR_RETURN(retrieval::SearchResponse found, retriever_.search(request, cancel_));
-      lists.push_back(std::move(found.hits));
       queries_.push_back(query);
     }
+    WENQU_ASSIGN_OR_RETURN(std::vector<retrieval::SearchResponse> found, retriever_.search_all(requests, cancel_));
+    for (retrieval::SearchResponse& response : found) lists.push_back(std::move(response.hits));
     for (size_t place = 0; place < passages_; ++place)
       for (size_t i = 0; i < lists.size(); ++i)
         if (place < lists[i].size()) {

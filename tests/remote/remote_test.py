@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Holds an index in a cluster against one on the disk: remote_test.py WENQU
+"""Holds an index in a cluster against one on the disk: remote_test.py WENQU [EXAMPLE_ASK]
 
 The cluster's part is played by Java Lucene (LuceneServer.java), over http and, with a certificate made here, over https.
 Needs a JDK and Debian's liblucene8-java; exits with 77, which counts as skipped, where they are not there. Each check is
@@ -16,6 +16,7 @@ import urllib.request
 from urllib.parse import quote
 
 WENQU = os.path.abspath(sys.argv[1])
+EXAMPLE = os.path.abspath(sys.argv[2]) if len(sys.argv) > 2 else None
 HERE = os.path.dirname(os.path.abspath(__file__))
 TOWN = os.path.join(HERE, "../../examples/town")
 USER, PASSWORD = "reader", "it is s3cret:%"
@@ -171,6 +172,15 @@ def questions_are_answered_from_a_cluster(server, d):
     with open(run_file, encoding="utf-8") as file:
         assert file.readline().startswith("1 Q0 oa-002 1 ")
     expect(run("check", server.url("town")), 0, "the cluster answers")
+    if EXAMPLE:   # through the C ABI
+        events = subprocess.run([EXAMPLE, server.url("town"), "图书馆周末几点闭馆？"], capture_output=True, text=True, timeout=60)
+        assert events.returncode == 0 and '"file_id":"oa-002"' in events.stdout, events.stdout + events.stderr
+    served = subprocess.Popen([WENQU, "serve", "--remote", server.url("town"), "--listen", "127.0.0.1:0"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    try:
+        assert "listening" in served.stdout.readline(), "serve does not listen"
+    finally:
+        served.terminate()
+        served.communicate(timeout=30)
 
 
 def an_overloaded_cluster_is_asked_again(server, d):
