@@ -28,9 +28,9 @@ using asio::ip::tcp;
 using boost::system::error_code;
 using Clock = std::chrono::steady_clock;
 
-constexpr std::chrono::milliseconds kLook{20};       // between looks at the cancel token
-constexpr std::chrono::seconds kIdleLife{45};        // proxies drop idle connections after a minute
-constexpr std::chrono::seconds kLongestWish{30};     // of a server that says when to come again
+constexpr std::chrono::milliseconds kLook{20};    // between looks at the cancel token
+constexpr std::chrono::seconds kIdleLife{45};     // proxies drop idle connections after a minute
+constexpr std::chrono::seconds kLongestWish{30};  // of a server that says when to come again
 constexpr size_t kHeaderBytes = 64 << 10;
 constexpr size_t kPiece = 64 << 10;
 
@@ -63,7 +63,9 @@ class AnswerParser final : public http::basic_parser<false> {
     return body.size();
   }
   void on_chunk_header_impl(std::uint64_t, View, error_code&) override {}
-  std::size_t on_chunk_body_impl(std::uint64_t, View body, error_code& error) override { return on_body_impl(body, error); }
+  std::size_t on_chunk_body_impl(std::uint64_t, View body, error_code& error) override {
+    return on_body_impl(body, error);
+  }
   void on_finish_impl(error_code&) override {}
 
   const size_t max_body_;
@@ -74,13 +76,14 @@ struct Attempt {
   Status status;
   HttpResponse response;
   std::string retry_after;
-  bool reusable = false;     // the connection may carry another request
-  bool answered = false;     // something of a response came in
-  bool final = false;        // another attempt would end the same way
+  bool reusable = false;  // the connection may carry another request
+  bool answered = false;  // something of a response came in
+  bool final = false;     // another attempt would end the same way
 };
 
 Status timed_out(const Url& url) {
-  return Status(StatusCode::timeout, "no answer in time: is the server overloaded, or the address wrong?", url.to_string());
+  return Status(StatusCode::timeout, "no answer in time: is the server overloaded, or the address wrong?",
+                url.to_string());
 }
 
 // One connection, used by one thread at a time.
@@ -93,14 +96,17 @@ class Connection {
 
   Clock::time_point last_used = Clock::now();
 
-  Attempt exchange(const std::string& head, const HttpRequest& request, Clock::time_point deadline, const CancelToken& cancel) {
+  Attempt exchange(const std::string& head, const HttpRequest& request, Clock::time_point deadline,
+                   const CancelToken& cancel) {
     Attempt attempt;
-    attempt.status = open_ ? Status() : connect(std::min(deadline, Clock::now() + options_.connect_timeout), cancel, attempt.final);
+    attempt.status =
+        open_ ? Status() : connect(std::min(deadline, Clock::now() + options_.connect_timeout), cancel, attempt.final);
     if (!attempt.status) return attempt;
     error_code error;
     const std::array<asio::const_buffer, 2> message = {asio::buffer(head), asio::buffer(request.body)};
     attempt.status = wait(deadline, cancel, error, [&](auto done) {
-      on_stream([&](auto& stream) { asio::async_write(stream, message, [done](error_code code, size_t) { done(code); }); });
+      on_stream(
+          [&](auto& stream) { asio::async_write(stream, message, [done](error_code code, size_t) { done(code); }); });
     });
     if (attempt.status && error) attempt.status = broken(error, "sending the request");
     if (attempt.status) attempt.status = read(request.method == "HEAD", deadline, cancel, attempt);
@@ -120,7 +126,8 @@ class Connection {
     });
     context_.restart();
     while (!ended) {
-      context_.run_for(std::min<Clock::duration>(kLook, std::max<Clock::duration>(deadline - Clock::now(), Clock::duration::zero())));
+      context_.run_for(std::min<Clock::duration>(
+          kLook, std::max<Clock::duration>(deadline - Clock::now(), Clock::duration::zero())));
       if (ended) break;
       status = cancel.status();
       if (status && Clock::now() >= deadline) status = timed_out(options_.url);
@@ -138,13 +145,16 @@ class Connection {
 
   template <typename Do>
   void on_stream(Do&& act) {
-    if (tls_) act(*tls_);
-    else act(socket_);
+    if (tls_)
+      act(*tls_);
+    else
+      act(socket_);
   }
 
   Status broken(const error_code& error, const char* during) {
     open_ = false;
-    return Status(StatusCode::io_error, std::string("the connection broke while ") + during + ": " + error.message(), options_.url.to_string());
+    return Status(StatusCode::io_error, std::string("the connection broke while ") + during + ": " + error.message(),
+                  options_.url.to_string());
   }
 
   Status connect(Clock::time_point deadline, const CancelToken& cancel, bool& final) {
@@ -163,7 +173,9 @@ class Connection {
       asio::async_connect(socket_, found, [done](error_code code, const tcp::endpoint&) { done(code); });
     }));
     if (error)
-      return Status(StatusCode::io_error, "cannot connect: " + error.message() + "; is the server running, and are host and port right?", url.to_string());
+      return Status(StatusCode::io_error,
+                    "cannot connect: " + error.message() + "; is the server running, and are host and port right?",
+                    url.to_string());
     socket_.set_option(tcp::no_delay(true), error);
     if (tls_) WENQU_RETURN_IF_ERROR(shake_hands(deadline, cancel, final));
     open_ = true;
@@ -179,18 +191,21 @@ class Connection {
       return Status(StatusCode::invalid_argument, "the host's name cannot be used with TLS", url.to_string());
     tls_->set_verify_callback(asio::ssl::host_name_verification(url.host), error);
     if (error) return Status(StatusCode::internal, "TLS: " + error.message(), url.to_string());
-    WENQU_RETURN_IF_ERROR(wait(deadline, cancel, error,
-                               [&](auto done) { tls_->async_handshake(asio::ssl::stream_base::client, [done](error_code code) { done(code); }); }));
+    WENQU_RETURN_IF_ERROR(wait(deadline, cancel, error, [&](auto done) {
+      tls_->async_handshake(asio::ssl::stream_base::client, [done](error_code code) { done(code); });
+    }));
     if (!error) return {};
     const long verified = SSL_get_verify_result(tls_->native_handle());
     if (verified != X509_V_OK) {
       final = true;
-      return Status(StatusCode::io_error,
-                    std::string("the server's certificate is not trusted: ") + X509_verify_cert_error_string(verified) +
-                        "; name the file of its authority (--ca, WENQU_REMOTE_CA), and use the host that the certificate names",
-                    url.to_string());
+      return Status(
+          StatusCode::io_error,
+          std::string("the server's certificate is not trusted: ") + X509_verify_cert_error_string(verified) +
+              "; name the file of its authority (--ca, WENQU_REMOTE_CA), and use the host that the certificate names",
+          url.to_string());
     }
-    return Status(StatusCode::io_error, "the TLS handshake failed: " + error.message() + "; does the server speak https?", url.to_string());
+    return Status(StatusCode::io_error,
+                  "the TLS handshake failed: " + error.message() + "; does the server speak https?", url.to_string());
   }
 
   Status read(bool head, Clock::time_point deadline, const CancelToken& cancel, Attempt& attempt) {
@@ -215,7 +230,7 @@ class Connection {
         error_code ended;
         if (parser.got_some()) parser.put_eof(ended);
         if (ended || !parser.is_done()) return broken(error, "waiting for the answer");
-        break;   // the end of the connection is the end of the body
+        break;  // the end of the connection is the end of the body
       }
       unread.append(piece.data(), count);
       WENQU_RETURN_IF_ERROR(parse(parser, unread, attempt));
@@ -237,7 +252,8 @@ class Connection {
       open_ = false;
       attempt.final = true;
       if (error == http::error::body_limit)
-        return Status(StatusCode::limit_exceeded, "the answer is larger than " + std::to_string(options_.max_response_bytes) + " bytes",
+        return Status(StatusCode::limit_exceeded,
+                      "the answer is larger than " + std::to_string(options_.max_response_bytes) + " bytes",
                       options_.url.to_string());
       return Status(StatusCode::corrupt, "the answer is not HTTP: " + error.message(), options_.url.to_string());
     }
@@ -277,7 +293,8 @@ std::chrono::milliseconds pause_before(int number, std::chrono::milliseconds fir
   auto whole = first;
   for (int i = 2; i < number && whole < longest; ++i) whole *= 2;
   whole = std::min(whole, longest);
-  return std::chrono::milliseconds(std::uniform_int_distribution<int64_t>(whole.count() / 2, std::max<int64_t>(whole.count(), 0))(random));
+  return std::chrono::milliseconds(
+      std::uniform_int_distribution<int64_t>(whole.count() / 2, std::max<int64_t>(whole.count(), 0))(random));
 }
 
 class HttpClient::Impl {
@@ -287,15 +304,19 @@ class HttpClient::Impl {
   Status set_up() {
     for (const char c : options_.authorization)
       if (static_cast<unsigned char>(c) < 0x20 || static_cast<unsigned char>(c) >= 0x7F)
-        return Status(StatusCode::invalid_argument, "the credentials hold characters that cannot be sent: only ASCII can", options_.url.to_string());
+        return Status(StatusCode::invalid_argument,
+                      "the credentials hold characters that cannot be sent: only ASCII can", options_.url.to_string());
     if (!options_.url.tls) return {};
     error_code error;
-    tls_.set_options(asio::ssl::context::default_workarounds | asio::ssl::context::no_sslv2 | asio::ssl::context::no_sslv3 |
-                         asio::ssl::context::no_tlsv1 | asio::ssl::context::no_tlsv1_1, error);
+    tls_.set_options(asio::ssl::context::default_workarounds | asio::ssl::context::no_sslv2 |
+                         asio::ssl::context::no_sslv3 | asio::ssl::context::no_tlsv1 | asio::ssl::context::no_tlsv1_1,
+                     error);
     if (!error) tls_.set_verify_mode(asio::ssl::verify_peer, error);
     if (error) return Status(StatusCode::internal, "TLS: " + error.message());
-    if (options_.ca_file.empty()) tls_.set_default_verify_paths(error);
-    else tls_.load_verify_file(options_.ca_file, error);
+    if (options_.ca_file.empty())
+      tls_.set_default_verify_paths(error);
+    else
+      tls_.load_verify_file(options_.ca_file, error);
     if (error)
       return Status(StatusCode::not_found, "holds no certificates in PEM form that can be read: " + error.message(),
                     options_.ca_file.empty() ? "the system's authorities" : options_.ca_file);
@@ -308,8 +329,10 @@ class HttpClient::Impl {
     for (int number = 1;; ++number) {
       WENQU_RETURN_IF_ERROR(cancel.status());
       Attempt attempt = try_once(head, request, deadline, cancel);
-      const bool passing = attempt.status ? is_passing(attempt.response.status) : attempt.status.code() == StatusCode::io_error && !attempt.final;
-      const auto pause = std::max(wish_of(attempt.retry_after), pause_before(number + 1, options_.first_pause, options_.longest_pause));
+      const bool passing = attempt.status ? is_passing(attempt.response.status)
+                                          : attempt.status.code() == StatusCode::io_error && !attempt.final;
+      const auto pause = std::max(wish_of(attempt.retry_after),
+                                  pause_before(number + 1, options_.first_pause, options_.longest_pause));
       if (!passing || !request.repeatable || number >= options_.attempts || Clock::now() + pause >= deadline) {
         if (!attempt.status) return attempt.status;
         return std::move(attempt.response);
@@ -322,7 +345,8 @@ class HttpClient::Impl {
 
  private:
   std::string head_of(const HttpRequest& request) const {
-    std::string head = request.method + " " + options_.url.path + request.target + " HTTP/1.1\r\nHost: " + options_.url.authority() +
+    std::string head = request.method + " " + options_.url.path + request.target +
+                       " HTTP/1.1\r\nHost: " + options_.url.authority() +
                        "\r\nUser-Agent: wenqu\r\nAccept: application/json\r\n";
     if (!options_.authorization.empty()) head += "Authorization: " + options_.authorization + "\r\n";
     if (!request.content_type.empty()) head += "Content-Type: " + request.content_type + "\r\n";
@@ -333,7 +357,8 @@ class HttpClient::Impl {
 
   // A connection that was kept may have been closed by the server meanwhile, which shows only when it is used: that is
   // no attempt.
-  Attempt try_once(const std::string& head, const HttpRequest& request, Clock::time_point deadline, const CancelToken& cancel) {
+  Attempt try_once(const std::string& head, const HttpRequest& request, Clock::time_point deadline,
+                   const CancelToken& cancel) {
     for (;;) {
       bool kept = false;
       std::unique_ptr<Connection> connection = take(kept);
@@ -391,7 +416,8 @@ Result<HttpResponse> HttpClient::send(const HttpRequest& request, const CancelTo
   } catch (const std::bad_alloc&) {
     return Status(StatusCode::out_of_memory, "no memory for the request or its answer", options().url.to_string());
   } catch (const std::exception& error) {
-    return Status(StatusCode::io_error, std::string("the system refuses the connection: ") + error.what(), options().url.to_string());
+    return Status(StatusCode::io_error, std::string("the system refuses the connection: ") + error.what(),
+                  options().url.to_string());
   }
 }
 

@@ -5,7 +5,8 @@
 // us in goes to the server it is for and to nobody else. Certificates are always verified.
 //
 // Thread safety: send() from any number of threads. Nothing is started in the background; a send() computes on the
-// caller's thread and looks at its cancel token every few hundredths of a second.
+// caller's thread and looks at its cancel token every few hundredths of a second, but while the system looks up a host's
+// name, which nothing can interrupt.
 #pragma once
 
 #include <chrono>
@@ -20,25 +21,25 @@
 namespace wenqu {
 
 struct HttpOptions {
-  Url url;                       // of the server; its path goes before every target
-  std::string authorization;     // value of that header; never part of a message. Empty: none
-  std::string ca_file;           // PEM file of the authorities that are trusted; empty: the system's
+  Url url;                    // of the server; its path goes before every target
+  std::string authorization;  // value of that header; never part of a message. Empty: none
+  std::string ca_file;        // PEM file of the authorities that are trusted; empty: the system's
   std::chrono::milliseconds connect_timeout{10'000};
-  std::chrono::milliseconds timeout{30'000};      // of a request, with all its attempts
-  std::chrono::milliseconds first_pause{100};     // between attempts; then twice as long each time
+  std::chrono::milliseconds timeout{30'000};   // of a request, with all its attempts
+  std::chrono::milliseconds first_pause{100};  // between attempts; then twice as long each time
   std::chrono::milliseconds longest_pause{5'000};
   int attempts = 5;
-  size_t max_response_bytes = size_t{64} << 20;   // of a body
-  size_t idle_connections = 8;                    // kept
+  size_t max_response_bytes = size_t{64} << 20;  // of a body
+  size_t idle_connections = 8;                   // kept
 };
 
 struct HttpRequest {
   std::string method = "GET";
-  std::string target;            // "/..." with its query, encoded
-  std::string content_type;      // with a body
+  std::string target;        // "/..." with its query, encoded
+  std::string content_type;  // with a body
   std::string body;
-  bool repeatable = true;        // whether sending it twice does no harm
-  std::chrono::milliseconds timeout{0};   // 0: that of the options
+  bool repeatable = true;                // whether sending it twice does no harm
+  std::chrono::milliseconds timeout{0};  // 0: that of the options
 };
 
 struct HttpResponse {

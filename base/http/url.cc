@@ -75,8 +75,10 @@ Result<Url> parse_url(std::string_view text) {
   if (const size_t at = rest.rfind('@'); at != rest.npos) {
     const std::string_view user = rest.substr(0, at);
     if (user.find(':') != user.npos)
-      return invalid("a password in an address is seen by everybody who lists the processes: put it into WENQU_REMOTE_PASSWORD or "
-                     "a file of credentials", text);
+      return invalid(
+          "a password in an address is seen by everybody who lists the processes: put it into WENQU_REMOTE_PASSWORD or "
+          "a file of credentials",
+          text);
     if (!percent_decode(user, url.user)) return invalid("the user in the address is not well formed", text);
     rest = rest.substr(at + 1);
   }
@@ -85,14 +87,16 @@ Result<Url> parse_url(std::string_view text) {
     const size_t end = rest.find(']');
     if (end == rest.npos) return invalid("the address lacks the \"]\" after an IPv6 address", text);
     url.host = rest.substr(1, end - 1);
-    if (url.host.find_first_not_of("0123456789abcdefABCDEF:.") != url.host.npos) return invalid("this is no IPv6 address", text);
+    if (url.host.find_first_not_of("0123456789abcdefABCDEF:.") != url.host.npos)
+      return invalid("this is no IPv6 address", text);
     rest = rest.substr(end + 1);
     if (!rest.empty() && rest.front() != ':') return invalid("something stands between the host and the port", text);
     if (!rest.empty()) port = rest.substr(1);
   } else {
     const size_t colon = rest.find(':');
     for (const char c : rest.substr(0, colon)) {
-      if (!is_letter_or_digit(c) && c != '-' && c != '.' && c != '_') return invalid("the host is not well formed", text);
+      if (!is_letter_or_digit(c) && c != '-' && c != '.' && c != '_')
+        return invalid("the host is not well formed", text);
       url.host += c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
     }
     if (colon != rest.npos) port = rest.substr(colon + 1);
@@ -101,7 +105,8 @@ Result<Url> parse_url(std::string_view text) {
   url.port = url.tls ? 443 : 80;
   if (!port.empty()) {
     const auto [end, error] = std::from_chars(port.data(), port.data() + port.size(), url.port);
-    if (error != std::errc() || end != port.data() + port.size() || url.port == 0) return invalid("the port must be 1 to 65535", text);
+    if (error != std::errc() || end != port.data() + port.size() || url.port == 0)
+      return invalid("the port must be 1 to 65535", text);
   }
   return url;
 }

@@ -13,10 +13,10 @@ namespace wenqu {
 
 struct Url {
   bool tls = false;
-  std::string host;      // a name or an address, IPv6 without its brackets
+  std::string host;  // a name or an address, IPv6 without its brackets
   uint16_t port = 0;
-  std::string path;      // empty or from "/" on, without a "/" at its end; as it was given
-  std::string user;      // decoded; may be empty
+  std::string path;  // empty or from "/" on, without a "/" at its end; as it was given
+  std::string user;  // decoded; may be empty
 
   bool is_loopback() const;
   // "host", or "host:port" where the port is not the usual one of the scheme.

@@ -69,7 +69,8 @@ Result<const Value*> array_in(const Value& object, const char* name, size_t size
   const Value* value = find(object, name);
   if (!value || !value->IsArray()) return malformed(std::string("it lacks the list `") + name + "`");
   if (size != SIZE_MAX && value->Size() != size)
-    return malformed(std::string("the list `") + name + "` has " + std::to_string(value->Size()) + " entries, not " + std::to_string(size));
+    return malformed(std::string("the list `") + name + "` has " + std::to_string(value->Size()) + " entries, not " +
+                     std::to_string(size));
   return value;
 }
 
@@ -85,7 +86,8 @@ std::string one_line(std::string text) {
 std::string reason_of(const Value& error) {
   if (error.IsString()) return one_line(string_of(error));
   std::string reason = text_in(error, "reason");
-  if (const Value* causes = find(error, "root_cause"); reason.empty() && causes && causes->IsArray() && !causes->Empty())
+  if (const Value* causes = find(error, "root_cause");
+      reason.empty() && causes && causes->IsArray() && !causes->Empty())
     reason = text_in((*causes)[0], "reason");
   const std::string type = text_in(error, "type");
   if (type.empty()) return one_line(reason);
@@ -146,7 +148,8 @@ Result<const Value*> hits_in(const Value& answer) {
   if (const Value* late = find(answer, "timed_out"); late && late->IsBool() && late->GetBool())
     return Status(StatusCode::timeout, "the cluster did not finish the search in time");
   if (const Value* shards = find(answer, "_shards"); shards && number_in(*shards, "failed") > 0)
-    return Status(StatusCode::io_error, "the cluster could not search " + std::to_string(number_in(*shards, "failed")) + " of its shards");
+    return Status(StatusCode::io_error,
+                  "the cluster could not search " + std::to_string(number_in(*shards, "failed")) + " of its shards");
   const Value* hits = find(answer, "hits");
   if (!hits || !hits->IsObject()) return malformed("it has no hits");
   WENQU_RETURN_IF_ERROR(array_in(*hits, "hits").status());
@@ -160,7 +163,8 @@ Result<RemoteHits> read_hits(const Value& answer) {
     found.total = number_in(*total, "value");
     found.total_is_exact = text_in(*total, "relation") != "gte";
   }
-  for (const Value& value : (*find(*hits, "hits")).GetArray()) WENQU_RETURN_IF_ERROR(read_hit(value, found.hits.emplace_back()));
+  for (const Value& value : (*find(*hits, "hits")).GetArray())
+    WENQU_RETURN_IF_ERROR(read_hit(value, found.hits.emplace_back()));
   return found;
 }
 
@@ -183,7 +187,8 @@ Result<RemoteServer> parse_server(std::string body) {
     server.is_opensearch = text_in(*version, "distribution") == "opensearch";
     server.version = one_line(text_in(*version, "number"));
   }
-  const auto [end, error] = std::from_chars(server.version.data(), server.version.data() + server.version.size(), server.major);
+  const auto [end, error] =
+      std::from_chars(server.version.data(), server.version.data() + server.version.size(), server.major);
   if (error != std::errc() || server.major < 1)
     return Status(StatusCode::unsupported, "the server tells no version: it is neither OpenSearch nor Elasticsearch");
   return server;
@@ -193,7 +198,8 @@ Result<RemoteHealth> parse_health(std::string body) {
   WENQU_ASSIGN_OR_RETURN(const auto json, parse(std::move(body)));
   RemoteHealth health;
   health.status = text_in(json->tree, "status");
-  if (health.status != "green" && health.status != "yellow" && health.status != "red") return malformed("it tells no health");
+  if (health.status != "green" && health.status != "yellow" && health.status != "red")
+    return malformed("it tells no health");
   const Value* late = find(json->tree, "timed_out");
   health.timed_out = late && late->IsBool() && late->GetBool();
   health.unassigned_shards = number_in(json->tree, "unassigned_shards");
@@ -206,7 +212,9 @@ Result<RemoteVersions> parse_versions(std::string body) {
   for (const auto& index : json->tree.GetObject()) {
     const Value* mappings = find(index.value, "mappings");
     const Value* meta = mappings ? find(*mappings, "_meta") : nullptr;
-    if (meta) return RemoteVersions{static_cast<int>(small_number_in(*meta, "wenqu_format")), static_cast<int>(small_number_in(*meta, "wenqu_analysis"))};
+    if (meta)
+      return RemoteVersions{static_cast<int>(small_number_in(*meta, "wenqu_format")),
+                            static_cast<int>(small_number_in(*meta, "wenqu_analysis"))};
   }
   return RemoteVersions();
 }
@@ -267,8 +275,9 @@ Result<std::vector<uint64_t>> parse_statistics(std::string body, size_t terms, R
       const Value* lengths = find(*aggregations, kRemoteFields[i].length);
       if (!lengths) return malformed("it lacks the lengths of passages");
       totals->fields[i].passages = number_in(*lengths, "count");
-      const Value* average = find(*lengths, "avg");   // null where no passage has the field
-      if (average && average->IsNumber() && std::isfinite(average->GetDouble())) totals->fields[i].average = average->GetDouble();
+      const Value* average = find(*lengths, "avg");  // null where no passage has the field
+      if (average && average->IsNumber() && std::isfinite(average->GetDouble()))
+        totals->fields[i].average = average->GetDouble();
     }
   }
   if (terms == 0) return std::vector<uint64_t>();
@@ -280,7 +289,8 @@ Result<std::vector<uint32_t>> parse_slots(std::string body, size_t records) {
   WENQU_ASSIGN_OR_RETURN(const Value* docs, array_in(json->tree, "docs", records));
   std::vector<uint32_t> slots;
   for (const Value& doc : docs->GetArray()) {
-    if (const Value* error = find(doc, "error")) return Status(StatusCode::io_error, "the cluster could not read a document: " + reason_of(*error));
+    if (const Value* error = find(doc, "error"))
+      return Status(StatusCode::io_error, "the cluster could not read a document: " + reason_of(*error));
     const Value* source = find(doc, "_source");
     slots.push_back(source ? small_number_in(*source, "slots") : 0);
   }

@@ -18,26 +18,26 @@ namespace wenqu::retrieval {
 struct RemoteServer {
   bool is_opensearch = false;
   int major = 0;
-  std::string version;    // "7.10.2"
+  std::string version;  // "7.10.2"
 };
 Result<RemoteServer> parse_server(std::string body);
 
 struct RemoteHealth {
-  std::string status;     // green, yellow or red
+  std::string status;  // green, yellow or red
   bool timed_out = false;
   uint64_t unassigned_shards = 0;
 };
 Result<RemoteHealth> parse_health(std::string body);
 
 struct RemoteVersions {
-  int format = 0;         // 0: the index is not one of ours
+  int format = 0;  // 0: the index is not one of ours
   int analysis = 0;
 };
 // Of GET /index/_mapping.
 Result<RemoteVersions> parse_versions(std::string body);
 
 struct BulkAnswer {
-  int status = 0;         // of one item, as HTTP has them
+  int status = 0;  // of one item, as HTTP has them
   std::string reason;
 };
 Result<std::vector<BulkAnswer>> parse_bulk(std::string body, size_t items);
@@ -65,7 +65,7 @@ struct RemoteTotals {
   uint64_t documents = 0;
   uint64_t passages = 0;
   struct Lengths {
-    uint64_t passages = 0;   // that have the field
+    uint64_t passages = 0;  // that have the field
     double average = 0;
   };
   std::array<Lengths, kRemoteFields.size()> fields{};

@@ -22,12 +22,18 @@ constexpr const char* kBulkAnswer = "/_bulk?filter_path=errors,items.*.status,it
 
 Status check_index_name(const std::string& name, const std::string& where) {
   const auto is_bad = [](char c) {
-    return (c >= 'A' && c <= 'Z') || std::string_view("\\/*?\"<>| ,#:%").find(c) != std::string_view::npos || static_cast<unsigned char>(c) < 0x20;
+    return (c >= 'A' && c <= 'Z') || std::string_view("\\/*?\"<>| ,#:%").find(c) != std::string_view::npos ||
+           static_cast<unsigned char>(c) < 0x20;
   };
-  if (name.empty()) return Status(StatusCode::invalid_argument, "the address must end with the name of an index: https://host:9200/name", where);
-  if (name.size() > 255 || std::string_view("-_+.").find(name.front()) != std::string_view::npos || std::any_of(name.begin(), name.end(), is_bad))
+  if (name.empty())
     return Status(StatusCode::invalid_argument,
-                  "an index is named by small letters, digits, '-' and '_', beginning with a letter or digit, in 255 bytes at most", where);
+                  "the address must end with the name of an index: https://host:9200/name", where);
+  if (name.size() > 255 || std::string_view("-_+.").find(name.front()) != std::string_view::npos ||
+      std::any_of(name.begin(), name.end(), is_bad))
+    return Status(StatusCode::invalid_argument,
+                  "an index is named by small letters, digits, '-' and '_', beginning with a letter or digit, in 255 "
+                  "bytes at most",
+                  where);
   return {};
 }
 
@@ -56,7 +62,8 @@ Result<std::unique_ptr<Cluster>> Cluster::open(const std::string& text, const Re
   if (!server) return server.status().at(cluster->name_);
   cluster->server_ = std::move(*server);
   if (!cluster->server_.is_opensearch && cluster->server_.major < 7)
-    return Status(StatusCode::unsupported, "the server is Elasticsearch " + cluster->server_.version + ": 7 or later is needed, or OpenSearch",
+    return Status(StatusCode::unsupported,
+                  "the server is Elasticsearch " + cluster->server_.version + ": 7 or later is needed, or OpenSearch",
                   cluster->name_);
   return cluster;
 }
@@ -65,24 +72,33 @@ Status Cluster::error_of(const HttpResponse& response) const {
   const std::string reason = parse_reason(response.body);
   const std::string said = fmt::format("HTTP {}{}{}", response.status, reason.empty() ? "" : ", ", reason);
   switch (response.status) {
-    case 400: return Status(StatusCode::invalid_argument, "the cluster does not take the request: " + said, name_);
+    case 400:
+      return Status(StatusCode::invalid_argument, "the cluster does not take the request: " + said, name_);
     case 401:
       return Status(StatusCode::invalid_argument,
-                    "the cluster does not accept the credentials (" + said + "): see WENQU_REMOTE_USER, WENQU_REMOTE_PASSWORD, "
-                    "WENQU_REMOTE_API_KEY and WENQU_REMOTE_TOKEN, or name a file of credentials", name_);
-    case 403: return Status(StatusCode::invalid_argument, "the cluster does not allow this (" + said + ")", name_);
-    case 404: return Status(StatusCode::not_found, "this is not there: " + said, name_);
+                    "the cluster does not accept the credentials (" + said +
+                        "): see WENQU_REMOTE_USER, WENQU_REMOTE_PASSWORD, "
+                        "WENQU_REMOTE_API_KEY and WENQU_REMOTE_TOKEN, or name a file of credentials",
+                    name_);
+    case 403:
+      return Status(StatusCode::invalid_argument, "the cluster does not allow this (" + said + ")", name_);
+    case 404:
+      return Status(StatusCode::not_found, "this is not there: " + said, name_);
     case 408:
-    case 504: return Status(StatusCode::timeout, "the cluster did not answer in time: " + said, name_);
-    case 413: return Status(StatusCode::limit_exceeded, "the request is too large for the cluster: " + said, name_);
+    case 504:
+      return Status(StatusCode::timeout, "the cluster did not answer in time: " + said, name_);
+    case 413:
+      return Status(StatusCode::limit_exceeded, "the request is too large for the cluster: " + said, name_);
     case 429:
-    case 503: return Status(StatusCode::busy, "the cluster is overloaded, or not ready (" + said + "): try again later", name_);
-    default: return Status(StatusCode::io_error, "the cluster failed: " + said, name_);
+    case 503:
+      return Status(StatusCode::busy, "the cluster is overloaded, or not ready (" + said + "): try again later", name_);
+    default:
+      return Status(StatusCode::io_error, "the cluster failed: " + said, name_);
   }
 }
 
-Result<std::string> Cluster::ask(std::string method, const std::string& target, std::string body, const char* type, const CancelToken& cancel,
-                                 std::chrono::milliseconds timeout) const {
+Result<std::string> Cluster::ask(std::string method, const std::string& target, std::string body, const char* type,
+                                 const CancelToken& cancel, std::chrono::milliseconds timeout) const {
   HttpRequest request;
   request.method = std::move(method);
   request.target = target;
@@ -107,8 +123,11 @@ Status Cluster::check_health(const CancelToken& cancel) const {
   if (!health) return health.status().at(name_);
   if (health->status != "red") return {};
   return Status(StatusCode::io_error,
-                fmt::format("the index is red: a primary shard of it is not available ({} shards are not assigned). Look at the cluster's nodes "
-                            "and disks (_cluster/allocation/explain)", health->unassigned_shards), name_);
+                fmt::format("the index is red: a primary shard of it is not available ({} shards are not assigned). "
+                            "Look at the cluster's nodes "
+                            "and disks (_cluster/allocation/explain)",
+                            health->unassigned_shards),
+                name_);
 }
 
 Status Cluster::check_index(const CancelToken& cancel) const {
@@ -119,11 +138,15 @@ Status Cluster::check_index(const CancelToken& cancel) const {
   const auto versions = parse_versions(std::move(*body));
   if (!versions) return versions.status().at(name_);
   if (versions->format == 0)
-    return Status(StatusCode::invalid_argument, "this index was not made by wenqu: name another one, which `wenqu index --remote` creates", name_);
+    return Status(StatusCode::invalid_argument,
+                  "this index was not made by wenqu: name another one, which `wenqu index --remote` creates", name_);
   if (versions->format != kRemoteFormat || versions->analysis != kAnalysisVersion)
     return Status(StatusCode::version_mismatch,
-                  fmt::format("the index was made by another version (format {}, analysis {}; this one has {} and {}): build a new one under "
-                              "another name, and drop this one", versions->format, versions->analysis, kRemoteFormat, kAnalysisVersion), name_);
+                  fmt::format("the index was made by another version (format {}, analysis {}; this one has {} and {}): "
+                              "build a new one under "
+                              "another name, and drop this one",
+                              versions->format, versions->analysis, kRemoteFormat, kAnalysisVersion),
+                  name_);
   return {};
 }
 
@@ -135,7 +158,8 @@ Status Cluster::create_index(const std::string& definition, const CancelToken& c
   return created.status();
 }
 
-Result<std::vector<size_t>> Cluster::send(const std::vector<BulkItem>& items, const std::vector<size_t>& places, const CancelToken& cancel) const {
+Result<std::vector<size_t>> Cluster::send(const std::vector<BulkItem>& items, const std::vector<size_t>& places,
+                                          const CancelToken& cancel) const {
   std::string body;
   for (const size_t place : places) body += items[place].lines;
   WENQU_ASSIGN_OR_RETURN(std::string answer, ask("POST", index_ + kBulkAnswer, std::move(body), kLines, cancel));
@@ -152,8 +176,10 @@ Result<std::vector<size_t>> Cluster::send(const std::vector<BulkItem>& items, co
   }
   if (failed == 0) return again;
   return Status(StatusCode::io_error,
-                fmt::format("the cluster refused {} of {} parts of documents; the first: HTTP {}, {} (document {})", failed, places.size(),
-                            (*outcomes)[first].status, (*outcomes)[first].reason, items[places[first]].document_id.substr(0, 64)), name_);
+                fmt::format("the cluster refused {} of {} parts of documents; the first: HTTP {}, {} (document {})",
+                            failed, places.size(), (*outcomes)[first].status, (*outcomes)[first].reason,
+                            items[places[first]].document_id.substr(0, 64)),
+                name_);
 }
 
 Status Cluster::bulk(const std::vector<BulkItem>& items, const CancelToken& cancel) const {
@@ -163,16 +189,21 @@ Status Cluster::bulk(const std::vector<BulkItem>& items, const CancelToken& canc
     if (number > 1) WENQU_RETURN_IF_ERROR(pause_for(pause_before(number, kFirstPause, kLongestPause), cancel));
     WENQU_ASSIGN_OR_RETURN(std::vector<size_t> again, send(items, places, cancel));
     if (!again.empty() && number >= kBulkAttempts)
-      return Status(StatusCode::busy, fmt::format("the cluster is overloaded: it refused {} of {} parts of documents {} times", again.size(),
-                                                  items.size(), number), name_);
+      return Status(StatusCode::busy,
+                    fmt::format("the cluster is overloaded: it refused {} of {} parts of documents {} times",
+                                again.size(), items.size(), number),
+                    name_);
     places = std::move(again);
   }
   return {};
 }
 
-Status Cluster::refresh(const CancelToken& cancel) const { return ask("POST", index_ + "/_refresh", {}, nullptr, cancel).status(); }
+Status Cluster::refresh(const CancelToken& cancel) const {
+  return ask("POST", index_ + "/_refresh", {}, nullptr, cancel).status();
+}
 
-Result<std::vector<RemoteHits>> Cluster::search(const std::vector<std::string>& bodies, const CancelToken& cancel) const {
+Result<std::vector<RemoteHits>> Cluster::search(const std::vector<std::string>& bodies,
+                                                const CancelToken& cancel) const {
   std::vector<RemoteHits> found;
   if (bodies.empty()) return found;
   if (bodies.size() == 1) {
@@ -191,12 +222,14 @@ Result<std::vector<RemoteHits>> Cluster::search(const std::vector<std::string>& 
 }
 
 Result<std::string> Cluster::search_raw(const std::string& body, const CancelToken& cancel) const {
-  return ask("POST", index_ + "/_search?search_type=dfs_query_then_fetch&allow_partial_search_results=false", body, kJson, cancel);
+  return ask("POST", index_ + "/_search?search_type=dfs_query_then_fetch&allow_partial_search_results=false", body,
+             kJson, cancel);
 }
 
-Result<std::vector<uint32_t>> Cluster::slots(const std::vector<std::string>& record_keys, const CancelToken& cancel) const {
-  WENQU_ASSIGN_OR_RETURN(std::string answer,
-                         ask("POST", index_ + "/_mget?_source_includes=slots", slots_request(record_keys), kJson, cancel));
+Result<std::vector<uint32_t>> Cluster::slots(const std::vector<std::string>& record_keys,
+                                             const CancelToken& cancel) const {
+  WENQU_ASSIGN_OR_RETURN(std::string answer, ask("POST", index_ + "/_mget?_source_includes=slots",
+                                                 slots_request(record_keys), kJson, cancel));
   auto slots = parse_slots(std::move(answer), record_keys.size());
   return slots ? std::move(slots) : Result<std::vector<uint32_t>>(slots.status().at(name_));
 }

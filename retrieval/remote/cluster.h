@@ -53,15 +53,16 @@ class Cluster {
 
  private:
   Cluster() = default;
-  Result<std::string> ask(std::string method, const std::string& target, std::string body, const char* type, const CancelToken& cancel,
-                          std::chrono::milliseconds timeout = {}) const;
+  Result<std::string> ask(std::string method, const std::string& target, std::string body, const char* type,
+                          const CancelToken& cancel, std::chrono::milliseconds timeout = {}) const;
   Status error_of(const HttpResponse& response) const;
   // The places of the items that have to be sent again.
-  Result<std::vector<size_t>> send(const std::vector<BulkItem>& items, const std::vector<size_t>& places, const CancelToken& cancel) const;
+  Result<std::vector<size_t>> send(const std::vector<BulkItem>& items, const std::vector<size_t>& places,
+                                   const CancelToken& cancel) const;
 
   std::unique_ptr<HttpClient> client_;
   std::string name_;
-  std::string index_;   // "/name", encoded
+  std::string index_;  // "/name", encoded
   RemoteServer server_;
 };
 

@@ -31,11 +31,13 @@ Result<std::string> from_file(const std::string& path, const std::string& user) 
   std::string line;
   if (!file || !std::getline(file, line)) return Status(StatusCode::not_found, "no credentials can be read here", path);
   if (!line.empty() && line.back() == '\r') line.pop_back();
-  if (line.size() > kMaxBytes) return Status(StatusCode::invalid_argument, "the first line is too long for credentials", path);
+  if (line.size() > kMaxBytes)
+    return Status(StatusCode::invalid_argument, "the first line is too long for credentials", path);
   if (line.starts_with("ApiKey ") || line.starts_with("Bearer ")) return line;
   if (const size_t colon = line.find(':'); colon != line.npos && colon > 0) return "Basic " + base64(line);
   if (!user.empty() && !line.empty() && line.find(' ') == line.npos) return "Basic " + base64(user + ":" + line);
-  return Status(StatusCode::invalid_argument, "the first line must be \"ApiKey KEY\", \"Bearer TOKEN\" or \"USER:PASSWORD\"", path);
+  return Status(StatusCode::invalid_argument,
+                "the first line must be \"ApiKey KEY\", \"Bearer TOKEN\" or \"USER:PASSWORD\"", path);
 }
 
 Result<std::string> authorization(const Url& url, const std::string& file) {
@@ -45,9 +47,12 @@ Result<std::string> authorization(const Url& url, const std::string& file) {
   const std::string user = url.user.empty() ? from_environment("WENQU_REMOTE_USER") : url.user;
   const std::string password = from_environment("WENQU_REMOTE_PASSWORD");
   if (user.empty() && password.empty()) return std::string();
-  if (user.empty()) return Status(StatusCode::invalid_argument, "there is a password, but no user: name it in the address or in WENQU_REMOTE_USER", url.to_string());
+  if (user.empty())
+    return Status(StatusCode::invalid_argument,
+                  "there is a password, but no user: name it in the address or in WENQU_REMOTE_USER", url.to_string());
   if (password.empty())
-    return Status(StatusCode::invalid_argument, "there is a user, but no password: put it into WENQU_REMOTE_PASSWORD, or name a file of credentials",
+    return Status(StatusCode::invalid_argument,
+                  "there is a user, but no password: put it into WENQU_REMOTE_PASSWORD, or name a file of credentials",
                   url.to_string());
   return "Basic " + base64(user + ":" + password);
 }
@@ -57,7 +62,8 @@ Result<std::string> authorization(const Url& url, const std::string& file) {
 Result<std::string> find_authorization(const Url& url, const std::string& file) {
   WENQU_ASSIGN_OR_RETURN(std::string value, authorization(url, file));
   if (!value.empty() && !url.tls && !url.is_loopback())
-    return Status(StatusCode::invalid_argument, "credentials would be read by everybody on the way: use https://", url.to_string());
+    return Status(StatusCode::invalid_argument, "credentials would be read by everybody on the way: use https://",
+                  url.to_string());
   return value;
 }
 

@@ -163,8 +163,8 @@ void put_record(Writer& out, const Document& document, uint32_t slots) {
   out.EndObject();
 }
 
-void put_passage(Writer& out, const Document& document, const Passage& passage, size_t passages, const std::vector<Term>& title,
-                 const std::vector<std::string>& labels, const Analyzer& analyzer) {
+void put_passage(Writer& out, const Document& document, const Passage& passage, size_t passages,
+                 const std::vector<Term>& title, const std::vector<std::string>& labels, const Analyzer& analyzer) {
   PassageTerms terms;
   for (const Term& term : analyzer.analyze(passage.text)) terms.add(body_field(term.kind), index_term_bytes(term.text));
   terms.add_title(title);
@@ -227,10 +227,12 @@ std::string record_key(std::string_view document_id) {
   return key;
 }
 
-std::string passage_key(std::string_view record_key, uint32_t ordinal) { return fmt::format("{}-{}", record_key, ordinal); }
+std::string passage_key(std::string_view record_key, uint32_t ordinal) {
+  return fmt::format("{}-{}", record_key, ordinal);
+}
 
-void append_document(const Document& document, const std::vector<Passage>& passages, uint32_t slots, const Analyzer& analyzer,
-                     std::vector<BulkItem>& items) {
+void append_document(const Document& document, const std::vector<Passage>& passages, uint32_t slots,
+                     const Analyzer& analyzer, std::vector<BulkItem>& items) {
   const std::string key = record_key(document.id);
   const std::vector<Term> title = analyzer.analyze(document.title);
   // The time is a number of its own.

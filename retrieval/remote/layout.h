@@ -27,8 +27,8 @@ inline constexpr int kRemoteFormat = 1;
 
 struct RemoteField {
   TermField field;
-  const char* name;     // of the terms
-  const char* length;   // of their number
+  const char* name;    // of the terms
+  const char* length;  // of their number
 };
 // The fields that are searched: those that the ranking gives a weight.
 inline constexpr std::array<RemoteField, 5> kRemoteFields = {{{TermField::unigram, "u", "lu"},
@@ -56,8 +56,8 @@ struct BulkItem {
 
 // Appends the record and the passages. `slots`: how many passages of the document there may be from now on or from
 // before.
-void append_document(const Document& document, const std::vector<Passage>& passages, uint32_t slots, const Analyzer& analyzer,
-                     std::vector<BulkItem>& items);
+void append_document(const Document& document, const std::vector<Passage>& passages, uint32_t slots,
+                     const Analyzer& analyzer, std::vector<BulkItem>& items);
 // Removes what lies under a key.
 BulkItem removal(const std::string& document_id, const std::string& record_key, const std::string& key);
 BulkItem commit_note(uint64_t commit);

@@ -83,7 +83,8 @@ void access_clause(Writer& out, const std::vector<std::string>& principals) {
   put_object(out, "bool", [&] {
     put_array(out, "should", [&] {
       out.StartObject();
-      put_object(out, "bool", [&] { put_array(out, "must_not", [&] { term_clause(out, "labels", kRestrictedTerm); }); });
+      put_object(out, "bool",
+                 [&] { put_array(out, "must_not", [&] { term_clause(out, "labels", kRestrictedTerm); }); });
       out.EndObject();
       terms_clause(out, "labels", labels);
     });
@@ -174,7 +175,8 @@ std::string statistics_search(const std::vector<std::pair<TermField, std::string
       term_clause(out, "kind", "passage");
     });
     for (const RemoteField& field : kRemoteFields)
-      put_object(out, field.length, [&] { put_object(out, "stats", [&] { out.Key("field"), put(out, field.length); }); });
+      put_object(out, field.length,
+                 [&] { put_object(out, "stats", [&] { out.Key("field"), put(out, field.length); }); });
   });
   out.EndObject();
   return {buffer.GetString(), buffer.GetSize()};

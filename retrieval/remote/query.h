@@ -19,10 +19,10 @@ struct RemoteClause {
 };
 
 struct PassageQuery {
-  std::vector<RemoteClause> clauses;   // passages hold at least one
-  std::vector<Source> sources;         // empty: all
+  std::vector<RemoteClause> clauses;  // passages hold at least one
+  std::vector<Source> sources;        // empty: all
   Filter filter;
-  size_t size = 10;                    // passages wanted
+  size_t size = 10;  // passages wanted
 };
 
 // The body of a search for the best passages; ties by document id, then ordinal. Errors: invalid_argument (a time).
@@ -34,7 +34,7 @@ std::string statistics_search(const std::vector<std::pair<TermField, std::string
 // The texts of a run of passages of each of some documents.
 struct RemoteRun {
   std::string document_id;
-  uint32_t begin = 0;   // ordinals
+  uint32_t begin = 0;  // ordinals
   uint32_t end = 0;
 };
 std::string texts_search(const std::vector<RemoteRun>& runs, size_t size);

@@ -11,8 +11,8 @@
 #include "retrieval/documents/passages.h"
 #include "retrieval/hybrid/rerank.h"
 #include "retrieval/index_rules.h"
-#include "retrieval/remote/cluster.h"
 #include "retrieval/rank/bm25.h"
+#include "retrieval/remote/cluster.h"
 #include "retrieval/remote/weigh.h"
 #include "retrieval/similar/collapse.h"
 
@@ -31,8 +31,9 @@ constexpr size_t kMostText = size_t{32} << 20;
 constexpr size_t kMostRescored = 50;
 // Passages asked for, where each document's best is wanted; more when they turn out to be of few documents.
 constexpr size_t kPassagesPerDocument = 3;
-// Searches of one request.
+// Of one request: an answer has its limit.
 constexpr size_t kSearchesAtOnce = 32;
+constexpr size_t kPassagesAtOnce = 5'000;
 // A document is as good as its best passage and a tenth of its second: rank/ranking.cc.
 constexpr double kSecondPassageShare = 0.1;
 
@@ -43,8 +44,8 @@ struct Asked {
   std::vector<QuestionTerm> question;
   std::vector<RemoteClause> clauses;
   bool reranked = false;
-  size_t listed = 0;    // hits that the answer is cut from
-  size_t wanted = 0;    // of the first stage: passages, or documents where one of each is wanted
+  size_t listed = 0;  // hits that the answer is cut from
+  size_t wanted = 0;  // of the first stage: passages, or documents where one of each is wanted
 };
 
 size_t passages_for(const Asked& asked) {
@@ -60,7 +61,8 @@ class RemoteIndex final : public Index {
     WENQU_ASSIGN_OR_RETURN(std::vector<SearchResponse> responses, search_all({&request, 1}, cancel));
     return std::move(responses.front());
   }
-  Result<std::vector<SearchResponse>> search_all(std::span<const SearchRequest> requests, const CancelToken& cancel) const override;
+  Result<std::vector<SearchResponse>> search_all(std::span<const SearchRequest> requests,
+                                                 const CancelToken& cancel) const override;
   Result<std::vector<WeighedTerm>> weigh(std::string_view text, bool is_question) const override;
   Result<Document> fetch(const std::string& document_id) const override;
   Status add(const Document& document) override;
@@ -68,7 +70,8 @@ class RemoteIndex final : public Index {
   Status commit() override;
   Status make_visible() override;
   Status optimize(const CancelToken&) override {
-    return Status(StatusCode::unsupported, "a cluster merges its segments by itself (or by POST _forcemerge)", cluster_->name());
+    return Status(StatusCode::unsupported, "a cluster merges its segments by itself (or by POST _forcemerge)",
+                  cluster_->name());
   }
   Status upkeep_status() const override { return {}; }
   Status refresh() override;
@@ -93,11 +96,14 @@ class RemoteIndex final : public Index {
   };
 
   Result<Asked> prepare(const SearchRequest& request) const;
-  Result<std::vector<SearchResponse>> search_some(std::span<const SearchRequest> requests, const CancelToken& cancel) const;
+  Result<std::vector<SearchResponse>> search_some(std::span<const SearchRequest> requests,
+                                                  const CancelToken& cancel) const;
   Result<std::string> body_of(const Asked& asked, size_t passages) const;
   Status keep_best_of_documents(const Asked& asked, const CancelToken& cancel, RemoteHits& found) const;
-  Result<SearchResponse> answer(const Asked& asked, const TermStatistics& statistics, RemoteHits found, const CancelToken& cancel) const;
-  Status rescore(const Asked& asked, const TermStatistics& statistics, const CancelToken& cancel, std::vector<RemoteHit>& hits) const;
+  Result<SearchResponse> answer(const Asked& asked, const TermStatistics& statistics, RemoteHits found,
+                                const CancelToken& cancel) const;
+  Status rescore(const Asked& asked, const TermStatistics& statistics, const CancelToken& cancel,
+                 std::vector<RemoteHit>& hits) const;
 
   Status check_writable() const {
     if (writable_) return {};
@@ -112,8 +118,8 @@ class RemoteIndex final : public Index {
   const IndexOptions options_;
   const Analyzer analyzer_{};
   RemoteStatistics statistics_;
-  mutable std::mutex mutex_;                 // of what follows; held while changes are sent
-  std::map<std::string, Change> pending_;    // by document id
+  mutable std::mutex mutex_;               // of what follows; held while changes are sent
+  std::map<std::string, Change> pending_;  // by document id
   size_t pending_bytes_ = 0;
   std::atomic<uint64_t> commit_;
 };
@@ -143,10 +149,15 @@ Result<std::string> RemoteIndex::body_of(const Asked& asked, size_t passages) co
   return passage_search(query);
 }
 
-Result<std::vector<SearchResponse>> RemoteIndex::search_all(std::span<const SearchRequest> requests, const CancelToken& cancel) const {
+Result<std::vector<SearchResponse>> RemoteIndex::search_all(std::span<const SearchRequest> requests,
+                                                            const CancelToken& cancel) const {
   std::vector<SearchResponse> responses;
   while (!requests.empty()) {
-    const size_t count = std::min(requests.size(), kSearchesAtOnce);
+    size_t count = 0;
+    for (size_t passages = 0;
+         count < std::min(requests.size(), kSearchesAtOnce) && (count == 0 || passages < kPassagesAtOnce); ++count)
+      passages += (std::min(requests[count].top, kMaxTop) + std::min(requests[count].offset, kMaxTop)) *
+                  (requests[count].one_per_document ? kPassagesPerDocument : 1);
     WENQU_ASSIGN_OR_RETURN(std::vector<SearchResponse> some, search_some(requests.first(count), cancel));
     std::move(some.begin(), some.end(), std::back_inserter(responses));
     requests = requests.subspan(count);
@@ -154,7 +165,8 @@ Result<std::vector<SearchResponse>> RemoteIndex::search_all(std::span<const Sear
   return responses;
 }
 
-Result<std::vector<SearchResponse>> RemoteIndex::search_some(std::span<const SearchRequest> requests, const CancelToken& cancel) const {
+Result<std::vector<SearchResponse>> RemoteIndex::search_some(std::span<const SearchRequest> requests,
+                                                             const CancelToken& cancel) const {
   std::vector<Asked> all;
   std::vector<RemoteTerm> terms;
   for (const SearchRequest& request : requests) {
@@ -166,15 +178,18 @@ Result<std::vector<SearchResponse>> RemoteIndex::search_some(std::span<const Sea
   std::vector<std::string> bodies;
   for (Asked& asked : all) {
     asked.clauses = weigh_clauses(asked.question, statistics, options_.ranking, cluster_->scores_with_k1());
-    WENQU_ASSIGN_OR_RETURN(std::string body, body_of(asked, passages_for(asked)));   // also where nothing can be found: it checks the filter
+    WENQU_ASSIGN_OR_RETURN(
+        std::string body,
+        body_of(asked, passages_for(asked)));  // also where nothing can be found: it checks the filter
     if (!asked.clauses.empty()) bodies.push_back(std::move(body));
   }
   WENQU_ASSIGN_OR_RETURN(std::vector<RemoteHits> found, cluster_->search(bodies, cancel));
   std::vector<SearchResponse> responses;
   size_t next = 0;
   for (const Asked& asked : all) {
-    WENQU_ASSIGN_OR_RETURN(SearchResponse response,
-                           answer(asked, statistics, asked.clauses.empty() ? RemoteHits() : std::move(found[next++]), cancel));
+    WENQU_ASSIGN_OR_RETURN(
+        SearchResponse response,
+        answer(asked, statistics, asked.clauses.empty() ? RemoteHits() : std::move(found[next++]), cancel));
     responses.push_back(std::move(response));
   }
   return responses;
@@ -183,7 +198,7 @@ Result<std::vector<SearchResponse>> RemoteIndex::search_some(std::span<const Sea
 // Each document's best passage with the document's score. Asks again, for more, where too few documents came.
 Status RemoteIndex::keep_best_of_documents(const Asked& asked, const CancelToken& cancel, RemoteHits& found) const {
   for (size_t passages = passages_for(asked);;) {
-    std::map<std::string, size_t> places;   // of documents among the best
+    std::map<std::string, size_t> places;  // of documents among the best
     std::vector<RemoteHit> best;
     std::vector<bool> has_second;
     for (RemoteHit& hit : found.hits) {
@@ -198,9 +213,12 @@ Status RemoteIndex::keep_best_of_documents(const Asked& asked, const CancelToken
     }
     const bool all_came = found.hits.size() < passages;
     if (best.size() >= asked.wanted || all_came || passages >= kMaxTop) {
-      std::stable_sort(best.begin(), best.end(), [](const RemoteHit& a, const RemoteHit& b) { return a.hit.score > b.hit.score; });
+      std::stable_sort(best.begin(), best.end(),
+                       [](const RemoteHit& a, const RemoteHit& b) { return a.hit.score > b.hit.score; });
       found.total_is_exact = all_came;
-      found.total = all_came ? best.size() : std::max<uint64_t>(best.size(), found.total * best.size() / std::max<size_t>(found.hits.size(), 1));
+      found.total = all_came ? best.size()
+                             : std::max<uint64_t>(best.size(),
+                                                  found.total * best.size() / std::max<size_t>(found.hits.size(), 1));
       found.hits = std::move(best);
       return {};
     }
@@ -211,15 +229,18 @@ Status RemoteIndex::keep_best_of_documents(const Asked& asked, const CancelToken
   }
 }
 
-Status RemoteIndex::rescore(const Asked& asked, const TermStatistics& statistics, const CancelToken& cancel, std::vector<RemoteHit>& hits) const {
+Status RemoteIndex::rescore(const Asked& asked, const TermStatistics& statistics, const CancelToken& cancel,
+                            std::vector<RemoteHit>& hits) const {
   const size_t count = std::min({hits.size(), asked.wanted, std::max(options_.ranking.rescored, kMostRescored)});
   if (count == 0) return {};
-  std::vector<RemoteHit> best(std::make_move_iterator(hits.begin()), std::make_move_iterator(hits.begin() + static_cast<std::ptrdiff_t>(count)));
+  std::vector<RemoteHit> best(std::make_move_iterator(hits.begin()),
+                              std::make_move_iterator(hits.begin() + static_cast<std::ptrdiff_t>(count)));
   std::vector<RemoteText> texts;
   if (const std::vector<RemoteRun> runs = chapters_of(best); options_.ranking.document > 0 && !runs.empty()) {
     size_t passages = 0;
     for (const RemoteRun& run : runs) passages += run.end - run.begin;
-    WENQU_ASSIGN_OR_RETURN(std::string answer, cluster_->search_raw(texts_search(runs, std::min(passages, kMaxTop)), cancel));
+    WENQU_ASSIGN_OR_RETURN(std::string answer,
+                           cluster_->search_raw(texts_search(runs, std::min(passages, kMaxTop)), cancel));
     auto parsed = parse_texts(std::move(answer));
     if (!parsed) return parsed.status().at(cluster_->name());
     texts = std::move(*parsed);
@@ -233,13 +254,15 @@ Status RemoteIndex::rescore(const Asked& asked, const TermStatistics& statistics
   return {};
 }
 
-Result<SearchResponse> RemoteIndex::answer(const Asked& asked, const TermStatistics& statistics, RemoteHits found, const CancelToken& cancel) const {
+Result<SearchResponse> RemoteIndex::answer(const Asked& asked, const TermStatistics& statistics, RemoteHits found,
+                                           const CancelToken& cancel) const {
   const SearchRequest& request = *asked.request;
   SearchResponse response;
   response.reranked = asked.reranked;
   if (!found.total_is_exact && request.sources.empty() && request.filter.is_empty())
     found.total = std::max(found.total, estimate_matches(asked.clauses, statistics));
-  if (request.one_per_document && !asked.clauses.empty()) WENQU_RETURN_IF_ERROR(keep_best_of_documents(asked, cancel, found));
+  if (request.one_per_document && !asked.clauses.empty())
+    WENQU_RETURN_IF_ERROR(keep_best_of_documents(asked, cancel, found));
   WENQU_RETURN_IF_ERROR(rescore(asked, statistics, cancel, found.hits));
   response.total = std::max<size_t>(found.total, found.hits.size());
   response.total_is_exact = found.total_is_exact;
@@ -247,7 +270,8 @@ Result<SearchResponse> RemoteIndex::answer(const Asked& asked, const TermStatist
   for (RemoteHit& hit : found.hits) response.hits.push_back(std::move(hit.hit));
   if (request.collapse_duplicates) collapse_near_duplicates(response.hits);
   if (response.reranked) WENQU_RETURN_IF_ERROR(rerank_hits(options_.models.rerank, request, cancel, response.hits));
-  response.hits.erase(response.hits.begin(), response.hits.begin() + static_cast<std::ptrdiff_t>(std::min(request.offset, response.hits.size())));
+  response.hits.erase(response.hits.begin(), response.hits.begin() + static_cast<std::ptrdiff_t>(std::min(
+                                                                         request.offset, response.hits.size())));
   if (response.hits.size() > request.top) response.hits.resize(request.top);
   if (request.snippets) add_snippets(asked.terms, analyzer_, response.hits);
   return response;
@@ -256,10 +280,12 @@ Result<SearchResponse> RemoteIndex::answer(const Asked& asked, const TermStatist
 Result<std::vector<WeighedTerm>> RemoteIndex::weigh(std::string_view text, bool is_question) const {
   WENQU_RETURN_IF_ERROR(check_query_size(text));
   const std::string clean = utf8_sanitize(text);
-  std::vector<QuestionTerm> terms = distinct_terms(is_question ? analyzer_.analyze_question(clean) : analyzer_.analyze(clean));
+  std::vector<QuestionTerm> terms =
+      distinct_terms(is_question ? analyzer_.analyze_question(clean) : analyzer_.analyze(clean));
   std::erase_if(terms, [](const QuestionTerm& term) { return term.term.kind == Term::Kind::dictionary_word; });
   std::vector<RemoteTerm> wanted;
-  for (const QuestionTerm& term : terms) wanted.emplace_back(body_field(term.term.kind), index_term_bytes(term.term.text));
+  for (const QuestionTerm& term : terms)
+    wanted.emplace_back(body_field(term.term.kind), index_term_bytes(term.term.text));
   WENQU_ASSIGN_OR_RETURN(const TermStatistics statistics, statistics_.of(wanted, {}));
   std::vector<WeighedTerm> weighed;
   for (size_t i = 0; i < terms.size(); ++i) {
@@ -276,7 +302,8 @@ Result<std::vector<WeighedTerm>> RemoteIndex::weigh(std::string_view text, bool 
 
 Result<Document> RemoteIndex::fetch(const std::string& document_id) const {
   auto body = cluster_->get(record_key(utf8_sanitize(document_id)), {});
-  if (body.status().code() == StatusCode::not_found) return Status(StatusCode::not_found, "no document has this id", document_id);
+  if (body.status().code() == StatusCode::not_found)
+    return Status(StatusCode::not_found, "no document has this id", document_id);
   if (!body) return body.status();
   auto document = parse_record(std::move(*body));
   return document ? std::move(document) : Result<Document>(document.status().at(cluster_->name()));
@@ -285,7 +312,8 @@ Result<Document> RemoteIndex::fetch(const std::string& document_id) const {
 Status RemoteIndex::add(const Document& document) {
   WENQU_RETURN_IF_ERROR(check_writable());
   if (document.text.size() > kMostText)
-    return Status(StatusCode::limit_exceeded, "the text is larger than 32 MiB, which is the most for a cluster: split the document", document.id);
+    return Status(StatusCode::limit_exceeded,
+                  "the text is larger than 32 MiB, which is the most for a cluster: split the document", document.id);
   Document clean = clean_document(document);
   WENQU_RETURN_IF_ERROR(check_id(clean.id));
   WENQU_RETURN_IF_ERROR(check_acl(clean));
@@ -340,11 +368,12 @@ Status RemoteIndex::flush() {
     uint32_t now = 0;
     if (!change.removes) {
       std::vector<Passage> passages = split_passages(change.document);
-      if (passages.empty()) passages.emplace_back();   // it is found by its title
+      if (passages.empty()) passages.emplace_back();  // it is found by its title
       now = static_cast<uint32_t>(passages.size());
       append_document(change.document, passages, std::max(before, now), analyzer_, items);
     }
-    for (uint32_t ordinal = now; ordinal < before; ++ordinal) items.push_back(removal(id, key, passage_key(key, ordinal)));
+    for (uint32_t ordinal = now; ordinal < before; ++ordinal)
+      items.push_back(removal(id, key, passage_key(key, ordinal)));
     // Last, as it tells how many passages there are.
     if (change.removes && before > 0) items.push_back(removal(id, key, key));
     for (size_t i = first; i < items.size(); ++i) bytes += items[i].lines.size();
@@ -393,9 +422,11 @@ IndexStats RemoteIndex::stats() const {
 
 }  // namespace
 
-Result<std::unique_ptr<Index>> open_remote_index(const std::string& url, Index::Mode mode, const IndexOptions& options) {
+Result<std::unique_ptr<Index>> open_remote_index(const std::string& url, Index::Mode mode,
+                                                 const IndexOptions& options) {
   if (options.models.embedding)
-    return Status(StatusCode::unsupported, "an index in a cluster has no vectors: leave the embedding model out", redact_url(url));
+    return Status(StatusCode::unsupported, "an index in a cluster has no vectors: leave the embedding model out",
+                  redact_url(url));
   WENQU_ASSIGN_OR_RETURN(auto cluster, Cluster::open(url, options.remote));
   Status status = cluster->check_index({});
   if (mode == Index::Mode::write && status.code() == StatusCode::not_found) {
@@ -405,7 +436,8 @@ Result<std::unique_ptr<Index>> open_remote_index(const std::string& url, Index::
   WENQU_RETURN_IF_ERROR(status);
   WENQU_RETURN_IF_ERROR(cluster->check_health({}));
   WENQU_ASSIGN_OR_RETURN(const uint64_t commit, RemoteIndex::read_commit(*cluster));
-  return std::unique_ptr<Index>(std::make_unique<RemoteIndex>(std::move(cluster), mode == Index::Mode::write, options, commit));
+  return std::unique_ptr<Index>(
+      std::make_unique<RemoteIndex>(std::move(cluster), mode == Index::Mode::write, options, commit));
 }
 
 }  // namespace wenqu::retrieval

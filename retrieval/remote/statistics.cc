@@ -6,8 +6,8 @@ namespace wenqu::retrieval {
 namespace {
 
 constexpr std::chrono::seconds kKept{30};
-constexpr size_t kMostKept = 65'536;   // terms
-constexpr size_t kAtOnce = 1'000;      // terms of a request
+constexpr size_t kMostKept = 65'536;  // terms
+constexpr size_t kAtOnce = 1'000;     // terms of a request
 
 }  // namespace
 
@@ -45,7 +45,8 @@ Result<TermStatistics> RemoteStatistics::of(std::vector<RemoteTerm> terms, const
   std::map<RemoteTerm, uint64_t> learned;
   for (size_t begin = 0; begin < terms.size() || !has_totals; begin += kAtOnce) {
     const size_t end = std::min(terms.size(), begin + kAtOnce);
-    const std::vector<RemoteTerm> some(terms.begin() + static_cast<std::ptrdiff_t>(begin), terms.begin() + static_cast<std::ptrdiff_t>(end));
+    const std::vector<RemoteTerm> some(terms.begin() + static_cast<std::ptrdiff_t>(begin),
+                                       terms.begin() + static_cast<std::ptrdiff_t>(end));
     WENQU_ASSIGN_OR_RETURN(std::string answer, cluster_.search_raw(statistics_search(some, !has_totals), cancel));
     const auto holders = parse_statistics(std::move(answer), some.size(), has_totals ? nullptr : &wanted.totals);
     if (!holders) return holders.status().at(cluster_.name());

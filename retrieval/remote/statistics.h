@@ -21,7 +21,7 @@ using RemoteTerm = std::pair<TermField, std::string>;
 
 struct TermStatistics {
   RemoteTotals totals;
-  std::map<RemoteTerm, uint64_t> holders;   // of all terms asked for, and perhaps of others
+  std::map<RemoteTerm, uint64_t> holders;  // of all terms asked for, and perhaps of others
 
   uint64_t holders_of(const RemoteTerm& term) const {
     const auto found = holders.find(term);
@@ -44,7 +44,7 @@ class RemoteStatistics {
   mutable TermStatistics known_;
   mutable std::chrono::steady_clock::time_point known_since_{};
   mutable bool has_totals_ = false;
-  mutable uint64_t forgotten_ = 0;   // how often; what was asked before is not kept
+  mutable uint64_t forgotten_ = 0;  // how often; what was asked before is not kept
 };
 
 }  // namespace wenqu::retrieval

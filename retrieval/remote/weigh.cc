@@ -23,12 +23,14 @@ uint32_t chapter_of(uint32_t ordinal) { return ordinal / kChapterPassages; }
 // A chapter's place: its document and number.
 using Place = std::pair<std::string, uint32_t>;
 
-Place place_of(const RemoteHit& found) { return {found.hit.passage.document_id, chapter_of(found.hit.passage.ordinal)}; }
+Place place_of(const RemoteHit& found) {
+  return {found.hit.passage.document_id, chapter_of(found.hit.passage.ordinal)};
+}
 
 // What a chapter holds of the question.
 struct Chapter {
-  std::vector<uint32_t> frequencies;                  // by term of the question
-  std::array<uint64_t, Term::kKinds> lengths{};       // by kind
+  std::vector<uint32_t> frequencies;             // by term of the question
+  std::array<uint64_t, Term::kKinds> lengths{};  // by kind
 };
 
 class Scorer {
@@ -36,15 +38,18 @@ class Scorer {
   Scorer(const std::vector<QuestionTerm>& terms, const TermStatistics& statistics, const RankingParameters& ranking)
       : terms_(terms), ranking_(ranking) {
     const RemoteTotals& totals = statistics.totals;
-    const double passages = totals.documents == 0 ? 1 : static_cast<double>(totals.passages) / static_cast<double>(totals.documents);
+    const double passages =
+        totals.documents == 0 ? 1 : static_cast<double>(totals.passages) / static_cast<double>(totals.documents);
     for (size_t i = 0; i < kRemoteFields.size(); ++i)
       if (const auto field = static_cast<size_t>(kRemoteFields[i].field); field < Term::kKinds)
-        averages_[field] = std::max(totals.fields[i].average, 1.0) * std::min<double>(std::max(passages, 1.0), kChapterPassages);
+        averages_[field] =
+            std::max(totals.fields[i].average, 1.0) * std::min<double>(std::max(passages, 1.0), kChapterPassages);
     for (size_t i = 0; i < terms.size(); ++i) {
       const TermField field = body_field(terms[i].term.kind);
       const std::string text(index_term_bytes(terms[i].term.text));
       places_.emplace(std::pair(terms[i].term.kind, text), i);
-      weights_.push_back(term_weight(bm25_parameters(ranking, field), totals.passages, statistics.holders_of({field, text})));
+      weights_.push_back(
+          term_weight(bm25_parameters(ranking, field), totals.passages, statistics.holders_of({field, text})));
     }
   }
 
@@ -67,7 +72,8 @@ class Scorer {
       if (frequency == 0) continue;
       const auto kind = static_cast<size_t>(terms_[t].term.kind);
       const Bm25Parameters& of = bm25_parameters(ranking_, body_field(terms_[t].term.kind));
-      const double held_back = of.k1 * (1 - of.b + of.b * static_cast<double>(chapter.lengths[kind]) / std::max(averages_[kind], 1.0));
+      const double held_back =
+          of.k1 * (1 - of.b + of.b * static_cast<double>(chapter.lengths[kind]) / std::max(averages_[kind], 1.0));
       sum += weights_[t] * frequency / (frequency + held_back);
     }
     return sum;
@@ -84,7 +90,8 @@ class Scorer {
 double freshness_of(const std::string& published_at, const RankingParameters& ranking) {
   const auto time = parse_time(published_at);
   if (!time) return 1;
-  const auto now = std::chrono::duration_cast<std::chrono::seconds>(std::chrono::system_clock::now().time_since_epoch()).count();
+  const auto now =
+      std::chrono::duration_cast<std::chrono::seconds>(std::chrono::system_clock::now().time_since_epoch()).count();
   const double age = std::max(0.0, static_cast<double>(now - time->first) / 86'400);
   return 1 + ranking.freshness * std::exp2(-age / ranking.freshness_half_life);
 }
@@ -114,12 +121,14 @@ std::vector<RemoteClause> weigh_clauses(const std::vector<QuestionTerm>& terms, 
       if (holders == 0) continue;
       // The cluster reckons rarity among the passages that have the field.
       const auto place = static_cast<size_t>(known - kRemoteFields.data());
-      const double own = inverse_document_frequency(std::max(statistics.totals.fields[place].passages, holders), holders);
+      const double own =
+          inverse_document_frequency(std::max(statistics.totals.fields[place].passages, holders), holders);
       const double weight = term_weight(of, statistics.totals.passages, holders);
       weighed.push_back({{field, text, weight / (own * (scores_with_k1 ? of.k1 + 1 : 1))}, weight});
     }
   if (weighed.size() > kMostClauses) {
-    std::stable_sort(weighed.begin(), weighed.end(), [](const Weighed& a, const Weighed& b) { return a.weight > b.weight; });
+    std::stable_sort(weighed.begin(), weighed.end(),
+                     [](const Weighed& a, const Weighed& b) { return a.weight > b.weight; });
     weighed.resize(kMostClauses);
   }
   std::vector<RemoteClause> clauses;
@@ -149,11 +158,12 @@ std::vector<RemoteRun> chapters_of(const std::vector<RemoteHit>& hits) {
   return runs;
 }
 
-void rescore_remote(const std::vector<QuestionTerm>& terms, const TermStatistics& statistics, const RankingParameters& ranking,
-                    const std::vector<RemoteText>& texts, const Analyzer& analyzer, std::vector<RemoteHit>& hits) {
+void rescore_remote(const std::vector<QuestionTerm>& terms, const TermStatistics& statistics,
+                    const RankingParameters& ranking, const std::vector<RemoteText>& texts, const Analyzer& analyzer,
+                    std::vector<RemoteHit>& hits) {
   if (ranking.document > 0) {
     const Scorer scorer(terms, statistics, ranking);
-    std::map<Place, std::pair<Chapter, uint32_t>> chapters;   // and how many passages they have
+    std::map<Place, std::pair<Chapter, uint32_t>> chapters;  // and how many passages they have
     const auto add = [&](const Place& place, const std::string& text) {
       auto& [chapter, passages] = chapters[place];
       scorer.add(analyzer.analyze(text), 1, chapter);
@@ -175,7 +185,8 @@ void rescore_remote(const std::vector<QuestionTerm>& terms, const TermStatistics
     found.hit.score *= ranking.source_priors.at(static_cast<size_t>(found.hit.source));
     if (ranking.freshness > 0) found.hit.score *= freshness_of(found.hit.published_at, ranking);
   }
-  std::stable_sort(hits.begin(), hits.end(), [](const RemoteHit& a, const RemoteHit& b) { return a.hit.score > b.hit.score; });
+  std::stable_sort(hits.begin(), hits.end(),
+                   [](const RemoteHit& a, const RemoteHit& b) { return a.hit.score > b.hit.score; });
 }
 
 }  // namespace wenqu::retrieval

@@ -28,7 +28,8 @@ uint64_t estimate_matches(const std::vector<RemoteClause>& clauses, const TermSt
 std::vector<RemoteRun> chapters_of(const std::vector<RemoteHit>& hits);
 
 // Gives the hits, of which `texts` holds the chapters, their final scores and order.
-void rescore_remote(const std::vector<QuestionTerm>& terms, const TermStatistics& statistics, const RankingParameters& ranking,
-                    const std::vector<RemoteText>& texts, const Analyzer& analyzer, std::vector<RemoteHit>& hits);
+void rescore_remote(const std::vector<QuestionTerm>& terms, const TermStatistics& statistics,
+                    const RankingParameters& ranking, const std::vector<RemoteText>& texts, const Analyzer& analyzer,
+                    std::vector<RemoteHit>& hits);
 
 }  // namespace wenqu::retrieval

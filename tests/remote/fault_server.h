@@ -15,8 +15,8 @@ class FaultServer {
  public:
   struct Reply {
     std::string bytes;
-    bool closes = false;   // the connection, when they are sent
-    bool hangs = false;    // says nothing more, and keeps the connection until the server ends
+    bool closes = false;  // the connection, when they are sent
+    bool hangs = false;   // says nothing more, and keeps the connection until the server ends
   };
   // Gives the reply to the request (head and body) of that number, from 0. Called by one connection at a time.
   using Script = std::function<Reply(const std::string& request, size_t number)>;

@@ -46,9 +46,11 @@ TEST(Url, HasItsPartsTakenApart) {
 }
 
 TEST(Url, ThatIsNoneIsRefusedAndItsSecretsAreNotTold) {
-  for (const char* text : {"ftp://host/x", "https://", "https:///x", "https://host:0/x", "https://host:65536/x", "https://host:9x/x", "https://ho st/x",
-                           "https://host/x?y", "https://host/x#y", "https://[::1/x", "https://[::1]9/x", "https://[evil]/x", "https://us%2/x", "https://%zz@h/x",
-                           "https://%0a@h/x", "https://h\r\nX: y/x", "nothing", "https://user:hunter2@host/x", "https://user:hunt/er2@host/x"}) {
+  for (const char* text :
+       {"ftp://host/x", "https://", "https:///x", "https://host:0/x", "https://host:65536/x", "https://host:9x/x",
+        "https://ho st/x", "https://host/x?y", "https://host/x#y", "https://[::1/x", "https://[::1]9/x",
+        "https://[evil]/x", "https://us%2/x", "https://%zz@h/x", "https://%0a@h/x", "https://h\r\nX: y/x", "nothing",
+        "https://user:hunter2@host/x", "https://user:hunt/er2@host/x"}) {
     const auto url = parse_url(text);
     ASSERT_FALSE(url) << text;
     EXPECT_EQ(url.status().code(), StatusCode::invalid_argument) << text;
@@ -62,8 +64,10 @@ TEST(Url, ThatIsNoneIsRefusedAndItsSecretsAreNotTold) {
 }
 
 TEST(HttpClient, ReadsAnAnswerHoweverItIsFramed) {
-  for (const std::string& bytes : {http_answer(200, "{\"a\":1}"), std::string("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\n{\"a\r\n4;x=y\r\n\":1}\r\n0\r\n\r\n"),
-                                   std::string("HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n{\"a\":1}")}) {
+  for (const std::string& bytes :
+       {http_answer(200, "{\"a\":1}"),
+        std::string("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\n{\"a\r\n4;x=y\r\n\":1}\r\n0\r\n\r\n"),
+        std::string("HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n{\"a\":1}")}) {
     FaultServer server(always(bytes, bytes.find("close") != bytes.npos));
     const auto client = client_of(options_for(server));
     const auto answer = client->send({.target = "/x?y=z"}, {});
@@ -80,12 +84,14 @@ TEST(HttpClient, SendsWhatItIsGiven) {
   options.authorization = "ApiKey c2VjcmV0";
   options.url.path = "/prefix";
   const auto client = client_of(options);
-  const auto answer = client->send({.method = "POST", .target = "/n/_bulk", .content_type = "application/x-ndjson", .body = "{}\n"}, {});
+  const auto answer = client->send(
+      {.method = "POST", .target = "/n/_bulk", .content_type = "application/x-ndjson", .body = "{}\n"}, {});
   ASSERT_TRUE(answer);
   EXPECT_EQ(answer->status, 201);
   const std::string request = server.requests()[0];
   EXPECT_TRUE(request.starts_with("POST /prefix/n/_bulk HTTP/1.1\r\n")) << request;
-  for (const char* part : {"\r\nAuthorization: ApiKey c2VjcmV0\r\n", "\r\nContent-Type: application/x-ndjson\r\n", "\r\nContent-Length: 3\r\n", "\r\n\r\n{}\n"})
+  for (const char* part : {"\r\nAuthorization: ApiKey c2VjcmV0\r\n", "\r\nContent-Type: application/x-ndjson\r\n",
+                           "\r\nContent-Length: 3\r\n", "\r\n\r\n{}\n"})
     EXPECT_NE(request.find(part), std::string::npos) << part << " in " << request;
 }
 
@@ -111,7 +117,8 @@ TEST(HttpClient, ReplacesAKeptConnectionThatTheServerClosedMeanwhile) {
 
 TEST(HttpClient, AsksAnOverloadedServerAgain) {
   FaultServer server([](const std::string&, size_t number) {
-    return FaultServer::Reply{number < 2 ? http_answer(number == 0 ? 503 : 429, "{}", "Retry-After: 0\r\n") : http_answer(200, "{}")};
+    return FaultServer::Reply{number < 2 ? http_answer(number == 0 ? 503 : 429, "{}", "Retry-After: 0\r\n")
+                                         : http_answer(200, "{}")};
   });
   const auto answer = client_of(options_for(server))->send({}, {});
   ASSERT_TRUE(answer);
@@ -204,8 +211,9 @@ TEST(HttpClient, IsCancelledBetweenAttempts) {
 TEST(HttpClient, TakesNoBodyBeyondItsLimit) {
   std::string chunked = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n";
   for (int i = 0; i < 40; ++i) chunked += "40\r\n" + std::string(64, 'x') + "\r\n";
-  for (const std::string& bytes : {std::string("HTTP/1.1 200 OK\r\nContent-Length: 99999999999999\r\n\r\nx"), http_answer(200, std::string(1025, 'x')), chunked,
-                                   "HTTP/1.1 200 OK\r\n\r\n" + std::string(5000, 'x')}) {
+  for (const std::string& bytes :
+       {std::string("HTTP/1.1 200 OK\r\nContent-Length: 99999999999999\r\n\r\nx"),
+        http_answer(200, std::string(1025, 'x')), chunked, "HTTP/1.1 200 OK\r\n\r\n" + std::string(5000, 'x')}) {
     FaultServer server(always(bytes, true));
     HttpOptions options = options_for(server);
     options.max_response_bytes = 1024;
@@ -218,11 +226,13 @@ TEST(HttpClient, TakesNoBodyBeyondItsLimit) {
 
 TEST(HttpClient, TellsWhatIsNotHttp) {
   for (const std::string& bytes : {std::string("SSH-2.0-OpenSSH_9.2\r\n\r\n"), std::string("HTTP/1.1 abc\r\n\r\n"),
-                                   std::string("HTTP/1.1 200 OK\r\nContent-Length: -1\r\n\r\n"), "HTTP/1.1 200 OK\r\nX: " + std::string(100'000, 'x') + "\r\n\r\n"}) {
+                                   std::string("HTTP/1.1 200 OK\r\nContent-Length: -1\r\n\r\n"),
+                                   "HTTP/1.1 200 OK\r\nX: " + std::string(100'000, 'x') + "\r\n\r\n"}) {
     FaultServer server(always(bytes, true));
     const auto answer = client_of(options_for(server))->send({}, {});
     ASSERT_FALSE(answer);
-    EXPECT_EQ(answer.status().code(), StatusCode::corrupt) << bytes.substr(0, 30) << ": " << answer.status().to_string();
+    EXPECT_EQ(answer.status().code(), StatusCode::corrupt)
+        << bytes.substr(0, 30) << ": " << answer.status().to_string();
   }
 }
 
@@ -261,7 +271,8 @@ TEST(HttpClient, TellsThatAServerDoesNotSpeakTls) {
   options.timeout = 300ms;
   const auto answer = client_of(options)->send({}, {});
   ASSERT_FALSE(answer);
-  EXPECT_TRUE(answer.status().code() == StatusCode::io_error || answer.status().code() == StatusCode::timeout) << answer.status().to_string();
+  EXPECT_TRUE(answer.status().code() == StatusCode::io_error || answer.status().code() == StatusCode::timeout)
+      << answer.status().to_string();
 }
 
 TEST(Pauses, DoubleUpToTheLongest) {

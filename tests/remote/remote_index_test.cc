@@ -40,7 +40,9 @@ class FakeCluster {
  public:
   using Answers = std::map<std::string, std::vector<std::string>>;
   explicit FakeCluster(Answers answers = {})
-      : answers_(std::move(answers)), server_([this](const std::string& request, size_t) { return FaultServer::Reply{answer_to(request), false, false}; }) {}
+      : answers_(std::move(answers)), server_([this](const std::string& request, size_t) {
+          return FaultServer::Reply{answer_to(request), false, false};
+        }) {}
 
   std::string url() const { return server_.url("/notes"); }
   std::vector<std::string> requests() const { return server_.requests(); }
@@ -61,7 +63,8 @@ class FakeCluster {
     }
     if (key == "GET /") return http_answer(200, R"({"version":{"number":"2.11.0","distribution":"opensearch"}})");
     if (key == "GET /notes/_mapping")
-      return http_answer(200, R"({"notes":{"mappings":{"_meta":{"wenqu_format":1,"wenqu_analysis":)" + std::to_string(kAnalysisVersion) + "}}}}");
+      return http_answer(200, R"({"notes":{"mappings":{"_meta":{"wenqu_format":1,"wenqu_analysis":)" +
+                                  std::to_string(kAnalysisVersion) + "}}}}");
     if (key == "GET /_cluster/health/notes") return http_answer(200, R"({"status":"green","timed_out":false})");
     if (key == "POST /notes/_mget") return http_answer(200, R"({"docs":[{"found":false}]})");
     if (key == "POST /notes/_refresh") return http_answer(200, "{}");
@@ -107,12 +110,18 @@ TEST(RemoteIndex, TellsWhyItCannotBeOpened) {
       {"GET /", http_answer(200, R"({"version":{"number":"6.8.1"}})"), StatusCode::unsupported, "6.8.1"},
       {"GET /", http_answer(200, R"({"version":7})"), StatusCode::unsupported, "neither"},
       {"GET /", http_answer(200, "{"), StatusCode::corrupt, "JSON"},
-      {"GET /", http_answer(401, R"({"error":{"type":"security_exception","reason":"missing"}})"), StatusCode::invalid_argument, "WENQU_REMOTE_PASSWORD"},
+      {"GET /", http_answer(401, R"({"error":{"type":"security_exception","reason":"missing"}})"),
+       StatusCode::invalid_argument, "WENQU_REMOTE_PASSWORD"},
       {"GET /", http_answer(302, "", "Location: http://evil/\r\n"), StatusCode::io_error, "302"},
-      {"GET /notes/_mapping", http_answer(404, R"({"error":{"type":"index_not_found_exception"}})"), StatusCode::not_found, "wenqu index --remote"},
-      {"GET /notes/_mapping", http_answer(200, R"({"notes":{"mappings":{"properties":{}}}})"), StatusCode::invalid_argument, "not made by wenqu"},
-      {"GET /notes/_mapping", http_answer(200, R"({"n":{"mappings":{"_meta":{"wenqu_format":99,"wenqu_analysis":1}}}})"), StatusCode::version_mismatch, "99"},
-      {"GET /_cluster/health/notes", http_answer(408, R"({"status":"red","timed_out":true,"unassigned_shards":3})"), StatusCode::io_error, "red"},
+      {"GET /notes/_mapping", http_answer(404, R"({"error":{"type":"index_not_found_exception"}})"),
+       StatusCode::not_found, "wenqu index --remote"},
+      {"GET /notes/_mapping", http_answer(200, R"({"notes":{"mappings":{"properties":{}}}})"),
+       StatusCode::invalid_argument, "not made by wenqu"},
+      {"GET /notes/_mapping",
+       http_answer(200, R"({"n":{"mappings":{"_meta":{"wenqu_format":99,"wenqu_analysis":1}}}})"),
+       StatusCode::version_mismatch, "99"},
+      {"GET /_cluster/health/notes", http_answer(408, R"({"status":"red","timed_out":true,"unassigned_shards":3})"),
+       StatusCode::io_error, "red"},
       {"GET /_cluster/health/notes", http_answer(200, R"({"status":"purple"})"), StatusCode::corrupt, "health"},
       {"GET /notes/_doc/wenqu-commit", http_answer(500, "oops"), StatusCode::io_error, "500"},
   };
@@ -140,9 +149,12 @@ TEST(RemoteIndex, NamesAnIndexAsClustersDo) {
 }
 
 TEST(RemoteIndex, SendsOnlyThePartsAgainThatWereRefusedForTheMoment) {
-  const FakeCluster cluster({{"POST /notes/_bulk",
-                              {http_answer(200, R"({"errors":true,"items":[{"index":{"status":201}},{"index":{"status":429,"error":{"type":"full"}}}]})"),
-                               http_answer(200, R"({"errors":false,"items":[{"index":{"status":201}}]})")}}});
+  const FakeCluster cluster(
+      {{"POST /notes/_bulk",
+        {http_answer(
+             200,
+             R"({"errors":true,"items":[{"index":{"status":201}},{"index":{"status":429,"error":{"type":"full"}}}]})"),
+         http_answer(200, R"({"errors":false,"items":[{"index":{"status":201}}]})")}}});
   const auto index = open(cluster);
   ASSERT_TRUE(index);
   ASSERT_TRUE((*index)->add(note("The heron stands by the sluice.")));
@@ -158,28 +170,35 @@ TEST(RemoteIndex, SendsOnlyThePartsAgainThatWereRefusedForTheMoment) {
 }
 
 TEST(RemoteIndex, NamesTheDocumentThatTheClusterRefused) {
-  for (const std::string& answer :
-       {std::string(R"({"errors":true,"items":[{"index":{"status":201}},{"index":{"status":400,"error":{"type":"mapper_parsing_exception","reason":"no"}}}]})"),
-        std::string(R"({"items":[{"index":{"status":201}}]})"), std::string(R"({"items":[{"index":{"status":201}},{"index":{}}]})"),
-        std::string(R"({"items":[{"index":{"status":201}},7]})"), std::string(R"({"items":[{"index":)"), std::string("[]")}) {
+  for (
+      const std::string& answer :
+      {std::string(
+           R"({"errors":true,"items":[{"index":{"status":201}},{"index":{"status":400,"error":{"type":"mapper_parsing_exception","reason":"no"}}}]})"),
+       std::string(R"({"items":[{"index":{"status":201}}]})"),
+       std::string(R"({"items":[{"index":{"status":201}},{"index":{}}]})"),
+       std::string(R"({"items":[{"index":{"status":201}},7]})"), std::string(R"({"items":[{"index":)"),
+       std::string("[]")}) {
     const FakeCluster cluster({{"POST /notes/_bulk", {http_answer(200, answer)}}});
     const auto index = open(cluster);
     ASSERT_TRUE(index);
     ASSERT_TRUE((*index)->add(note("text")));
     const Status committed = (*index)->commit();
     const bool refused = answer.find("mapper") != answer.npos;
-    EXPECT_EQ(committed.code(), refused ? StatusCode::io_error : StatusCode::corrupt) << answer << committed.to_string();
+    EXPECT_EQ(committed.code(), refused ? StatusCode::io_error : StatusCode::corrupt)
+        << answer << committed.to_string();
     if (!refused) continue;
-    EXPECT_THAT(committed.message(), testing::AllOf(HasSubstr("mapper_parsing_exception: no"), HasSubstr("document note"), HasSubstr("1 of 2")));
+    EXPECT_THAT(committed.message(), testing::AllOf(HasSubstr("mapper_parsing_exception: no"),
+                                                    HasSubstr("document note"), HasSubstr("1 of 2")));
   }
 }
 
 TEST(RemoteIndex, RemovesThePassagesThatADocumentHasNoLonger) {
-  const FakeCluster cluster({{"POST /notes/_mget", {http_answer(200, R"({"docs":[{"found":true,"_source":{"slots":3}}]})")}}});
+  const FakeCluster cluster(
+      {{"POST /notes/_mget", {http_answer(200, R"({"docs":[{"found":true,"_source":{"slots":3}}]})")}}});
   const auto index = open(cluster);
   ASSERT_TRUE(index);
   ASSERT_TRUE((*index)->add(note("short")));
-  EXPECT_FALSE((*index)->commit());   // the fake takes no bulk
+  EXPECT_FALSE((*index)->commit());  // the fake takes no bulk
   const std::string key = record_key("note");
   std::string bulk;
   for (const std::string& request : cluster.requests())
@@ -215,36 +234,46 @@ TEST(RemoteIndex, DoesNotTakeAPartOfTheTruthForAllOfIt) {
     request.query = "x7";
     return (*index)->search(request, {}).status();
   };
-  for (const auto& [answer, code] : {std::pair(std::string(R"({"timed_out":true,"hits":{"hits":[]}})"), StatusCode::timeout),
-                                     {R"({"_shards":{"failed":1},"hits":{"hits":[]}})", StatusCode::io_error},
-                                     {R"({"hits":{}})", StatusCode::corrupt},
-                                     {R"({"hits":{"hits":[{"_score":1}]}})", StatusCode::corrupt},
-                                     {R"({"hits":{"hits":[{"_score":"x","_source":{}}]}})", StatusCode::corrupt},
-                                     {R"({"hits":{"hits":[{"_score":1,"_source":{"document_id":"a","source":"moon"}}]}})", StatusCode::corrupt},
-                                     {R"({"hits":{"hits":[{"_score":1,"_source":{"document_id":"a","source":"web","begin":2,"end":1}}]}})", StatusCode::corrupt},
-                                     {std::string(5000, '['), StatusCode::corrupt},
-                                     {"{\"hits\":{\"hits\":[{\"_score\":1,\"_source\":{\"document_id\":\"\xff\",\"source\":\"web\"}}]}}", StatusCode::corrupt}}) {
-    const FakeCluster cluster({{"POST /notes/_search", {http_answer(200, R"({"hits":{"hits":[]},)" + statistics + "}"), http_answer(200, answer)}}});
+  for (const auto& [answer, code] :
+       {std::pair(std::string(R"({"timed_out":true,"hits":{"hits":[]}})"), StatusCode::timeout),
+        {R"({"_shards":{"failed":1},"hits":{"hits":[]}})", StatusCode::io_error},
+        {R"({"hits":{}})", StatusCode::corrupt},
+        {R"({"hits":{"hits":[{"_score":1}]}})", StatusCode::corrupt},
+        {R"({"hits":{"hits":[{"_score":"x","_source":{}}]}})", StatusCode::corrupt},
+        {R"({"hits":{"hits":[{"_score":1,"_source":{"document_id":"a","source":"moon"}}]}})", StatusCode::corrupt},
+        {R"({"hits":{"hits":[{"_score":1,"_source":{"document_id":"a","source":"web","begin":2,"end":1}}]}})",
+         StatusCode::corrupt},
+        {std::string(5000, '['), StatusCode::corrupt},
+        {"{\"hits\":{\"hits\":[{\"_score\":1,\"_source\":{\"document_id\":\"\xff\",\"source\":\"web\"}}]}}",
+         StatusCode::corrupt}}) {
+    const FakeCluster cluster(
+        {{"POST /notes/_search",
+          {http_answer(200, R"({"hits":{"hits":[]},)" + statistics + "}"), http_answer(200, answer)}}});
     const Status status = search_of(cluster);
     EXPECT_EQ(status.code(), code) << answer.substr(0, 100) << " " << status.to_string();
   }
-  const FakeCluster fewer({{"POST /notes/_search", {http_answer(200, R"({"hits":{"hits":[]},"aggregations":{"kinds":{"buckets":[{"doc_count":1}]}}})")}}});
+  const FakeCluster fewer(
+      {{"POST /notes/_search",
+        {http_answer(200, R"({"hits":{"hits":[]},"aggregations":{"kinds":{"buckets":[{"doc_count":1}]}}})")}}});
   EXPECT_EQ(search_of(fewer).code(), StatusCode::corrupt);
 }
 
 TEST(RemoteIndex, AsksForSeveralSearchesAtOnce) {
-  const std::string statistics = R"({"hits":{"hits":[]},"aggregations":{"kinds":{"buckets":[{"doc_count":1},{"doc_count":9}]},)"
-                                 R"("terms":{"buckets":[{"doc_count":1},{"doc_count":2},{"doc_count":0},{"doc_count":0}]},)"
-                                 R"("lu":{"count":0},"lb":{"count":0},"lw":{"count":9,"avg":1.5},"ld":{"count":0},"ltw":{"count":0}}})";
-  const std::string hit = R"({"hits":{"total":{"value":1,"relation":"eq"},"hits":[{"_score":1.5,"_source":{"document_id":"d","source":"web",)"
-                          R"("ordinal":0,"passages":1,"begin":0,"end":2,"text":"x7"}}]}})";
-  const FakeCluster cluster({{"POST /notes/_search", {http_answer(200, statistics)}},
-                             {"POST /notes/_msearch", {http_answer(200, "{\"responses\":[" + hit + "," + hit + "]}")}}});
+  const std::string statistics =
+      R"({"hits":{"hits":[]},"aggregations":{"kinds":{"buckets":[{"doc_count":1},{"doc_count":9}]},)"
+      R"("terms":{"buckets":[{"doc_count":1},{"doc_count":2},{"doc_count":0},{"doc_count":0}]},)"
+      R"("lu":{"count":0},"lb":{"count":0},"lw":{"count":9,"avg":1.5},"ld":{"count":0},"ltw":{"count":0}}})";
+  const std::string hit =
+      R"({"hits":{"total":{"value":1,"relation":"eq"},"hits":[{"_score":1.5,"_source":{"document_id":"d","source":"web",)"
+      R"("ordinal":0,"passages":1,"begin":0,"end":2,"text":"x7"}}]}})";
+  const FakeCluster cluster(
+      {{"POST /notes/_search", {http_answer(200, statistics)}},
+       {"POST /notes/_msearch", {http_answer(200, "{\"responses\":[" + hit + "," + hit + "]}")}}});
   const auto index = open(cluster, Index::Mode::read);
   ASSERT_TRUE(index);
   std::vector<SearchRequest> requests(3);
   requests[0].query = "x7";
-  requests[1].query = "。";   // has no term: it is answered and not asked
+  requests[1].query = "。";  // has no term: it is answered and not asked
   requests[2].query = "x8";
   const auto found = (*index)->search_all(requests, {});
   ASSERT_TRUE(found) << found.status().to_string();
@@ -257,9 +286,10 @@ TEST(RemoteIndex, AsksForSeveralSearchesAtOnce) {
 }
 
 TEST(RemoteAnswers, OfWhichAnythingIsMissingAreErrorsAndNeverCrash) {
-  const std::string whole = R"({"took":1,"timed_out":false,"_shards":{"total":1,"failed":0},"hits":{"total":{"value":3,"relation":"gte"},"hits":[)"
-                            R"({"_score":2.5,"_source":{"document_id":"文","source":"web","ordinal":2,"passages":3,"begin":1,"end":4,"text":"水边","hash":"h",)"
-                            R"("locator":["page",3],"attributes":{"a":"b"}}}]}})";
+  const std::string whole =
+      R"({"took":1,"timed_out":false,"_shards":{"total":1,"failed":0},"hits":{"total":{"value":3,"relation":"gte"},"hits":[)"
+      R"({"_score":2.5,"_source":{"document_id":"文","source":"web","ordinal":2,"passages":3,"begin":1,"end":4,"text":"水边","hash":"h",)"
+      R"("locator":["page",3],"attributes":{"a":"b"}}}]}})";
   const auto found = parse_hits(whole);
   ASSERT_TRUE(found) << found.status().to_string();
   EXPECT_EQ(found->hits[0].hit.passage.locator, (Locator{Locator::Kind::page, 3}));
@@ -299,12 +329,13 @@ TEST(RemoteQuery, CarriesFiltersAsClausesThatDoNotScore) {
   query.size = 7;
   const auto body = passage_search(query);
   ASSERT_TRUE(body);
-  EXPECT_EQ(*body,
-            R"({"size":7,"track_total_hits":10000,"query":{"bool":{"should":[{"term":{"u":{"value":"水","boost":0.5}}}],"minimum_should_match":1,)"
-            R"("filter":[{"term":{"kind":"passage"}},{"terms":{"source":["web"]}},{"range":{"time":{"gte":1714953600}}},)"
-            R"({"terms":{"labels":["a1:kv","a1:k\"w"]}},)"
-            R"({"bool":{"should":[{"bool":{"must_not":[{"term":{"labels":"q"}}]}},{"terms":{"labels":["pme"]}}],"minimum_should_match":1}}]}},)"
-            R"("sort":[{"_score":"desc"},{"document_id":"asc"},{"ordinal":"asc"}]})");
+  EXPECT_EQ(
+      *body,
+      R"({"size":7,"track_total_hits":10000,"query":{"bool":{"should":[{"term":{"u":{"value":"水","boost":0.5}}}],"minimum_should_match":1,)"
+      R"("filter":[{"term":{"kind":"passage"}},{"terms":{"source":["web"]}},{"range":{"time":{"gte":1714953600}}},)"
+      R"({"terms":{"labels":["a1:kv","a1:k\"w"]}},)"
+      R"({"bool":{"should":[{"bool":{"must_not":[{"term":{"labels":"q"}}]}},{"terms":{"labels":["pme"]}}],"minimum_should_match":1}}]}},)"
+      R"("sort":[{"_score":"desc"},{"document_id":"asc"},{"ordinal":"asc"}]})");
   query.filter.published_until = "someday";
   EXPECT_EQ(passage_search(query).status().code(), StatusCode::invalid_argument);
 }
@@ -353,8 +384,8 @@ TEST(RemoteLayout, KeepsTextAndTermsApart) {
   append_document(document, split_passages(document), 1, Analyzer(), items);
   ASSERT_EQ(items.size(), 2u);
   const std::string& passage = items[1].lines;
-  for (const char* part : {R"("text":"The herons 水边 stand.")", R"("tw":"heron")", R"("u":"水 边","lu":2)", R"("b":"水边","lb":1)", R"("labels":["pme","q"])",
-                           R"("time":1714953600)"})
+  for (const char* part : {R"("text":"The herons 水边 stand.")", R"("tw":"heron")", R"("u":"水 边","lu":2)",
+                           R"("b":"水边","lb":1)", R"("labels":["pme","q"])", R"("time":1714953600)"})
     EXPECT_THAT(passage, HasSubstr(part));
   EXPECT_THAT(items[0].lines, HasSubstr(R"("acl":["me"])"));
   EXPECT_EQ(std::count(passage.begin(), passage.end(), '\n'), 2);
@@ -362,7 +393,7 @@ TEST(RemoteLayout, KeepsTextAndTermsApart) {
 
 TEST(RemoteCredentials, ComeFromAFileOrTheEnvironmentAndAreNotTold) {
   const Url url = *parse_url("https://me@host:9200/n");
-  EXPECT_EQ(find_authorization(url, "").status().code(), StatusCode::invalid_argument);   // a user without a password
+  EXPECT_EQ(find_authorization(url, "").status().code(), StatusCode::invalid_argument);  // a user without a password
   {
     const Variable password("WENQU_REMOTE_PASSWORD", "pa ss:wörd");
     EXPECT_EQ(*find_authorization(url, ""), "Basic bWU6cGEgc3M6d8O2cmQ=");
@@ -377,7 +408,10 @@ TEST(RemoteCredentials, ComeFromAFileOrTheEnvironmentAndAreNotTold) {
     EXPECT_EQ(*find_authorization(url, ""), "ApiKey key");
   }
   const std::string path = testing::TempDir() + "/credentials";
-  for (const auto& [line, value] : {std::pair("ApiKey abc", "ApiKey abc"), {"Bearer x.y", "Bearer x.y"}, {"ann:b\r", "Basic YW5uOmI="}, {"secret", "Basic bWU6c2VjcmV0"}}) {
+  for (const auto& [line, value] : {std::pair("ApiKey abc", "ApiKey abc"),
+                                    {"Bearer x.y", "Bearer x.y"},
+                                    {"ann:b\r", "Basic YW5uOmI="},
+                                    {"secret", "Basic bWU6c2VjcmV0"}}) {
     std::ofstream(path) << line << "\n";
     EXPECT_EQ(*find_authorization(url, path), value);
   }
