@@ -113,9 +113,12 @@ Status read_properties(const Value& source, Target& target) {
   const auto kind = parse_source(text_in(source, "source"));
   if (!kind) return malformed("a document has no source");
   target.source = *kind;
-  if (const Value* attributes = find(source, "attributes"); attributes && attributes->IsObject())
-    for (const auto& attribute : attributes->GetObject())
-      if (attribute.value.IsString()) target.attributes[string_of(attribute.name)] = string_of(attribute.value);
+  if (const Value* attributes = find(source, "attributes"); attributes && attributes->IsArray())
+    for (const Value& pair : attributes->GetArray()) {
+      if (!pair.IsArray() || pair.Size() != 2 || !pair[0].IsString() || !pair[1].IsString())
+        return malformed("a document's attributes are not well formed");
+      target.attributes[string_of(pair[0])] = string_of(pair[1]);
+    }
   return {};
 }
 
@@ -123,6 +126,9 @@ Status read_hit(const Value& value, RemoteHit& found) {
   const Value* source = find(value, "_source");
   if (!source || !source->IsObject()) return malformed("a hit has no content");
   const Value* score = find(value, "_score");
+  // It is what hits are sorted by first, too.
+  if (const Value* sort = find(value, "sort"); (!score || score->IsNull()) && sort && sort->IsArray() && !sort->Empty())
+    score = &(*sort)[0];
   if (!score || !score->IsNumber() || !std::isfinite(score->GetDouble())) return malformed("a hit has no score");
   Hit& hit = found.hit;
   hit.score = score->GetDouble();

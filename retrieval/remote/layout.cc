@@ -135,10 +135,16 @@ void put_properties(Writer& out, const Document& document) {
   put(out, "source", source_name(document.source));
   put(out, "author", document.author);
   put(out, "published_at", document.published_at);
+  // As pairs: clusters take names of members apart at their dots, and refuse some.
   out.Key("attributes");
-  out.StartObject();
-  for (const auto& [name, value] : document.attributes) put(out, name.c_str(), value);
-  out.EndObject();
+  out.StartArray();
+  for (const auto& [name, value] : document.attributes) {
+    out.StartArray();
+    put(out, name);
+    put(out, value);
+    out.EndArray();
+  }
+  out.EndArray();
 }
 
 void put_record(Writer& out, const Document& document, uint32_t slots) {

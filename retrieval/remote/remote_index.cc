@@ -30,7 +30,7 @@ constexpr size_t kMostText = size_t{32} << 20;
 // The second look fetches the texts of so many documents at most.
 constexpr size_t kMostRescored = 50;
 // Passages asked for, where each document's best is wanted; more when they turn out to be of few documents.
-constexpr size_t kPassagesPerDocument = 3;
+constexpr size_t kPassagesPerDocument = 5;
 // Of one request: an answer has its limit.
 constexpr size_t kSearchesAtOnce = 32;
 constexpr size_t kPassagesAtOnce = 5'000;

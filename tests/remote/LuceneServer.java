@@ -3,7 +3,7 @@
 // here translates. Requests are read strictly: a parameter, a query or a field type that is not known is an error, as it
 // is there, and so is what a cluster would not take (more than 1,024 clauses, a window beyond 10,000).
 //
-//   java -cp LUCENE_JARS LuceneServer.java [--product elasticsearch|opensearch] [--version N.N.N] [--user NAME:PASSWORD]
+//   java -Dsun.net.httpserver.nodelay=true -cp LUCENE_JARS LuceneServer.java [--product elasticsearch|opensearch] [--version N.N.N] [--user NAME:PASSWORD]
 //       [--api-key KEY] [--keystore FILE.p12 --password WORD]
 //
 // Prints "port N" and serves 127.0.0.1:N until its standard input ends. For tests only: POST /_test?health=red sets the
@@ -361,7 +361,7 @@ public class LuceneServer {
             Map<String, Object> source = map(Json.parse(stored.get("_source")));
             if (body.containsKey("_source")) source.keySet().retainAll(list(body.get("_source")));
             Object score = scored ? ((FieldDoc) doc).fields[0] : null;
-            hits.add(object("_index", "index", "_id", stored.get("_id"), "_score", score, "_source", source));
+            hits.add(object("_index", "index", "_id", stored.get("_id"), "_score", score, "_source", source, "sort", List.of(score == null ? 0L : score)));
           }
         }
         Map<String, Object> answer = object("took", 1L, "timed_out", false, "_shards", object("total", 1L, "successful", 1L, "skipped", 0L, "failed", 0L));

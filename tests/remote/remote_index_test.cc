@@ -289,7 +289,7 @@ TEST(RemoteAnswers, OfWhichAnythingIsMissingAreErrorsAndNeverCrash) {
   const std::string whole =
       R"({"took":1,"timed_out":false,"_shards":{"total":1,"failed":0},"hits":{"total":{"value":3,"relation":"gte"},"hits":[)"
       R"({"_score":2.5,"_source":{"document_id":"文","source":"web","ordinal":2,"passages":3,"begin":1,"end":4,"text":"水边","hash":"h",)"
-      R"("locator":["page",3],"attributes":{"a":"b"}}}]}})";
+      R"("locator":["page",3],"attributes":[["a","b"]]}}]}})";
   const auto found = parse_hits(whole);
   ASSERT_TRUE(found) << found.status().to_string();
   EXPECT_EQ(found->hits[0].hit.passage.locator, (Locator{Locator::Kind::page, 3}));
@@ -380,12 +380,13 @@ TEST(RemoteLayout, KeepsTextAndTermsApart) {
   document.title = "Herons";
   document.published_at = "2024-05-06";
   document.acl = {"me"};
+  document.attributes[".a b."] = "c";
   std::vector<BulkItem> items;
   append_document(document, split_passages(document), 1, Analyzer(), items);
   ASSERT_EQ(items.size(), 2u);
   const std::string& passage = items[1].lines;
   for (const char* part : {R"("text":"The herons 水边 stand.")", R"("tw":"heron")", R"("u":"水 边","lu":2)",
-                           R"("b":"水边","lb":1)", R"("labels":["pme","q"])", R"("time":1714953600)"})
+                           R"("b":"水边","lb":1)", R"("labels":["a5:.a b.c","pme","q"])", R"("time":1714953600)", R"("attributes":[[".a b.","c"]])"})
     EXPECT_THAT(passage, HasSubstr(part));
   EXPECT_THAT(items[0].lines, HasSubstr(R"("acl":["me"])"));
   EXPECT_EQ(std::count(passage.begin(), passage.end(), '\n'), 2);

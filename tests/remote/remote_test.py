@@ -32,7 +32,7 @@ class Server:
 
     def __init__(self, work, *options):
         self.process = subprocess.Popen(
-            ["java", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Xmx256m", "-cp", ":".join(jars() + [work + "/classes"]), "LuceneServer", *options],
+            ["java", "-Dsun.net.httpserver.nodelay=true", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Xmx256m", "-cp", ":".join(jars() + [work + "/classes"]), "LuceneServer", *options],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         self.port = int(self.process.stdout.readline().split()[1])
 
