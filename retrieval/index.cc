@@ -15,6 +15,7 @@
 #include "retrieval/index_rules.h"
 #include "retrieval/query/question_terms.h"
 #include "retrieval/rank/bm25.h"
+#include "retrieval/rank/other_words.h"
 #include "retrieval/rank/ranking.h"
 #include "retrieval/rank/rescore.h"
 #include "retrieval/remote/remote_index.h"
@@ -23,6 +24,71 @@
 
 namespace wenqu::retrieval {
 namespace {
+
+constexpr size_t kMaxQueryBytes = 64 * 1024;
+constexpr size_t kMaxTop = 10'000;
+
+// The document with well-formed UTF-8 only.
+Document sanitized(const Document& document) {
+  Document clean;
+  clean.id = utf8_sanitize(document.id);
+  clean.title = utf8_sanitize(document.title);
+  clean.text = utf8_sanitize(document.text);
+  clean.url = utf8_sanitize(document.url);
+  clean.source = document.source;
+  clean.author = utf8_sanitize(document.author);
+  clean.published_at = utf8_sanitize(document.published_at);
+  for (const auto& [name, value] : document.attributes)
+    clean.attributes[utf8_sanitize(name)] = utf8_sanitize(value);
+  for (const std::string& principal : document.acl) clean.acl.push_back(utf8_sanitize(principal));
+  clean.marks = document.marks;
+  const auto before = [](const Mark& a, const Mark& b) { return a.begin < b.begin; };
+  if (!std::is_sorted(clean.marks.begin(), clean.marks.end(), before))
+    std::stable_sort(clean.marks.begin(), clean.marks.end(), before);
+  return clean;
+}
+
+Status check_id(const std::string& id) {
+  if (id.empty()) return Status(StatusCode::invalid_argument, "a document needs an id");
+  if (id.size() > kMaxIdBytes)
+    return Status(StatusCode::invalid_argument,
+                  "the document id is longer than " + std::to_string(kMaxIdBytes) + " bytes", id.substr(0, 64));
+  return {};
+}
+
+// A principal that the index cannot keep would shut out whom it names, without a word.
+Status check_acl(const Document& document) {
+  for (const std::string& principal : document.acl)
+    if (principal.empty() || principal.size() > kMaxIdBytes)
+      return Status(StatusCode::invalid_argument,
+                    "an entry of the acl is empty or longer than " + std::to_string(kMaxIdBytes) + " bytes", document.id);
+  return {};
+}
+
+Status check_query_size(std::string_view query) {
+  if (query.size() <= kMaxQueryBytes) return {};
+  return Status(StatusCode::limit_exceeded, "the query is longer than " + std::to_string(kMaxQueryBytes) + " bytes");
+}
+
+// How many of the first stage are looked at again, so that the last of `wanted` is among them: whole
+// multiples, so that the pages of one search are cut from the same list.
+size_t candidates_for(size_t wanted, size_t rescored) {
+  return rescored == 0 ? wanted : (wanted + rescored - 1) / rescored * rescored;
+}
+
+void add_snippets(const std::vector<Term>& terms, const Analyzer& analyzer, std::vector<Hit>& hits) {
+  for (Hit& hit : hits) {
+    Snippet snippet = make_snippet(hit.passage.text, terms, analyzer);
+    hit.snippet = std::move(snippet.text);
+    hit.matches = std::move(snippet.matches);
+  }
+}
+
+void add_synonyms(const Lexicon& lexicon, const std::vector<Term>& question, std::vector<WeighedTerm>& terms) {
+  for (const Synonyms::Found& found : lexicon.synonyms().find(question))
+    for (WeighedTerm& term : terms)
+      if (term.range.begin >= found.range.begin && term.range.end <= found.range.end) term.others = *found.others;
+}
 
 class LocalIndex final : public Index {
  public:
@@ -111,7 +177,6 @@ class LocalIndex final : public Index {
 
   const IndexPaths paths_;
   const IndexOptions options_;
-  const Analyzer analyzer_{};
   HybridSearch hybrid_;
   std::mutex change_mutex_;                        // add, remove, commit, refresh
   const std::unique_ptr<Writer> writer_;           // null when opened for reading
@@ -171,8 +236,11 @@ Result<SearchResponse> LocalIndex::search(const SearchRequest& request, const Ca
   const auto results = results_of(snapshot);
   if (results)
     if (auto known = results->find(request)) return *std::move(known);
-  const std::vector<Term> terms = analyzer_.analyze_question(utf8_sanitize(request.query));
-  const std::vector<QuestionTerm> asked = search_terms(terms);
+  const Analyzer analyzer(snapshot->lexicon());
+  const std::string question = utf8_sanitize(request.query);
+  std::vector<Term> terms = analyzer.analyze_question(question);
+  std::vector<QuestionTerm> asked = search_terms(terms);
+  WENQU_RETURN_IF_ERROR(add_other_words(*snapshot, question, options_.ranking, asked, terms));
   WENQU_ASSIGN_OR_RETURN(response.dense, hybrid_.is_dense(request.hybrid));
   WENQU_ASSIGN_OR_RETURN(response.reranked, hybrid_.reranks(request.hybrid));
   // A model that ranks again looks at the same ones for every page.
@@ -206,7 +274,7 @@ Result<SearchResponse> LocalIndex::search(const SearchRequest& request, const Ca
   if (response.reranked) WENQU_RETURN_IF_ERROR(hybrid_.rerank(request, cancel, response.hits));
   response.hits.erase(response.hits.begin(), response.hits.begin() + static_cast<ptrdiff_t>(std::min(passed_over, response.hits.size())));
   if (response.hits.size() > request.top) response.hits.resize(request.top);
-  if (request.snippets) add_snippets(terms, analyzer_, response.hits);
+  if (request.snippets) add_snippets(terms, analyzer, response.hits);
   if (results) results->keep(request, response);
   return response;
 }
@@ -215,13 +283,14 @@ Result<std::vector<WeighedTerm>> LocalIndex::weigh(std::string_view text, bool i
   WENQU_RETURN_IF_ERROR(check_query_size(text));
   const std::string clean = utf8_sanitize(text);
   const auto snapshot = current();
+  const Analyzer analyzer = snapshot ? Analyzer(snapshot->lexicon()) : Analyzer();
   std::vector<WeighedTerm> weighed;
-  for (QuestionTerm& term :
-       distinct_terms(is_question ? analyzer_.analyze_question(clean) : analyzer_.analyze(clean))) {
-    if (term.term.kind == Term::Kind::dictionary_word) continue;
+  for (QuestionTerm& term : is_question ? search_terms(analyzer.analyze_question(clean)) : distinct_terms(analyzer.analyze(clean))) {
+    if (!is_question && (term.term.kind == Term::Kind::dictionary_word || term.term.kind == Term::Kind::pinyin)) continue;
     WeighedTerm entry;
     entry.range = term.term.range;
     entry.is_unigram = term.term.kind == Term::Kind::unigram;
+    entry.is_dictionary_word = term.term.kind == Term::Kind::dictionary_word;
     if (snapshot) {
       WENQU_ASSIGN_OR_RETURN(entry.passages, snapshot->holders(body_field(term.term.kind), term.key));
       entry.weight = inverse_document_frequency(snapshot->passages(), entry.passages);
@@ -229,6 +298,8 @@ Result<std::vector<WeighedTerm>> LocalIndex::weigh(std::string_view text, bool i
     entry.text = std::move(term.term.text);
     weighed.push_back(std::move(entry));
   }
+  if (is_question && snapshot && !snapshot->lexicon()->synonyms().empty())
+    add_synonyms(*snapshot->lexicon(), analyzer.analyze(clean), weighed);
   return weighed;
 }
 
@@ -327,7 +398,7 @@ Result<std::unique_ptr<Index>> Index::open(const std::string& directory, Mode mo
   if (looks_like_url(directory)) return open_remote_index(directory, mode, options);
   IndexPaths paths(directory);
   if (mode == Mode::write) {
-    WENQU_ASSIGN_OR_RETURN(auto writer, Writer::open(paths, {options.buffer_bytes, options.merge_factor}));
+    WENQU_ASSIGN_OR_RETURN(auto writer, Writer::open(paths, {options.buffer_bytes, options.merge_factor, false, options.vocabulary}));
     if (options.models.embedding)
       WENQU_RETURN_IF_ERROR(writer->use_vectors(options.models.embedding, options.models.embed_again));
     auto snapshot = writer->snapshot();
@@ -340,6 +411,11 @@ Result<std::unique_ptr<Index>> Index::open(const std::string& directory, Mode mo
                   "there is no index here, or nothing was committed to it yet: build one with `wenqu index`",
                   directory);
   if (!snapshot) return snapshot.status();
+  const Vocabulary& kept = (*snapshot)->lexicon()->vocabulary();
+  if (changed(kept, options.vocabulary) != kept) {
+    if (!same_terms(changed(kept, options.vocabulary), kept)) return other_words_mismatch(directory);
+    return Status(StatusCode::unsupported, "synonyms are kept with the index: give them where it is opened for writing", directory);
+  }
   auto index = std::make_unique<LocalIndex>(std::move(paths), nullptr, std::move(*snapshot), options);
   if (options.models.embedding) WENQU_RETURN_IF_ERROR(index->show_newest());
   return std::unique_ptr<Index>(std::move(index));

@@ -23,6 +23,7 @@
 #include "retrieval/embed.h"
 #include "retrieval/ranking_parameters.h"
 #include "retrieval/retriever.h"
+#include "retrieval/vocabulary.h"
 
 namespace wenqu::retrieval {
 
@@ -65,6 +66,9 @@ struct IndexOptions {
   RankingParameters ranking;
   IndexModels models;
   RemoteOptions remote;
+  // What the index is taught; kept with it, by the next commit. Words and pinyin decide what the terms of documents are:
+  // once there are documents they can be changed by migrate_index() only. For reading: it must be what the index has.
+  VocabularyChange vocabulary;
 };
 
 class Index : public Retriever {
@@ -77,6 +81,8 @@ class Index : public Retriever {
   // `directory` may be the address of a cluster's index (RemoteOptions); remote_index.h tells what is different then.
   // Errors: not_found, busy, corrupt, version_mismatch, io_error, and invalid_argument for writing into
   // a folder of other things; the message says how to mend it. With an embedding model also version_mismatch, when the
+  // Errors: not_found, busy, corrupt, version_mismatch (also where documents were analysed with other words), io_error,
+  // and invalid_argument for writing into a folder of other things, or an unusable vocabulary; the message says how to mend it. With an embedding model also version_mismatch, when the
   // vectors are another model's, and its own errors.
   static Result<std::unique_ptr<Index>> open(const std::string& directory, Mode mode,
                                              const IndexOptions& options = IndexOptions());

@@ -75,6 +75,10 @@ Result<IndexReport> report_index(const std::string& directory, size_t top_terms,
   report.passages = snapshot->passages();
   report.files = snapshot->manifest().files.size() + snapshot->manifest().vectors.size();
   report.bytes = snapshot->bytes();
+  const Vocabulary& vocabulary = snapshot->lexicon()->vocabulary();
+  report.user_words = vocabulary.words.size();
+  report.synonym_rules = vocabulary.synonyms.size();
+  report.pinyin = vocabulary.pinyin;
   uint64_t deleted = 0;
   uint64_t all = 0;
   for (const Snapshot::Segment& segment : snapshot->segments()) {

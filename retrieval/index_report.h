@@ -44,6 +44,9 @@ struct IndexReport {
   std::map<std::string, uint64_t> bytes_by_content;
   std::vector<SegmentReport> segments;
   std::vector<FieldReport> fields;
+  uint64_t user_words = 0;
+  uint64_t synonym_rules = 0;
+  bool pinyin = false;
 };
 
 // `top_terms` above 0 reads every term. Errors: not_found, corrupt, version_mismatch, io_error, cancelled.

@@ -25,10 +25,8 @@ constexpr NamedField kFields[] = {
     {"bigram", &RankingParameters::bigram},
     {"word", &RankingParameters::word},
     {"dictionary_word", &RankingParameters::dictionary_word},
-    {"title_unigram", &RankingParameters::title_unigram},
-    {"title_bigram", &RankingParameters::title_bigram},
+    {"pinyin", &RankingParameters::pinyin},
     {"title_word", &RankingParameters::title_word},
-    {"title_dictionary_word", &RankingParameters::title_dictionary_word},
 };
 
 struct NamedNumber {
@@ -37,6 +35,7 @@ struct NamedNumber {
   double smallest, largest;
 };
 constexpr NamedNumber kNumbers[] = {
+    {"synonyms", &RankingParameters::synonyms, 0, 1},
     {"document", &RankingParameters::document, 0, kMaxWeight},
     {"freshness", &RankingParameters::freshness, 0, kMaxWeight},
     {"freshness_half_life", &RankingParameters::freshness_half_life, 1e-3, 1e6},

@@ -29,12 +29,14 @@ struct RankingParameters {
   Bm25Parameters bigram{0.045, 0.3, 0.75, 2};
   Bm25Parameters word{1.5, 1.2, 0.75, 1};
   Bm25Parameters dictionary_word{0.07, 0.3, 0.75, 2};
-  // Of its document's title, over and above what its words count as words of the passage.
-  Bm25Parameters title_unigram{0, 0.3, 0.75, 1};
-  Bm25Parameters title_bigram{0, 0.3, 0.75, 1};
+  // Of words by their pinyin, where the index keeps it (Vocabulary::pinyin) and the question is not found as it stands.
+  Bm25Parameters pinyin{0.07, 0.3, 0.75, 2};
+  // Of the words of its document's title, over and above what they count as words of the passage.
   Bm25Parameters title_word{0.3, 1.2, 0.75, 1};
-  Bm25Parameters title_dictionary_word{0, 0.3, 0.75, 1};
 
+  // What a passage that says it in other words (Vocabulary::synonyms) gets at most, of what one gets that says it as the
+  // question does; rank/other_words.h.
+  double synonyms = 0.5;
   // The best passages by those fields are looked at again, at least so many.
   size_t rescored = 10;
   // How much the whole document's score adds to the passage's.

@@ -57,6 +57,8 @@ struct WeighedTerm {
   std::string text;            // folded, as the analysis makes it
   CharRange range;             // code points of the text that it stands for
   bool is_unigram = false;     // a single Chinese character, weak evidence alone
+  bool is_dictionary_word = false;   // Chinese, or a word of the user's; its pairs of characters are not told then
+  std::vector<std::string> others;   // synonyms of the phrase that it is part of
   uint64_t passages = 0;       // passages that hold it
   double weight = 0;           // inverse document frequency, as the ranking uses it
 };
@@ -77,7 +79,7 @@ class Retriever {
     return responses;
   }
   // The distinct terms of `text` in order of appearance: those of a question when `is_question`
-  // (question and stop words left out), else all. Errors: limit_exceeded, corrupt, io_error.
+  // (question and stop words left out, words of the dictionary told), else all, Chinese by characters and pairs. Errors: limit_exceeded, corrupt, io_error.
   virtual Result<std::vector<WeighedTerm>> weigh(std::string_view text, bool is_question) const = 0;
   // The whole document. Errors: not_found.
   virtual Result<Document> fetch(const std::string& document_id) const = 0;

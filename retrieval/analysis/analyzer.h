@@ -5,11 +5,13 @@
 //                  of two characters and more that a dictionary finds (Kind::dictionary_word);
 //   other words    the word, English ones stemmed (Kind::word); numbers and codes such as
 //                  "B2-107" stay whole and give their parts too.
+// Where the index's vocabulary asks for it, dictionary words of documents give their pinyin too (Kind::pinyin).
 // Thread safety: Analyzer is immutable; any number of threads may use one.
 #pragma once
 
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -19,11 +21,13 @@
 namespace wenqu::retrieval {
 
 // Part of every passage's hash: raise it when analyze() changes what it gives for any text.
-inline constexpr int kAnalysisVersion = 2;
+inline constexpr int kAnalysisVersion = 3;
+
+class Lexicon;
 
 struct Term {
-  enum class Kind : uint8_t { unigram, bigram, word, dictionary_word };
-  static constexpr size_t kKinds = 4;
+  enum class Kind : uint8_t { unigram, bigram, word, dictionary_word, pinyin };
+  static constexpr size_t kKinds = 5;
   std::string text;     // folded, UTF-8
   Kind kind = Kind::word;
   uint32_t position = 0;  // of its first character or word, counted in characters and words
@@ -32,12 +36,21 @@ struct Term {
 
 class Analyzer {
  public:
-  // All terms, stop words included, in the order of the text.
+  Analyzer();   // without words of a user
+  // REQUIRES: lexicon is not null
+  explicit Analyzer(std::shared_ptr<const Lexicon> lexicon) : lexicon_(std::move(lexicon)) {}
+
+  // All terms, stop words included, in the order of the text; pinyin behind.
   std::vector<Term> analyze(std::string_view text) const;
+  // The same of a document's title, which is found by the pinyin of several words together too.
+  std::vector<Term> analyze_title(std::string_view title) const;
 
   // The terms worth searching for: without question words ("什么", "how many"), stop words and
   // punctuation, unless nothing else is left. Duplicates stay.
   std::vector<Term> analyze_question(std::string_view question) const;
+
+ private:
+  std::shared_ptr<const Lexicon> lexicon_;
 };
 
 }  // namespace wenqu::retrieval

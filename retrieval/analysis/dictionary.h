@@ -10,14 +10,18 @@
 #include <memory>
 #include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace wenqu::retrieval {
 
 class Dictionary {
  public:
-  // `user_words` are folded; one of them is taken before any of ICU's in its place.
-  explicit Dictionary(std::span<const std::u32string> user_words = {});
+  struct UserWord {
+    std::u32string text;   // folded; those that are empty or longer than 20 characters are left out
+    double weight = 1;     // 1: it passes for likelier than any of ICU's; the less, the rarer a word it passes for
+  };
+  explicit Dictionary(std::span<const UserWord> user_words = {});
   ~Dictionary();
   Dictionary(Dictionary&&) noexcept;
 
@@ -26,6 +30,15 @@ class Dictionary {
 
   // Where the words of `run` end: the last of `ends` is run.size(). Linear in the run.
   void cut(std::span<const char32_t> run, std::vector<uint32_t>& ends) const;
+  // The same by ICU's words alone.
+  void cut_plainly(std::span<const char32_t> run, std::vector<uint32_t>& ends) const;
+
+  bool has_user_words() const;
+  bool is_user_word(std::u32string_view word) const;
+  // Where the users' words that begin at `from` end, and hold more than such characters: "T恤", "iPhone 15". None where
+  // there is no such word.
+  bool has_phrases() const;
+  void phrases_at(std::span<const char32_t> text, size_t from, std::vector<uint32_t>& ends) const;
 
  private:
   struct Words;

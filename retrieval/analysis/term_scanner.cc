@@ -25,10 +25,14 @@ class TermScanner {
   TermScanner(const std::vector<FoldedChar>& text, const Dictionary& dictionary, const TermFilter& filter)
       : text_(text), dictionary_(dictionary), filter_(filter) {
     terms_.reserve(text.size() * 2);
+    if (!dictionary.has_phrases()) return;
+    whole_.reserve(text.size());
+    for (const FoldedChar& c : text) whole_ += c.code_point;
   }
 
   std::vector<Term> run() {
     for (size_t i = 0; i < text_.size();) {
+      if (!whole_.empty()) emit_phrases(i);
       switch (class_at(i)) {
         case CharClass::syllable: i = scan_syllables(i); break;
         case CharClass::letter:
@@ -73,24 +77,51 @@ class TermScanner {
     }
     emit_syllables(Term::Kind::unigram, {i, i + 1});
     if (syllable_at(i + 1)) emit_syllables(Term::Kind::bigram, {i, i + 2});
-    if (const size_t end = word_end(i); end >= i + 2) emit_syllables(Term::Kind::dictionary_word, {i, end});
+    if (i >= run_.end) cut_run(i);
+    for (; next_word_ < words_.size() && words_[next_word_].begin == i; ++next_word_)
+      emit_syllables(Term::Kind::dictionary_word, words_[next_word_]);
     ++position_;
     return i + 1;
   }
 
-  // Where the dictionary word that begins at `i` ends; `i` when none begins there. Asked from left to right.
-  size_t word_end(size_t i) {
-    if (i >= run_.end) {
-      run_ = {i, i};
-      characters_.clear();
-      for (; syllable_at(run_.end) && run_.size() < kMaxRunChars; ++run_.end) characters_ += at(run_.end);
-      dictionary_.cut(characters_, word_ends_);
-      next_word_ = 0;
-      word_begin_ = i;
+  // The words of the run that begins at `i`, those of two characters and more.
+  void cut_run(size_t i) {
+    run_ = {i, i};
+    characters_.clear();
+    for (; syllable_at(run_.end) && run_.size() < kMaxRunChars; ++run_.end) characters_ += at(run_.end);
+    words_.clear();
+    next_word_ = 0;
+    dictionary_.cut(characters_, word_ends_);
+    size_t begin = 0;
+    for (const uint32_t end : word_ends_) {
+      if (end - begin >= 2) words_.push_back({i + begin, i + end});
+      if (end - begin >= 3 && dictionary_.has_user_words()) add_words_within(begin, end);
+      begin = end;
     }
-    if (i != word_begin_) return i;
-    word_begin_ = run_.begin + word_ends_[next_word_++];
-    return word_begin_;
+  }
+
+  // A word of the user's is found by the words within it too, as it was before it was one.
+  void add_words_within(size_t begin, size_t end) {
+    const std::u32string_view word = std::u32string_view(characters_).substr(begin, end - begin);
+    if (!dictionary_.is_user_word(word)) return;
+    dictionary_.cut_plainly(word, inner_ends_);
+    size_t from = 0;
+    for (const uint32_t to : inner_ends_) {
+      if (to - from >= 2 && to - from < word.size()) words_.push_back({run_.begin + begin + from, run_.begin + begin + to});
+      from = to;
+    }
+  }
+
+  // The user's words that begin at `i` and are not of syllables alone; each stands beside what it is made of.
+  void emit_phrases(size_t i) {
+    if (class_at(i) == CharClass::other || (wordlike_at(i) && i > 0 && wordlike_at(i - 1))) return;
+    dictionary_.phrases_at(whole_, i, inner_ends_);
+    for (const uint32_t end : inner_ends_) {
+      if (wordlike_at(end - 1) && wordlike_at(end)) continue;
+      bool skipped = false;
+      for (size_t c = i; c < end; ++c) skipped = skipped || (filter_.skip && (*filter_.skip)[c]);
+      if (!skipped) emit(Term::Kind::dictionary_word, utf8_of({i, end}), {i, end});
+    }
   }
 
   void emit_syllables(Term::Kind kind, Span span) {
@@ -245,8 +276,10 @@ class TermScanner {
   Span run_;                         // of syllables, cut into words
   std::u32string characters_;        // of the run
   std::vector<uint32_t> word_ends_;  // counted in the run
-  size_t next_word_ = 0;             // the first of word_ends_ that was not given out
-  size_t word_begin_ = 0;            // where that word begins
+  std::vector<uint32_t> inner_ends_;
+  std::vector<Span> words_;          // of the run, those that hold others first
+  size_t next_word_ = 0;             // the first of them that was not given out
+  std::u32string whole_;             // the text, where the user's phrases are looked for
   Stemmer stemmer_;
   uint32_t position_ = 0;
 };

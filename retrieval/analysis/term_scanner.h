@@ -19,7 +19,7 @@ struct TermFilter {
 };
 
 // The terms in the order of the text, each compound before its parts, each dictionary word after its
-// first character and pair.
+// first character and pair, and before the words within it; a user's word with letters in it before what it is made of.
 std::vector<Term> scan_terms(const std::vector<FoldedChar>& text, const Dictionary& dictionary, const TermFilter& filter);
 
 }  // namespace wenqu::retrieval

@@ -214,7 +214,7 @@ void Inverter::begin_document(const Document& document, const std::vector<Term>&
   for (const Term& term : title) {
     const std::string_view text = index_term_bytes(term.text);
     if (text.empty()) continue;
-    for (const TermField field : {body_field(term.kind), title_field(term.kind)})
+    for (const TermField field : fields_of(term.kind))
       title_entries_.push_back(find_or_add(key_of(kFirstTermNumber + static_cast<uint32_t>(field), text)));
   }
 }

@@ -23,6 +23,13 @@ Status damaged(const IndexPaths& paths, const Status& why) {
 
 }  // namespace
 
+Status other_words_mismatch(const std::string& directory) {
+  return Status(StatusCode::version_mismatch,
+                "the documents were analysed with other words, or with or without pinyin, than these: name none, and those of "
+                "the index hold; or give it these by `wenqu migrate --words FILE DIR` (or --pinyin), which analyses all documents again",
+                directory);
+}
+
 Result<std::shared_ptr<const Snapshot>> open_newest_commit(const IndexPaths& paths,
                                                            const std::shared_ptr<const Snapshot>& earlier,
                                                            Analyses analyses) {

@@ -16,4 +16,7 @@ Result<std::shared_ptr<const Snapshot>> open_newest_commit(const IndexPaths& pat
                                                            const std::shared_ptr<const Snapshot>& earlier,
                                                            Analyses analyses = Analyses::this_only);
 
+// Of an index that its owner taught other words, or pinyin or none, and what to do.
+Status other_words_mismatch(const std::string& directory);
+
 }  // namespace wenqu::retrieval

@@ -9,6 +9,7 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <span>
 #include <string>
 #include <string_view>
 
@@ -28,18 +29,22 @@ inline constexpr const wchar_t* kMarksField = L"l";   // absent where the docume
 inline constexpr const wchar_t* kPassageField = L"p";
 
 // The searched fields: the terms of each kind, of the passage together with its document's title (a
-// passage seldom says what it is about: the title does), and of the title alone.
-enum class TermField : uint8_t {
-  unigram, bigram, word, dictionary_word, title_unigram, title_bigram, title_word, title_dictionary_word
-};
-inline constexpr size_t kTermFields = 2 * Term::kKinds;
-inline constexpr std::array<const wchar_t*, kTermFields> kTermFieldNames = {L"u",  L"b",  L"w",  L"d",
-                                                                            L"tu", L"tb", L"tw", L"td"};
+// passage seldom says what it is about: the title does), and the words of the title alone.
+enum class TermField : uint8_t { unigram, bigram, word, dictionary_word, pinyin, title_word };
+inline constexpr size_t kTermFields = Term::kKinds + 1;
+inline constexpr std::array<const wchar_t*, kTermFields> kTermFieldNames = {L"u", L"b", L"w", L"d", L"y", L"tw"};
 
 inline TermField body_field(Term::Kind kind) { return static_cast<TermField>(kind); }
-inline TermField title_field(Term::Kind kind) {
-  return static_cast<TermField>(static_cast<size_t>(kind) + Term::kKinds);
+// All that hold terms of the kind, that of the body first.
+inline std::span<const TermField> fields_of(Term::Kind kind) {
+  static constexpr TermField kByKind[] = {TermField::unigram,    TermField::bigram,          TermField::word,
+                                          TermField::title_word, TermField::dictionary_word, TermField::pinyin};
+  const auto place = static_cast<size_t>(kind);
+  return std::span(kByKind).subspan(kind > Term::Kind::word ? place + 1 : place, kind == Term::Kind::word ? 2 : 1);
 }
+
+// The file of a commit that holds the index's vocabulary, where it has one, is called so and a number.
+inline constexpr std::string_view kVocabularyPrefix = "words_";
 
 inline constexpr size_t kMaxIdBytes = 512;
 inline constexpr size_t kMaxTextBytes = size_t{64} << 20;

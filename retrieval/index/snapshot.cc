@@ -87,7 +87,8 @@ Result<std::shared_ptr<const Snapshot>> Snapshot::open(const IndexPaths& paths, 
     WENQU_ASSIGN_OR_RETURN(auto file, open_verified(paths, entry));
     snapshot->files_.emplace(entry.name, std::move(file));
   }
-  Status loaded;
+  Status loaded = snapshot->load_lexicon(earlier);
+  if (!loaded) return loaded.at(paths.lucene);
   const Status called = call_lucene("opening the index", [&] {
     loaded = snapshot->load_segments(earlier, opened);
     if (loaded) snapshot->number_segments(earlier);
@@ -114,6 +115,45 @@ Status Snapshot::scrub(const CancelToken& cancel) const {
 
 Snapshot::~Snapshot() {
   if (reader_) (void)call_lucene("closing the index", [&] { reader_->close(); }).is_ok();
+}
+
+Status Snapshot::load_lexicon(const Snapshot* earlier) {
+  for (const auto& [name, committed] : files_) {
+    if (!name.starts_with(kVocabularyPrefix)) continue;
+    vocabulary_file_ = name;
+    if (earlier && earlier->vocabulary_file_ == name && earlier->files_.at(name) == committed) {
+      lexicon_ = earlier->lexicon_;
+      return {};
+    }
+    if (committed->entry.bytes > 4 * kMaxVocabularyBytes) return Status(StatusCode::corrupt, "the words of the index are too many", name);
+    std::string text(static_cast<size_t>(committed->entry.bytes), '\0');
+    WENQU_RETURN_IF_ERROR(committed->file.read_at(0, text.data(), text.size()));
+    auto vocabulary = parse_vocabulary(text);
+    if (!vocabulary) return vocabulary.status().at(name);
+    WENQU_ASSIGN_OR_RETURN(lexicon_, Lexicon::create(std::move(*vocabulary)));
+    return {};
+  }
+  return {};
+}
+
+// Whoever asks several at once asks all of them alike.
+Status Snapshot::join_lexicons() {
+  if (parts_.empty()) return {};
+  lexicon_ = parts_.front()->lexicon_;
+  Vocabulary all = lexicon_->vocabulary();
+  for (const auto& part : parts_) {
+    const Vocabulary& other = part->lexicon_->vocabulary();
+    if (!same_terms(all, other))
+      return Status(StatusCode::version_mismatch,
+                    "the indexes were made with different words, or only some of them with pinyin, so they cannot be searched together: "
+                    "`wenqu migrate --words FILE DIR` gives an index other words");
+    if (other.synonyms == lexicon_->vocabulary().synonyms) continue;
+    for (const SynonymRule& rule : other.synonyms)
+      if (all.synonyms.size() < kMaxSynonymRules) all.synonyms.push_back(rule);
+  }
+  if (all.synonyms == lexicon_->vocabulary().synonyms) return {};
+  WENQU_ASSIGN_OR_RETURN(lexicon_, Lexicon::create(std::move(all)));
+  return {};
 }
 
 Status Snapshot::load_segments(const Snapshot* earlier,
@@ -163,6 +203,7 @@ Result<std::shared_ptr<const Snapshot>> Snapshot::combine(std::vector<std::share
   if (documents > INT32_MAX)
     return Status(StatusCode::limit_exceeded, "the collections are too large to be searched together");
   whole->parts_ = std::move(parts);
+  WENQU_RETURN_IF_ERROR(whole->join_lexicons());
   WENQU_RETURN_IF_ERROR(call_lucene("combining collections", [&] {
     whole->join_segments();
     whole->number_segments(earlier);

@@ -13,6 +13,7 @@
 
 #include "base/cancel.h"
 #include "base/status.h"
+#include "retrieval/analysis/lexicon.h"
 #include "retrieval/index/open_segment.h"
 #include "retrieval/index/passage_filter.h"
 #include "retrieval/index/postings_cache.h"
@@ -53,7 +54,7 @@ class Snapshot {
       const IndexPaths& paths, const Manifest& manifest, const Snapshot* earlier,
       const std::vector<std::shared_ptr<const OpenSegment>>& opened = {});
   // Several as if they were one; `names` say which is which. What is known of the segments that `earlier` (may be null)
-  // has too is shared with it.
+  // has too is shared with it. Errors: version_mismatch, where their documents were not analysed alike.
   static Result<std::shared_ptr<const Snapshot>> combine(std::vector<std::shared_ptr<const Snapshot>> parts,
                                                          const std::vector<std::string>& names, const Snapshot* earlier);
   ~Snapshot();
@@ -74,6 +75,10 @@ class Snapshot {
   const std::vector<Segment>& segments() const { return segments_; }
   // Reads the postings of a segment of this snapshot. REQUIRES: neither goes while it is used
   PostingsReader postings(const Segment& segment) const { return PostingsReader(*postings_, segment.open->reader(), segment.number); }
+  // What its owner taught it; never null. Of a combined one all synonyms.
+  const std::shared_ptr<const Lexicon>& lexicon() const { return lexicon_; }
+  // The name of the file that holds it; empty where there is none.
+  const std::string& vocabulary_file() const { return vocabulary_file_; }
   // A Kind or Source for each Lucene document of all segments.
   const std::vector<uint8_t>& kinds() const { return kinds_; }
   uint64_t documents() const { return documents_; }
@@ -101,6 +106,8 @@ class Snapshot {
 
  private:
   Snapshot() : filter_(*this) {}
+  Status load_lexicon(const Snapshot* earlier);
+  Status join_lexicons();
   Status load_segments(const Snapshot* earlier, const std::vector<std::shared_ptr<const OpenSegment>>& opened);
   void join_segments();
   Status load_segment(const Lucene::SegmentInfoPtr& info, const Snapshot* earlier,
@@ -111,6 +118,8 @@ class Snapshot {
 
   Manifest manifest_;
   CommittedFiles files_;
+  std::shared_ptr<const Lexicon> lexicon_ = Lexicon::plain();
+  std::string vocabulary_file_;
   Lucene::IndexReaderPtr reader_;   // of all segments
   std::vector<Segment> segments_;
   std::shared_ptr<PostingsCache> postings_;

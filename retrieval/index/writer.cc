@@ -81,7 +81,9 @@ Result<Finished> open_finished(const boost::shared_ptr<WriterDirectory>& directo
   return finished;
 }
 
-bool is_lucene_name(const std::string& name) { return name.starts_with('_') || name.starts_with("segments"); }
+bool is_lucene_name(const std::string& name) {
+  return name.starts_with('_') || name.starts_with("segments") || name.starts_with(kVocabularyPrefix);
+}
 
 // Whatever else a folder is, an index must not be mixed into it. Another process may just be beginning one: it makes
 // the lock first, so whoever finds something there finds that too.
@@ -170,8 +172,24 @@ Status Writer::start() {
     live_.clear();
     changed_ = rearranged_ = true;
   }
+  WENQU_RETURN_IF_ERROR(learn());
   directory_ = directory;
   collect_garbage();
+  return {};
+}
+
+Status Writer::learn() {
+  lexicon_ = committed_ ? committed_->lexicon() : Lexicon::plain();
+  vocabulary_file_ = committed_ ? committed_->vocabulary_file() : std::string();
+  vocabulary_unwritten_ = false;
+  Vocabulary wanted = changed(lexicon_->vocabulary(), options_.vocabulary);
+  if (wanted != lexicon_->vocabulary()) {
+    if (!options_.analyse_again && committed_ && committed_->documents() > 0 && !same_terms(wanted, lexicon_->vocabulary()))
+      return other_words_mismatch(paths_.directory);
+    WENQU_ASSIGN_OR_RETURN(lexicon_, Lexicon::create(std::move(wanted)));
+    vocabulary_unwritten_ = changed_ = unseen_ = true;
+  }
+  analyzer_ = Analyzer(lexicon_);
   return {};
 }
 
@@ -261,7 +279,7 @@ Deletions& Writer::changed_deletions(Live& live) {
 
 Status Writer::write_passages(const Document& document) {
   changed_ = unseen_ = true;
-  buffer_.begin_document(document, analyzer_.analyze(document.title));
+  buffer_.begin_document(document, analyzer_.analyze_title(document.title));
   std::vector<Passage> passages = split_passages(document);
   // A video may have nothing but a title; it is found by that.
   if (passages.empty()) passages.emplace_back();
@@ -341,6 +359,27 @@ Status Writer::write_deletions() {
   return {};
 }
 
+// Its number comes from that of the segments, so that no name is given twice.
+Status Writer::write_vocabulary() {
+  if (!vocabulary_unwritten_) return {};
+  if (!vocabulary_file_.empty()) {
+    fresh_.erase(vocabulary_file_);
+    directory_->remove(vocabulary_file_);
+    vocabulary_file_.clear();
+  }
+  if (lexicon_->vocabulary() != Vocabulary()) {
+    const std::string content = format_vocabulary(lexicon_->vocabulary());
+    ManifestFile entry{std::string(kVocabularyPrefix) + segment_name(next_name_++).substr(1), content.size(), crc32c(content)};
+    WENQU_ASSIGN_OR_RETURN(const auto file, directory_->create(entry.name));
+    WENQU_RETURN_IF_ERROR(file->write_at(0, content));
+    vocabulary_file_ = entry.name;
+    fresh_[entry.name] = std::move(entry);
+    rearranged_ = true;
+  }
+  vocabulary_unwritten_ = false;
+  return {};
+}
+
 Status Writer::write_segments_file() {
   infos_->clear();
   for (const Live& live : live_) infos_->add(live.info);
@@ -365,6 +404,7 @@ Status Writer::write_all() {
   WENQU_RETURN_IF_ERROR(call_lucene("writing the segments", [&] {
     drop_empty_segments();
     status = write_deletions();
+    if (status) status = write_vocabulary();
     if (status && (rearranged_ || segments_file_.empty())) status = write_segments_file();
   }));
   return status;
@@ -390,6 +430,7 @@ Result<Manifest> Writer::describe(bool lasting) {
     for (const ManifestFile& file : before->files) known.emplace(file.name, file);
   std::set<std::string> names;
   if (!segments_file_.empty()) names.insert(segments_file_);
+  if (!vocabulary_file_.empty()) names.insert(vocabulary_file_);
   WENQU_RETURN_IF_ERROR(call_lucene("listing the commit", [&] {
     for (const Live& live : live_) {
       for (const auto& [name, file] : live.open->files()) names.insert(name);

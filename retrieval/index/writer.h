@@ -37,6 +37,7 @@
 #include "retrieval/store/manifest.h"
 #include "retrieval/store/write_lock.h"
 #include "retrieval/vectors/vector_writer.h"
+#include "retrieval/vocabulary.h"
 
 namespace wenqu::retrieval {
 
@@ -48,9 +49,13 @@ class Writer {
     // Reads an index of an older analysis too, and begins with no document of it: whoever asks for this gives them
     // all again, from snapshot(), before the first commit.
     bool analyse_again = false;
+    // What the index is taught from its next commit on. Words and pinyin only where it holds no documents, or
+    // analyses them again.
+    VocabularyChange vocabulary;
   };
   // Creates what is missing, with the write lock before anything else of the index. Errors:
-  // invalid_argument when the folder holds other things, busy, corrupt, version_mismatch, io_error.
+  // invalid_argument when the folder holds other things, busy, corrupt, version_mismatch (also of the vocabulary),
+  // io_error.
   static Result<std::unique_ptr<Writer>> open(const IndexPaths& paths, const Options& options);
   ~Writer();
 
@@ -115,6 +120,7 @@ class Writer {
 
   Status start();           // from the commit on disk
   Status ensure_started();  // start(), unless that is done
+  Status learn();           // what the options teach
   void stop();              // drops what is not committed
   Status fail(Status why);  // stop(), remembered for commit()
   Status delete_document(const std::string& document_id);
@@ -123,6 +129,7 @@ class Writer {
   Status write_passages(const Document& document);
   Status flush();
   Status write_deletions();
+  Status write_vocabulary();
   void drop_empty_segments();
   Status write_segments_file();
   Status write_all();
@@ -136,7 +143,10 @@ class Writer {
   const IndexPaths paths_;
   WriteLock lock_;
   const Options options_;
-  Analyzer analyzer_;
+  std::shared_ptr<const Lexicon> lexicon_ = Lexicon::plain();
+  Analyzer analyzer_;                              // by it
+  std::string vocabulary_file_;                    // that holds it; empty for none
+  bool vocabulary_unwritten_ = false;
   std::shared_ptr<const Snapshot> committed_;
   std::shared_ptr<const Snapshot> visible_;
   boost::shared_ptr<WriterDirectory> directory_;   // null when stopped

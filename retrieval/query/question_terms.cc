@@ -15,7 +15,7 @@ std::vector<QuestionTerm> distinct_terms(std::vector<Term> terms) {
   for (Term& term : terms) {
     std::wstring key = index_term(term.text);
     if (key.empty() || !seen.emplace(term.kind, key).second) continue;
-    distinct.push_back({std::move(term), std::move(key)});
+    distinct.push_back({std::move(term), std::move(key), 1});
   }
   return distinct;
 }
@@ -23,7 +23,8 @@ std::vector<QuestionTerm> distinct_terms(std::vector<Term> terms) {
 std::vector<QuestionTerm> search_terms(std::vector<Term> terms) {
   std::vector<CharRange> words;
   for (const Term& term : terms)
-    if (term.kind == Term::Kind::dictionary_word) words.push_back(term.range);
+    if (term.kind == Term::Kind::dictionary_word)   // one may hold the next
+      words.push_back({term.range.begin, words.empty() ? term.range.end : std::max(words.back().end, term.range.end)});
   std::erase_if(terms, [&words](const Term& term) {
     if (term.kind != Term::Kind::bigram) return false;
     const auto next = std::upper_bound(words.begin(), words.end(), term.range.begin,

@@ -11,6 +11,7 @@ namespace wenqu::retrieval {
 struct QuestionTerm {
   Term term;            // where it appears first
   std::wstring key;     // as the index keeps it
+  double share = 1;     // of its weight that counts; less for what is said in other words
 };
 
 // In order of appearance; terms that the index cannot hold are left out.

@@ -10,12 +10,10 @@ const Bm25Parameters& bm25_parameters(const RankingParameters& parameters, TermF
     case TermField::bigram: return parameters.bigram;
     case TermField::word: return parameters.word;
     case TermField::dictionary_word: return parameters.dictionary_word;
-    case TermField::title_unigram: return parameters.title_unigram;
-    case TermField::title_bigram: return parameters.title_bigram;
-    case TermField::title_word: return parameters.title_word;
-    case TermField::title_dictionary_word: break;
+    case TermField::pinyin: return parameters.pinyin;
+    case TermField::title_word: break;
   }
-  return parameters.title_dictionary_word;
+  return parameters.title_word;
 }
 
 double term_weight(const Bm25Parameters& parameters, uint64_t passages, uint64_t holders) {

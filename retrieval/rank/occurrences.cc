@@ -43,7 +43,7 @@ Result<std::vector<Occurrence>> gather_occurrences(const Snapshot& snapshot, con
       PostingsReader reader = snapshot.postings(segment);
       for (uint32_t i = 0; i < terms.size() && status; ++i) {
         status = cancel.status();
-        for (const TermField field : {body_field(terms[i].term.kind), title_field(terms[i].term.kind)}) {
+        for (const TermField field : fields_of(terms[i].term.kind)) {
           const uint8_t* lengths = segment.lengths_of(field);
           if (!lengths) continue;
           std::unique_ptr<Saturation>& saturation = saturations[static_cast<size_t>(field)];

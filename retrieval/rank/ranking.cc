@@ -57,7 +57,7 @@ class Search {
     for (const Snapshot::Segment& segment : snapshot.segments()) readers_.push_back(snapshot.postings(segment));
   }
 
-  Status add(TermField field, const std::wstring& term) {
+  Status add(TermField field, const QuestionTerm& term) {
     WENQU_RETURN_IF_ERROR(cancel_.status());
     const auto place = static_cast<size_t>(field);
     const Bm25Parameters& parameters = bm25_parameters(request_.parameters, field);
@@ -67,11 +67,11 @@ class Search {
     FieldTerm found{place};
     for (size_t i = 0; i < readers_.size(); ++i) {
       const uint8_t* lengths = snapshot_.segments()[i].lengths_of(field);
-      found.postings.push_back(lengths ? readers_[i].find(field, term, lengths, saturations_[place]->table()) : Postings());
+      found.postings.push_back(lengths ? readers_[i].find(field, term.key, lengths, saturations_[place]->table()) : Postings());
       if (found.postings.back()) found.holders += found.postings.back().list().holders;
     }
     if (found.holders == 0) return {};
-    found.weight = term_weight(parameters, snapshot_.passages(), found.holders);
+    found.weight = term.share * term_weight(parameters, snapshot_.passages(), found.holders);
     terms_.push_back(std::move(found));
     return {};
   }
@@ -333,8 +333,8 @@ Result<Ranking> rank_passages(const Snapshot& snapshot, const std::vector<Questi
     Search search(snapshot, request, cancel);
     Status status;
     for (const QuestionTerm& term : terms) {
-      for (const TermField field : {body_field(term.term.kind), title_field(term.term.kind)})
-        if (status) status = search.add(field, term.key);
+      for (const TermField field : fields_of(term.term.kind))
+        if (status) status = search.add(field, term);
       if (!status) break;
     }
     ranking = status ? search.run() : Result<Ranking>(status);

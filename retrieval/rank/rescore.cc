@@ -62,7 +62,7 @@ class Chapters {
       const TermField field = body_field(term.term.kind);
       WENQU_ASSIGN_OR_RETURN(const uint64_t holders, snapshot_.holders(field, term.key));
       const Bm25Parameters& of_field = bm25_parameters(parameters_, field);
-      weights_.push_back(term_weight(of_field, snapshot_.passages(), holders));
+      weights_.push_back(term.share * term_weight(of_field, snapshot_.passages(), holders));
     }
     return {};
   }

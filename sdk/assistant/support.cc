@@ -1,5 +1,12 @@
 #include "sdk/assistant/support.h"
 
+#include <algorithm>
+#include <map>
+#include <unordered_set>
+
+#include "base/utf8.h"
+#include "retrieval/analysis/fold.h"
+
 namespace wenqu::assistant {
 namespace {
 
@@ -14,20 +21,41 @@ constexpr double kUnknownShare = 0.15;
 }  // namespace
 
 Support::Support(const std::vector<retrieval::WeighedTerm>& terms) {
+  std::map<std::string, std::vector<size_t>> others;
   for (const retrieval::WeighedTerm& term : terms) {
-    const bool is_pair = static_cast<unsigned char>(term.text.front()) >= 0xE0;   // three bytes and more: not Latin
+    const bool is_pair = !term.is_dictionary_word && static_cast<unsigned char>(term.text.front()) >= 0xE0;   // three bytes and more: not Latin
     const double share = term.is_unigram ? kUnigramShare : term.passages == 0 && is_pair ? kUnknownShare : 1.0;
     const double weight = term.weight * share;
-    index_.emplace(term.text, weights_.size());
+    if (term.is_dictionary_word) words_.emplace_back(utf8_to_utf32(term.text), weights_.size());
+    else index_.emplace(term.text, weights_.size());
+    for (const std::string& other : term.others) others[other].push_back(weights_.size());
     weights_.push_back(weight);
     total_ += weight;
+  }
+  for (auto& [text, places] : others) {
+    Other& other = others_.emplace_back(Other{{}, std::move(places)});
+    for (retrieval::Term& term : analyzer_.analyze(text))
+      if (term.kind != retrieval::Term::Kind::dictionary_word) other.parts.push_back(std::move(term.text));
   }
 }
 
 Support::Held Support::held_by(std::string_view text) const {
   Held held(weights_.size(), false);
-  for (const retrieval::Term& term : analyzer_.analyze(text))
+  std::unordered_set<std::string> parts;   // where synonyms are looked for
+  for (retrieval::Term& term : analyzer_.analyze(text)) {
+    if (term.kind == retrieval::Term::Kind::dictionary_word) continue;
     if (const auto found = index_.find(term.text); found != index_.end()) held[found->second] = true;
+    if (!others_.empty()) parts.insert(std::move(term.text));
+  }
+  if (!words_.empty()) {
+    // However the text around it would be cut into words.
+    std::u32string folded;
+    for (const retrieval::FoldedChar& c : retrieval::fold(text)) folded += c.code_point;
+    for (const auto& [word, place] : words_) held[place] = folded.find(word) != folded.npos;
+  }
+  for (const Other& other : others_)
+    if (std::all_of(other.parts.begin(), other.parts.end(), [&](const std::string& part) { return parts.contains(part); }))
+      for (const size_t place : other.places) held[place] = true;
   return held;
 }
 

@@ -1,6 +1,7 @@
 // How well a text supports a question: the share of the question's words that it holds, each word
 // weighed by how rare it is in the collection. 1 means it holds them all; a word the collection has
-// never seen weighs most, so a question about something foreign is supported by nothing.
+// never seen weighs most, so a question about something foreign is supported by nothing. A word is held where it
+// stands, or where one of its synonyms does.
 //
 // Thread safety: immutable after creation.
 #pragma once
@@ -8,6 +9,7 @@
 #include <string>
 #include <string_view>
 #include <unordered_map>
+#include <utility>
 #include <vector>
 
 #include "retrieval/analysis/analyzer.h"
@@ -31,7 +33,15 @@ class Support {
 
  private:
   retrieval::Analyzer analyzer_;
-  std::unordered_map<std::string, size_t> index_;   // term text -> place
+  // A synonym of terms: all that it is made of, and the places of those.
+  struct Other {
+    std::vector<std::string> parts;
+    std::vector<size_t> places;
+  };
+
+  std::unordered_map<std::string, size_t> index_;   // term text -> place; words of the dictionary apart
+  std::vector<std::pair<std::u32string, size_t>> words_;
+  std::vector<Other> others_;
   std::vector<double> weights_;
   double total_ = 0;
 };

@@ -5,6 +5,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -37,6 +38,12 @@ struct RemoteFlags {
 inline retrieval::RemoteOptions remote_options(const RemoteFlags& flags) {
   return {.ca_file = flags.ca, .credentials_file = flags.credentials};
 }
+// What an index is taught; what is not named stays as it is.
+struct VocabularyFlags {
+  std::string words;      // files
+  std::string synonyms;
+  std::optional<bool> pinyin;
+  bool any() const { return !words.empty() || !synonyms.empty() || pinyin; }
 
 struct IndexOptions {
   std::string index;
@@ -53,6 +60,7 @@ struct IndexOptions {
   std::vector<std::string> paths;
   SearchModelFlags models;
   bool embed_again = false;
+  VocabularyFlags vocabulary;
   int threads = 0;
 };
 int run_index(const IndexOptions& options);
@@ -82,6 +90,7 @@ int run_stats(const StatsOptions& options);
 
 struct MigrateOptions {
   std::string index;
+  VocabularyFlags vocabulary;
   bool json = false;
 };
 int run_migrate(const MigrateOptions& options);
@@ -125,6 +134,7 @@ struct EvalOptions {
   std::string judge;     // a run to measure in place of a search
   std::string compare;   // a run to hold it against
   std::string ranking;   // file of RankingParameters
+  VocabularyFlags vocabulary;
   bool per_query = false;
   size_t top = 100;      // documents listed for a question; measures look at 20
   bool print_ranking = false;

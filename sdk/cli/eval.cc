@@ -17,6 +17,7 @@
 #include "retrieval/index.h"
 #include "sdk/cli/commands.h"
 #include "sdk/cli/interrupt.h"
+#include "sdk/cli/load.h"
 
 namespace wenqu::cli {
 namespace {
@@ -77,6 +78,7 @@ Result<std::unique_ptr<retrieval::Index>> open_index(const EvalOptions& options,
   WENQU_ASSIGN_OR_RETURN(how.ranking, ranking_of(options));
   how.result_cache_bytes = 0;
   how.remote = remote_options(options.remote);
+  WENQU_ASSIGN_OR_RETURN(how.vocabulary, load_vocabulary(options.vocabulary));
   const auto mode = options.docs.empty() ? retrieval::Index::Mode::read : retrieval::Index::Mode::write;
   WENQU_ASSIGN_OR_RETURN(auto index, retrieval::Index::open(folder, mode, how));
   if (!options.docs.empty()) WENQU_RETURN_IF_ERROR(add_documents(options.docs, *index, cancel));

@@ -195,8 +195,8 @@ int run_index(const IndexOptions& options) {
   const auto source = retrieval::parse_source(options.source);
   if (!source)
     return report(Status(StatusCode::invalid_argument, "must be one of official_account, video, web, chat, file", "--source"));
-  if (options.paths.empty() && options.remove.empty() && !options.optimize && options.models.embed.empty())
-    return report(Status(StatusCode::invalid_argument, "nothing to do: name files or folders to add, --remove an id, or --optimize", "PATH"));
+  if (options.paths.empty() && options.remove.empty() && !options.optimize && options.models.embed.empty() && !options.vocabulary.any())
+    return report(Status(StatusCode::invalid_argument, "nothing to do: name files or folders to add, --remove an id, teach it --words, --synonyms or --pinyin, or --optimize", "PATH"));
   const auto begun = std::chrono::steady_clock::now();
   Interrupt interrupt;
   Result<retrieval::IndexModels> models = load_search_models(options.models, options.threads);
@@ -204,6 +204,10 @@ int run_index(const IndexOptions& options) {
   models->embed_again = options.embed_again;
   Result<std::unique_ptr<retrieval::Index>> index = retrieval::Index::open(options.index, retrieval::Index::Mode::write,
                                                                               {.models = *models, .remote = remote_options(options.remote)});
+  const Result<retrieval::VocabularyChange> vocabulary = load_vocabulary(options.vocabulary);
+  if (!vocabulary) return report(vocabulary.status());
+  Result<std::unique_ptr<retrieval::Index>> index =
+      retrieval::Index::open(options.index, retrieval::Index::Mode::write, {.models = *models, .vocabulary = *vocabulary});
   if (!index) return report(index.status());
 
   const Result<std::string> state = state_folder(options);

@@ -46,6 +46,18 @@ engine::TimelineOptions timeline_options(const ModelOptions& options) {
   return {.kv_type = options.kv, .deterministic = options.deterministic};
 }
 
+Result<retrieval::VocabularyChange> load_vocabulary(const VocabularyFlags& flags) {
+  retrieval::VocabularyChange change;
+  if (!flags.words.empty()) {
+    WENQU_ASSIGN_OR_RETURN(change.words, retrieval::read_user_words(flags.words));
+  }
+  if (!flags.synonyms.empty()) {
+    WENQU_ASSIGN_OR_RETURN(change.synonyms, retrieval::read_synonyms(flags.synonyms));
+  }
+  change.pinyin = flags.pinyin;
+  return change;
+}
+
 Result<retrieval::IndexModels> load_search_models(const SearchModelFlags& flags, int threads, int nice) {
   assistant::SearchModelOptions options{.embed_path = flags.embed, .rerank_path = flags.rerank, .threads = threads, .nice = nice};
   if (flags.has_query_prefix) options.query_prefix = flags.query_prefix;

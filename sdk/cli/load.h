@@ -10,6 +10,7 @@ namespace wenqu::cli {
 Result<engine::LoadOptions> load_options(const ModelOptions& options);
 engine::TimelineOptions timeline_options(const ModelOptions& options);
 
+Result<retrieval::VocabularyChange> load_vocabulary(const VocabularyFlags& flags);
 Result<retrieval::IndexModels> load_search_models(const SearchModelFlags& flags, int threads, int nice = 0);
 Result<assistant::OpenedAssistant> load_assistant(const std::string& index, const RemoteFlags& remote, const ModelOptions& model, const SearchModelFlags& search);
 Result<std::shared_ptr<const engine::Model>> load_model(const ModelOptions& model);

@@ -62,6 +62,13 @@ void add_model_options(CLI::App& command, ModelOptions& model) {
   command.add_option("--expert-groups", model.expert_groups, "route by GROUPS/USED, such as 8/4, whatever the file says");
 }
 
+void add_vocabulary(CLI::App& command, VocabularyFlags& vocabulary) {
+  command.add_option("--words", vocabulary.words, "file of words that no dictionary has, one a line (docs/words.md); kept with the index");
+  command.add_option("--synonyms", vocabulary.synonyms, "file of words that mean the same, 'a, b' or 'a => b' a line; kept with the index");
+  command.add_flag_callback("--pinyin", [&vocabulary] { vocabulary.pinyin = true; }, "have Chinese found by its pinyin too: beijing daxue, bjdx");
+  command.add_flag_callback("--no-pinyin", [&vocabulary] { vocabulary.pinyin = false; }, "and no more");
+}
+
 void add_search_models(CLI::App& command, SearchModelFlags& models, bool searches) {
   command.add_option("--embed", models.embed, searches ? "GGUF embedding model: search by vectors too, which that model made"
                                                        : "GGUF embedding model: passages get vectors, for searches by meaning");
@@ -101,6 +108,7 @@ int main(int argc, char** argv) {
   command->add_flag("--watch", index.watch, "go on: follow the changes in the folders until Ctrl-C");
   command->add_option("--near-duplicates", index.near_duplicates, "documents that say nearly the same as another: keep, mark or drop")
       ->check(CLI::IsMember({"keep", "mark", "drop"}));
+  add_vocabulary(*command, index.vocabulary);
   add_search_models(*command, index.models, false);
   command->add_flag("--embed-again", index.embed_again, "with --embed: make all vectors anew, also those of another model");
   command->add_option("-t,--threads", index.threads, "compute threads of the embedding model (0: one per core)")->check(CLI::Range(0, 1024));
@@ -129,7 +137,8 @@ int main(int argc, char** argv) {
   command->add_option("OUT", backup.out, "new or empty directory for the copy")->required();
 
   MigrateOptions migrate;
-  command = add_command(app, "migrate", "Bring an index of an older version to this one", [&] { return run_migrate(migrate); }, code);
+  command = add_command(app, "migrate", "Bring an index of an older version to this one, or to other words", [&] { return run_migrate(migrate); }, code);
+  add_vocabulary(*command, migrate.vocabulary);
   command->add_flag("--json", migrate.json, "print one JSON object");
   command->add_option("DIR", migrate.index, "directory of the index")->required();
 
@@ -176,6 +185,7 @@ int main(int argc, char** argv) {
   command->add_option("--judge", eval.judge, "measure this run, of any program, in place of a search")->excludes("--docs", "--index", "--queries");
   command->add_option("--compare", eval.compare, "a run to hold it against, question by question");
   command->add_option("--ranking", eval.ranking, "JSON file of ranking parameters (docs/ranking.md)");
+  add_vocabulary(*command, eval.vocabulary);
   command->add_flag("--print-ranking", eval.print_ranking, "print the ranking parameters in force, as --ranking reads them, and end");
   command->add_flag("--per-query", eval.per_query, "list the questions whose rank differs; with --json all of them");
   command->add_flag("--json", eval.json, "print one JSON object");

@@ -24,6 +24,8 @@ void print_report(const IndexReport& report) {
   for (const auto& segment : report.segments)
     fmt::print("  {:<6} {:>10} documents {:>10} passages {:>8.1f} MiB {:>6.1f} % deleted\n", segment.name,
                segment.documents, segment.passages, mebibytes(segment.bytes), segment.deleted * 100);
+  if (report.user_words > 0 || report.synonym_rules > 0 || report.pinyin)
+    fmt::print("vocabulary: {} words, {} rules of synonyms, {} pinyin\n", report.user_words, report.synonym_rules, report.pinyin ? "with" : "without");
   fmt::print("fields:\n");
   for (const auto& field : report.fields) {
     fmt::print("  {:<4} {:>8.1f} terms in a passage", field.name, field.average_length);
@@ -75,6 +77,10 @@ void print_json(const IndexReport& report) {
   share(report.deleted);
   number("files", report.files);
   number("bytes", report.bytes);
+  number("user_words", report.user_words);
+  number("synonym_rules", report.synonym_rules);
+  writer.Key("pinyin");
+  writer.Bool(report.pinyin);
   writer.Key("bytes_by_content");
   writer.StartObject();
   for (const auto& [content, bytes] : report.bytes_by_content) number(content.c_str(), bytes);

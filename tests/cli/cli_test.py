@@ -333,6 +333,31 @@ def documents_are_replaced_and_removed_by_id(d):
     assert json.loads(run("search", "--index", d + "/i", "--json", "otter").stdout)["total"] == 1
 
 
+def an_index_is_taught_words_synonyms_and_pinyin(d):
+    docs = write(d + "/a.jsonl", document("a", "渠塘活水很清") + document("b", "马铃薯怎样种") + document("c", "高等学府", title="北京大学"))
+    words = write(d + "/words.txt", "# ours\n渠塘活水\t0.9\n")
+    rules = write(d + "/synonyms.txt", "土豆, 马铃薯\n")
+    expect(run("index", "--index", d + "/i", "--words", words, "--synonyms", rules, "--pinyin", docs), 0, "3 documents")
+    expect(run("search", "--index", d + "/i", "土豆"), 0, "马铃薯")
+    expect(run("search", "--index", d + "/i", "bjdx"), 0, "高等学府")
+    told = json.loads(run("stats", "--json", d + "/i").stdout)
+    assert (told["user_words"], told["synonym_rules"], told["pinyin"]) == (1, 1, True), told
+    expect(run("index", "--index", d + "/i", "--words", words, docs), 0)
+    write(words, "渠塘\n活水很清\n")
+    expect(run("index", "--index", d + "/i", "--words", words, docs), 1, "wenqu migrate --words")
+    expect(run("migrate", "--words", words, d + "/i"), 0, "3 documents were analysed again")
+    expect(run("migrate", "--no-pinyin", d + "/i"), 0, "3 documents")
+    assert "高等学府" not in run("search", "--index", d + "/i", "bjdx").stdout
+    expect(run("index", "--index", d + "/i", "--synonyms", write(rules, "洋芋, 马铃薯\n")), 0)
+    expect(run("search", "--index", d + "/i", "洋芋"), 0, "马铃薯")
+    expect(run("index", "--index", d + "/i", "--synonyms", write(rules, "a, b\na =>\n")), 2, "synonyms.txt", "line 2")
+    expect(run("index", "--index", d + "/i", "--words", write(words, "好\n")), 2, "words.txt", "line 1")
+    expect(run("index", "--index", d + "/i", "--words", d + "/absent"), 1, "absent")
+    expect(run("check", d + "/i"), 0)
+    expect(run("backup", d + "/i", d + "/copy"), 0)
+    expect(run("search", "--index", d + "/copy", "洋芋"), 0, "马铃薯")
+
+
 def runs_are_written_for_trec_eval(d):
     run("index", "--index", d + "/i", write(d + "/a.jsonl", "".join(document(f"d{i}", f"heron number {i}") for i in range(5))))
     queries = write(d + "/q.tsv", "q1\theron\nq2\tnumber 3\n")

@@ -39,10 +39,8 @@ class Oracle {
     for (const Document& document : documents) {
       Fields fields;
       for (const Term& term : analyzer_.analyze(document.text)) ++fields[body_field(term.kind)][term.text];
-      for (const Term& term : analyzer_.analyze(document.title)) {
-        ++fields[body_field(term.kind)][term.text];
-        ++fields[title_field(term.kind)][term.text];
-      }
+      for (const Term& term : analyzer_.analyze_title(document.title))
+        for (const TermField field : fields_of(term.kind)) ++fields[field][term.text];
       documents_[document.id] = fields;
     }
   }
@@ -53,7 +51,7 @@ class Oracle {
       terms.emplace(term.term.kind, term.term.text);
     std::map<std::string, double> scores;
     for (const auto& [kind, text] : terms)
-      for (const TermField field : {body_field(kind), title_field(kind)})
+      for (const TermField field : fields_of(kind))
         for (const auto& [id, fields] : documents_)
           if (const double score = score_of(field, text, fields); score > 0) scores[id] += score;
     return scores;

@@ -39,7 +39,7 @@ TEST(Dictionary, LeavesWhatIsNoWordInCharacters) {
 }
 
 TEST(Dictionary, TakesTheUsersWordsFirst) {
-  const std::u32string words[] = {U"生命起", U"问渠", U"", std::u32string(100, U'长')};
+  const Dictionary::UserWord words[] = {{U"生命起"}, {U"问渠"}, {U""}, {std::u32string(100, U'长')}};
   const Dictionary dictionary(words);
   EXPECT_THAT(cut(dictionary, "研究生命起源"), ElementsAre("研究", "生命起", "源"));
   EXPECT_THAT(cut(dictionary, "问渠那"), ElementsAre("问渠", "那"));

@@ -59,7 +59,7 @@ std::vector<Occurrence> scan(const Snapshot& snapshot, const std::vector<Questio
   std::vector<Occurrence> all;
   for (const Snapshot::Segment& segment : snapshot.segments())
     for (uint32_t i = 0; i < terms.size(); ++i)
-      for (const TermField field : {body_field(terms[i].term.kind), title_field(terms[i].term.kind)}) {
+      for (const TermField field : fields_of(terms[i].term.kind)) {
         const auto docs = segment.reader->termDocs(Lucene::newLucene<Lucene::Term>(
             Lucene::String(kTermFieldNames[static_cast<size_t>(field)]), terms[i].key));
         while (docs->next())

@@ -107,10 +107,8 @@ void write_with_lucene(const std::vector<Made>& documents, const Lucene::Directo
         fields[kTermFieldNames[static_cast<size_t>(field)]] += to_wide(text) + L" ";
       };
       for (const Term& one : made.passages[i]) add(body_field(one.kind), one.text);
-      for (const Term& one : made.title) {
-        add(body_field(one.kind), one.text);
-        add(title_field(one.kind), one.text);
-      }
+      for (const Term& one : made.title)
+        for (const TermField field : fields_of(one.kind)) add(field, one.text);
       for (const auto& [name, text] : fields)
         entry->add(newLucene<Lucene::Field>(name, text, Lucene::Field::STORE_NO, Lucene::Field::INDEX_ANALYZED));
       writer->addDocument(entry);

@@ -1,0 +1,36 @@
+#include "retrieval/analysis/lexicon.h"
+
+#include "retrieval/analysis/fold.h"
+
+namespace wenqu::retrieval {
+namespace {
+
+std::shared_ptr<const Dictionary> dictionary_of(const std::vector<UserWord>& words) {
+  static const auto built_in = std::make_shared<const Dictionary>();
+  if (words.empty()) return built_in;
+  std::vector<Dictionary::UserWord> folded;
+  for (const UserWord& word : words) {
+    Dictionary::UserWord& entry = folded.emplace_back();
+    for (const FoldedChar& c : fold(word.text)) entry.text += c.code_point;
+    entry.weight = word.weight;
+  }
+  return std::make_shared<const Dictionary>(folded);
+}
+
+}  // namespace
+
+Lexicon::Lexicon(Vocabulary vocabulary, std::shared_ptr<const Dictionary> dictionary)
+    : vocabulary_(std::move(vocabulary)), dictionary_(std::move(dictionary)), synonyms_(vocabulary_.synonyms) {}
+
+Result<std::shared_ptr<const Lexicon>> Lexicon::create(Vocabulary vocabulary) {
+  WENQU_RETURN_IF_ERROR(check_vocabulary(vocabulary));
+  auto dictionary = dictionary_of(vocabulary.words);
+  return std::shared_ptr<const Lexicon>(new Lexicon(std::move(vocabulary), std::move(dictionary)));
+}
+
+const std::shared_ptr<const Lexicon>& Lexicon::plain() {
+  static const std::shared_ptr<const Lexicon> made(new Lexicon(Vocabulary(), dictionary_of({})));
+  return made;
+}
+
+}  // namespace wenqu::retrieval
