@@ -412,8 +412,9 @@ Result<std::unique_ptr<Index>> Index::open(const std::string& directory, Mode mo
                   directory);
   if (!snapshot) return snapshot.status();
   const Vocabulary& kept = (*snapshot)->lexicon()->vocabulary();
-  if (changed(kept, options.vocabulary) != kept) {
-    if (!same_terms(changed(kept, options.vocabulary), kept)) return other_words_mismatch(directory);
+  if (const Vocabulary wanted = changed(kept, options.vocabulary); wanted != kept) {
+    WENQU_RETURN_IF_ERROR(check_vocabulary(wanted));
+    if (!same_terms(wanted, kept)) return other_words_mismatch(directory);
     return Status(StatusCode::unsupported, "synonyms are kept with the index: give them where it is opened for writing", directory);
   }
   auto index = std::make_unique<LocalIndex>(std::move(paths), nullptr, std::move(*snapshot), options);

@@ -184,6 +184,7 @@ Status Writer::learn() {
   vocabulary_unwritten_ = false;
   Vocabulary wanted = changed(lexicon_->vocabulary(), options_.vocabulary);
   if (wanted != lexicon_->vocabulary()) {
+    WENQU_RETURN_IF_ERROR(check_vocabulary(wanted));
     if (!options_.analyse_again && committed_ && committed_->documents() > 0 && !same_terms(wanted, lexicon_->vocabulary()))
       return other_words_mismatch(paths_.directory);
     WENQU_ASSIGN_OR_RETURN(lexicon_, Lexicon::create(std::move(wanted)));

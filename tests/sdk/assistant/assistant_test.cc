@@ -7,6 +7,7 @@
 
 #include "retrieval/index.h"
 #include "sdk/assistant/extractive_generator.h"
+#include "sdk/assistant/support.h"
 
 namespace wenqu::assistant {
 namespace {
@@ -102,6 +103,46 @@ TEST_F(AssistantTest, WhatNothingSupportsIsNotAnswered) {
       EXPECT_TRUE(std::count(answer.notices.begin(), answer.notices.end(), "no_evidence")) << question;
       EXPECT_FALSE(answer.text.empty());
     }
+}
+
+TEST_F(AssistantTest, WhatIsSaidInOtherWordsSupportsAnAnswer) {
+  EXPECT_TRUE(ask("食肆的掌柜姓什么？", Mode::quick).cited.empty());
+  {
+    retrieval::IndexOptions options;
+    options.vocabulary.synonyms = {{{"食肆", "茶馆"}, {}}, {{"掌柜", "老板"}, {}}};
+    auto writer = retrieval::Index::open(directory_, retrieval::Index::Mode::write, options);
+    ASSERT_TRUE(writer) << writer.status().to_string();
+    ASSERT_TRUE((*writer)->commit());
+  }
+  ASSERT_TRUE(index_->refresh());
+  EXPECT_EQ(ask("食肆的掌柜姓什么？", Mode::quick).cited.at(0), "tea");
+}
+
+TEST(Support, WeighsWordsOfTheDictionaryAndNotTheirPairs) {
+  retrieval::WeighedTerm word, unknown, character, pair;
+  word.text = "图书馆", word.is_dictionary_word = true, word.passages = 3, word.weight = 4;
+  unknown.text = "火星", unknown.is_dictionary_word = true, unknown.weight = 8;
+  character.text = "图", character.is_unigram = true, character.passages = 9, character.weight = 2;
+  pair.text = "在坐", pair.weight = 8;
+  const Support support({word, unknown, character, pair});
+  const auto covered = [&](std::string_view text) { return support.coverage(support.held_by(text)); };
+  EXPECT_EQ(covered("没有"), 0);
+  EXPECT_GT(covered("市圖書館里"), covered("图"));            // in either script, however it is cut
+  EXPECT_GT(covered("图书馆"), covered("现在坐火车"));        // a pair is weak
+  EXPECT_NEAR(covered("火星图书馆，现在坐火车"), 1, 1e-9);
+  EXPECT_EQ(Support({}).coverage({}), 0);
+}
+
+TEST(Support, ASynonymIsHeldWhereAllOfItIs) {
+  retrieval::WeighedTerm term;
+  term.text = "心梗", term.is_dictionary_word = true, term.passages = 1, term.weight = 1;
+  term.others = {"heart attack", "心肌梗死"};
+  const Support support({term});
+  const auto covered = [&](std::string_view text) { return support.coverage(support.held_by(text)); };
+  EXPECT_EQ(covered("two heart attacks"), 1);
+  EXPECT_EQ(covered("the heart"), 0);
+  EXPECT_EQ(covered("急性心肌梗死"), 1);
+  EXPECT_EQ(covered("急性心肌炎"), 0);
 }
 
 TEST_F(AssistantTest, StoppingAtAnyEventEndsTheStreamProperly) {
