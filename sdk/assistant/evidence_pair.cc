@@ -32,8 +32,9 @@ Result<std::vector<const Evidence*>> find_evidence_pair(const retrieval::Retriev
                                                         std::span<const Evidence* const> evidence) {
   WENQU_ASSIGN_OR_RETURN(const std::vector<retrieval::WeighedTerm> terms, retriever.weigh(question, true));
   const Support support(terms);
-  std::unordered_set<std::string> asked;
-  for (const retrieval::WeighedTerm& term : terms) asked.insert(term.text);
+  WENQU_ASSIGN_OR_RETURN(const std::vector<retrieval::WeighedTerm> all_terms, retriever.weigh(question, false));
+  std::unordered_set<std::string> asked;   // pairs within its words too
+  for (const retrieval::WeighedTerm& term : all_terms) asked.insert(term.text);
 
   std::vector<Side> sides;
   std::unordered_set<std::string> documents;
