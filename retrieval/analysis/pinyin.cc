@@ -2,18 +2,16 @@
 
 #include <algorithm>
 #include <array>
-#include <memory>
+#include <cstdint>
+#include <iterator>
 #include <unordered_set>
-
-#include <unicode/translit.h>
-#include <unicode/unistr.h>
-
-#include "base/utf8.h"
 
 namespace wenqu::retrieval {
 namespace {
 
-constexpr char32_t kFirst = 0x4E00, kLast = 0x9FFF;
+#include "pinyin_table.inc"
+
+constexpr char32_t kFirst = 0x4E00;
 constexpr size_t kMaxReadings = 4;
 constexpr size_t kMaxSyllable = 6;   // zhuang
 
@@ -38,61 +36,31 @@ constexpr OtherReadings kOthers[] = {
     {U'尉', {"wei", "yu"}},    {U'圈', {"quan", "juan"}}, {U'囤', {"tun", "dun"}},
 };
 
-// What ICU gives is ASCII letters, or characters that it cannot read.
-bool is_reading(std::string_view text) {
-  return !text.empty() && text.size() <= kMaxSyllable && std::all_of(text.begin(), text.end(), [](char c) { return c >= 'a' && c <= 'z'; });
+// Calls found(syllable) for each way to read a character, ICU's first.
+template <typename Found>
+void each_reading(char32_t c, const Found& found) {
+  if (c < kFirst || c >= kFirst + std::size(kReadings)) return;
+  const std::string_view first = kSyllables[kReadings[c - kFirst]];
+  if (!first.empty()) found(first);
+  static const auto others = [] {   // by character
+    std::vector<OtherReadings> sorted(std::begin(kOthers), std::end(kOthers));
+    std::sort(sorted.begin(), sorted.end(), [](const OtherReadings& a, const OtherReadings& b) { return a.character < b.character; });
+    return sorted;
+  }();
+  const auto other = std::lower_bound(others.begin(), others.end(), c, [](const OtherReadings& a, char32_t b) { return a.character < b; });
+  if (other == others.end() || other->character != c) return;
+  for (const std::string_view reading : other->readings)
+    if (reading != first) found(reading);
 }
 
-class Table {
- public:
-  Table() : readings_(kLast - kFirst + 1) {
-    read_by_icu();
-    for (const OtherReadings& other : kOthers) {
-      std::vector<std::string>& all = readings_[other.character - kFirst];
-      for (const char* reading : other.readings)
-        if (std::find(all.begin(), all.end(), reading) == all.end()) all.emplace_back(reading);
-    }
-    for (const auto& all : readings_)
-      for (const std::string& reading : all)
-        if (reading.find_first_of("aeiou") != reading.npos) syllables_.insert(reading);   // no sound such as "n"
-  }
-
-  const std::vector<std::string>& of(char32_t c) const {
-    static const std::vector<std::string> none;
-    return c >= kFirst && c <= kLast ? readings_[c - kFirst] : none;
-  }
-  bool is_syllable(std::string_view text) const { return syllables_.contains(std::string(text)); }
-
- private:
-  // A character a line; without ICU's data nothing is read.
-  void read_by_icu() {
-    UErrorCode error = U_ZERO_ERROR;
-    const std::unique_ptr<icu::Transliterator> latin(
-        icu::Transliterator::createInstance("Han-Latin; Latin-ASCII; Lower", UTRANS_FORWARD, error));
-    if (U_FAILURE(error) || !latin) return;
-    icu::UnicodeString lines;
-    for (char32_t c = kFirst; c <= kLast; ++c) lines.append(static_cast<UChar32>(c)).append(u'\n');
-    latin->transliterate(lines);
-    std::string text;
-    lines.toUTF8String(text);
-    std::string_view rest = text;
-    for (size_t i = 0; i < readings_.size() && !rest.empty(); ++i) {
-      const size_t end = std::min(rest.find('\n'), rest.size());
-      std::string_view line = rest.substr(0, end);
-      while (!line.empty() && line.back() == ' ') line.remove_suffix(1);
-      while (!line.empty() && line.front() == ' ') line.remove_prefix(1);
-      if (is_reading(line)) readings_[i].emplace_back(line);
-      rest.remove_prefix(std::min(end + 1, rest.size()));
-    }
-  }
-
-  std::vector<std::vector<std::string>> readings_;
-  std::unordered_set<std::string> syllables_;
-};
-
-const Table& table() {
-  static const auto made = std::make_unique<const Table>();
-  return *made;
+bool is_syllable(std::string_view text) {
+  static const auto syllables = [] {
+    std::unordered_set<std::string_view> all(std::begin(kSyllables), std::end(kSyllables));
+    for (const OtherReadings& other : kOthers) all.insert(other.readings.begin(), other.readings.end());
+    std::erase_if(all, [](std::string_view syllable) { return syllable.find_first_of("aeiou") == syllable.npos; });   // "n"
+    return all;
+  }();
+  return syllables.contains(text);
 }
 
 }  // namespace
@@ -100,12 +68,13 @@ const Table& table() {
 std::vector<Reading> readings_of(std::u32string_view word) {
   std::vector<Reading> readings(1);
   for (const char32_t c : word) {
-    const std::vector<std::string>& ways = table().of(c);
+    std::vector<std::string_view> ways;
+    each_reading(c, [&ways](std::string_view way) { ways.push_back(way); });
     if (ways.empty()) return {};
     const size_t before = readings.size();
     for (size_t way = 1; way < ways.size(); ++way)
       for (size_t i = 0; i < before && readings.size() < kMaxReadings; ++i)
-        readings.push_back({readings[i].full + ways[way], readings[i].initials + ways[way][0]});
+        readings.push_back({readings[i].full + std::string(ways[way]), readings[i].initials + ways[way][0]});
     for (size_t i = 0; i < before; ++i) readings[i].full += ways[0], readings[i].initials += ways[0][0];
   }
   return word.empty() ? std::vector<Reading>() : readings;
@@ -123,7 +92,7 @@ std::vector<size_t> syllable_ends(std::string_view letters) {
   reached[0] = leads[size] = true;
   const auto each_syllable = [&](size_t from, const auto& found) {
     for (size_t end = from + 1; end <= std::min(size, from + kMaxSyllable); ++end)
-      if (table().is_syllable(letters.substr(from, end - from))) found(end);
+      if (is_syllable(letters.substr(from, end - from))) found(end);
   };
   for (size_t from = 0; from < size; ++from)
     if (reached[from]) each_syllable(from, [&](size_t end) { reached[end] = true; });

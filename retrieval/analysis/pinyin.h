@@ -1,7 +1,7 @@
 // How Chinese characters are read, in pinyin without tones and spaces, as people type it: 北京 is beijing, and bj.
 //
-// Readings are ICU's, with further ones of common characters that are read in several ways; ü is u. Thread safety: pure;
-// the table of readings is made when it is first needed.
+// Readings are ICU's, taken in when wenqu is built, with further ones of common characters that are read in several ways;
+// ü is u. Thread safety: pure.
 #pragma once
 
 #include <string>
