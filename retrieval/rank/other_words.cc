@@ -167,13 +167,16 @@ class PinyinSearch {
   std::unordered_map<std::string, bool> known_;
 };
 
-// The letters of a word in lower case; empty for one that has others than ASCII's.
+// The letters of a word as pinyin in lower case; empty for one that has others than ASCII's and ü.
 std::string latin_letters(std::string_view question, CharRange range) {
-  const size_t begin = utf8_offset(question, range.begin);
-  std::string letters(question.substr(begin, utf8_offset(question.substr(begin), range.end - range.begin)));
-  for (char& c : letters) {
-    if (c >= 'A' && c <= 'Z') c = static_cast<char>(c - 'A' + 'a');
+  std::string letters;
+  size_t place = utf8_offset(question, range.begin);
+  for (uint32_t i = range.begin; i < range.end && place < question.size(); ++i) {
+    char32_t c = utf8_next(question, place);
+    if (c == U'ü' || c == U'Ü') c = 'v';
+    if (c >= 'A' && c <= 'Z') c += 'a' - 'A';
     if (c < 'a' || c > 'z') return {};
+    letters += static_cast<char>(c);
   }
   return typed_pinyin(letters);
 }

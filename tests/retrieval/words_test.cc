@@ -236,13 +236,15 @@ TEST_F(WordsTest, ManySynonymsOfManyWordsAreAskedForUpToALimit) {
 
 TEST_F(WordsTest, PinyinFindsTitlesAndWords) {
   make(pinyin(true), {make_document("pku", "一所高等学府。", "北京大学"), make_document("cq", "重庆的火锅很辣"),
-                      make_document("bank", "银行今天不开门"), make_document("en", "an hotel in Shanghai"), make_document("bj", "北京在下雨")});
+                      make_document("bank", "银行今天不开门"), make_document("en", "an hotel in Shanghai"), make_document("bj", "北京在下雨"),
+                      make_document("green", "一片绿色")});
   const auto index = open(Index::Mode::read);
   for (const char* question : {"beijing daxue", "beijingdaxue", "bjdx", "BeiJing DaXue", "bei jing da xue"})
     EXPECT_EQ(ids(find(*index, question)).front(), "pku") << question;
   EXPECT_THAT(ids(find(*index, "chongqing huoguo")), ElementsAre("cq"));
   EXPECT_THAT(ids(find(*index, "yinhang")), ElementsAre("bank"));
   EXPECT_THAT(ids(find(*index, "beijing")), UnorderedElementsAre("pku", "bj"));
+  for (const char* question : {"lüse", "LVSE", "luse"}) EXPECT_THAT(ids(find(*index, question)), ElementsAre("green")) << question;
   EXPECT_THAT(ids(find(*index, "Shanghai")), ElementsAre("en"));   // a word as it stands
   EXPECT_THAT(ids(find(*index, "qwertyuiop")), IsEmpty());
   EXPECT_THAT(ids(find(*index, std::string(5000, 'a'))), IsEmpty());
