@@ -210,6 +210,16 @@ Result<std::shared_ptr<const Snapshot>> open_all(const std::vector<std::string>&
   return Snapshot::combine(std::move(parts), names, earlier.get());
 }
 
+// Whoever reads an index must mean the words that it has.
+Status check_same(const Vocabulary& kept, const VocabularyChange& wanted, const std::string& directory) {
+  const Vocabulary other = changed(kept, wanted);
+  if (other == kept) return {};
+  WENQU_RETURN_IF_ERROR(check_vocabulary(other));
+  if (!same_terms(other, kept)) return other_words_mismatch(directory);
+  if (other.synonyms == kept.synonyms) return {};
+  return Status(StatusCode::unsupported, "synonyms are kept with the index: give them where it is opened for writing", directory);
+}
+
 // The passage that was found, with all that an answer needs of its document.
 Result<Hit> make_hit(const Snapshot& snapshot, const ScoredPassage& scored) {
   Hit hit;
@@ -411,12 +421,7 @@ Result<std::unique_ptr<Index>> Index::open(const std::string& directory, Mode mo
                   "there is no index here, or nothing was committed to it yet: build one with `wenqu index`",
                   directory);
   if (!snapshot) return snapshot.status();
-  const Vocabulary& kept = (*snapshot)->lexicon()->vocabulary();
-  if (const Vocabulary wanted = changed(kept, options.vocabulary); wanted != kept) {
-    WENQU_RETURN_IF_ERROR(check_vocabulary(wanted));
-    if (!same_terms(wanted, kept)) return other_words_mismatch(directory);
-    return Status(StatusCode::unsupported, "synonyms are kept with the index: give them where it is opened for writing", directory);
-  }
+  if (options.vocabulary.any()) WENQU_RETURN_IF_ERROR(check_same((*snapshot)->lexicon()->vocabulary(), options.vocabulary, directory));
   auto index = std::make_unique<LocalIndex>(std::move(paths), nullptr, std::move(*snapshot), options);
   if (options.models.embedding) WENQU_RETURN_IF_ERROR(index->show_newest());
   return std::unique_ptr<Index>(std::move(index));

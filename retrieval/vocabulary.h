@@ -40,6 +40,7 @@ struct VocabularyChange {
   std::optional<std::vector<UserWord>> words;
   std::optional<std::vector<SynonymRule>> synonyms;
   std::optional<bool> pinyin;
+  bool any() const { return words || synonyms || pinyin; }
 };
 
 inline constexpr size_t kMaxVocabularyBytes = size_t{16} << 20;   // of a file

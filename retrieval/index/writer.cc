@@ -182,15 +182,19 @@ Status Writer::learn() {
   lexicon_ = committed_ ? committed_->lexicon() : Lexicon::plain();
   vocabulary_file_ = committed_ ? committed_->vocabulary_file() : std::string();
   vocabulary_unwritten_ = false;
-  Vocabulary wanted = changed(lexicon_->vocabulary(), options_.vocabulary);
-  if (wanted != lexicon_->vocabulary()) {
-    WENQU_RETURN_IF_ERROR(check_vocabulary(wanted));
-    if (!options_.analyse_again && committed_ && committed_->documents() > 0 && !same_terms(wanted, lexicon_->vocabulary()))
-      return other_words_mismatch(paths_.directory);
-    WENQU_ASSIGN_OR_RETURN(lexicon_, Lexicon::create(std::move(wanted)));
-    vocabulary_unwritten_ = changed_ = unseen_ = true;
-  }
+  if (options_.vocabulary.any()) WENQU_RETURN_IF_ERROR(take_over(changed(lexicon_->vocabulary(), options_.vocabulary)));
   analyzer_ = Analyzer(lexicon_);
+  return {};
+}
+
+Status Writer::take_over(Vocabulary wanted) {
+  if (wanted == lexicon_->vocabulary()) return {};
+  WENQU_RETURN_IF_ERROR(check_vocabulary(wanted));
+  const bool other_terms = !same_terms(wanted, lexicon_->vocabulary());
+  if (other_terms && !options_.analyse_again && committed_ && committed_->documents() > 0)
+    return other_words_mismatch(paths_.directory);
+  WENQU_ASSIGN_OR_RETURN(lexicon_, Lexicon::create(std::move(wanted)));
+  vocabulary_unwritten_ = changed_ = unseen_ = true;
   return {};
 }
 

@@ -120,7 +120,8 @@ class Writer {
 
   Status start();           // from the commit on disk
   Status ensure_started();  // start(), unless that is done
-  Status learn();           // what the options teach
+  Status learn();           // what the commit has, and what the options teach
+  Status take_over(Vocabulary wanted);
   void stop();              // drops what is not committed
   Status fail(Status why);  // stop(), remembered for commit()
   Status delete_document(const std::string& document_id);
