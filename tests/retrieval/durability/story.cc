@@ -55,8 +55,8 @@ Status write(Index& index, const Commit& commit) {
 
 Result<std::unique_ptr<Index>> open_to_write(const std::string& directory) {
   IndexOptions options;
-  options.vocabulary.words = {{"守夜人", 1}};   // kept in a file of the commits
-  options.vocabulary.synonyms = {{{"lantern", "lamp"}, {}}};
+  options.vocabulary.words.emplace().push_back({"守夜人", 1});   // kept in a file of the commits
+  options.vocabulary.synonyms.emplace().push_back({{"lantern", "lamp"}, {}});
   options.own_threads = false;
   options.merge_factor = 3;
   return Index::open(directory, Index::Mode::write, options);

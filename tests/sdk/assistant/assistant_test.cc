@@ -109,7 +109,7 @@ TEST_F(AssistantTest, WhatIsSaidInOtherWordsSupportsAnAnswer) {
   EXPECT_TRUE(ask("食肆的掌柜姓什么？", Mode::quick).cited.empty());
   {
     retrieval::IndexOptions options;
-    options.vocabulary.synonyms = {{{"食肆", "茶馆"}, {}}, {{"掌柜", "老板"}, {}}};
+    options.vocabulary.synonyms = *retrieval::parse_synonyms("食肆, 茶馆\n掌柜, 老板");
     auto writer = retrieval::Index::open(directory_, retrieval::Index::Mode::write, options);
     ASSERT_TRUE(writer) << writer.status().to_string();
     ASSERT_TRUE((*writer)->commit());
