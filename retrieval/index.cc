@@ -25,65 +25,6 @@
 namespace wenqu::retrieval {
 namespace {
 
-constexpr size_t kMaxQueryBytes = 64 * 1024;
-constexpr size_t kMaxTop = 10'000;
-
-// The document with well-formed UTF-8 only.
-Document sanitized(const Document& document) {
-  Document clean;
-  clean.id = utf8_sanitize(document.id);
-  clean.title = utf8_sanitize(document.title);
-  clean.text = utf8_sanitize(document.text);
-  clean.url = utf8_sanitize(document.url);
-  clean.source = document.source;
-  clean.author = utf8_sanitize(document.author);
-  clean.published_at = utf8_sanitize(document.published_at);
-  for (const auto& [name, value] : document.attributes)
-    clean.attributes[utf8_sanitize(name)] = utf8_sanitize(value);
-  for (const std::string& principal : document.acl) clean.acl.push_back(utf8_sanitize(principal));
-  clean.marks = document.marks;
-  const auto before = [](const Mark& a, const Mark& b) { return a.begin < b.begin; };
-  if (!std::is_sorted(clean.marks.begin(), clean.marks.end(), before))
-    std::stable_sort(clean.marks.begin(), clean.marks.end(), before);
-  return clean;
-}
-
-Status check_id(const std::string& id) {
-  if (id.empty()) return Status(StatusCode::invalid_argument, "a document needs an id");
-  if (id.size() > kMaxIdBytes)
-    return Status(StatusCode::invalid_argument,
-                  "the document id is longer than " + std::to_string(kMaxIdBytes) + " bytes", id.substr(0, 64));
-  return {};
-}
-
-// A principal that the index cannot keep would shut out whom it names, without a word.
-Status check_acl(const Document& document) {
-  for (const std::string& principal : document.acl)
-    if (principal.empty() || principal.size() > kMaxIdBytes)
-      return Status(StatusCode::invalid_argument,
-                    "an entry of the acl is empty or longer than " + std::to_string(kMaxIdBytes) + " bytes", document.id);
-  return {};
-}
-
-Status check_query_size(std::string_view query) {
-  if (query.size() <= kMaxQueryBytes) return {};
-  return Status(StatusCode::limit_exceeded, "the query is longer than " + std::to_string(kMaxQueryBytes) + " bytes");
-}
-
-// How many of the first stage are looked at again, so that the last of `wanted` is among them: whole
-// multiples, so that the pages of one search are cut from the same list.
-size_t candidates_for(size_t wanted, size_t rescored) {
-  return rescored == 0 ? wanted : (wanted + rescored - 1) / rescored * rescored;
-}
-
-void add_snippets(const std::vector<Term>& terms, const Analyzer& analyzer, std::vector<Hit>& hits) {
-  for (Hit& hit : hits) {
-    Snippet snippet = make_snippet(hit.passage.text, terms, analyzer);
-    hit.snippet = std::move(snippet.text);
-    hit.matches = std::move(snippet.matches);
-  }
-}
-
 void add_synonyms(const Lexicon& lexicon, const std::vector<Term>& question, std::vector<WeighedTerm>& terms) {
   for (const Synonyms::Found& found : lexicon.synonyms().find(question))
     for (WeighedTerm& term : terms)

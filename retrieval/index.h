@@ -79,11 +79,9 @@ class Index : public Retriever {
   };
 
   // `directory` may be the address of a cluster's index (RemoteOptions); remote_index.h tells what is different then.
-  // Errors: not_found, busy, corrupt, version_mismatch, io_error, and invalid_argument for writing into
-  // a folder of other things; the message says how to mend it. With an embedding model also version_mismatch, when the
   // Errors: not_found, busy, corrupt, version_mismatch (also where documents were analysed with other words), io_error,
-  // and invalid_argument for writing into a folder of other things, or an unusable vocabulary; the message says how to mend it. With an embedding model also version_mismatch, when the
-  // vectors are another model's, and its own errors.
+  // and invalid_argument for writing into a folder of other things, or an unusable vocabulary; the message says how to
+  // mend it. With an embedding model also version_mismatch, when the vectors are another model's, and its own errors.
   static Result<std::unique_ptr<Index>> open(const std::string& directory, Mode mode,
                                              const IndexOptions& options = IndexOptions());
 

@@ -113,10 +113,8 @@ struct PassageTerms {
     }
   }
   void add_title(const std::vector<Term>& terms) {
-    for (const Term& term : terms) {
-      add(body_field(term.kind), index_term_bytes(term.text));
-      add(title_field(term.kind), index_term_bytes(term.text));
-    }
+    for (const Term& term : terms)
+      for (const TermField field : fields_of(term.kind)) add(field, index_term_bytes(term.text));
   }
 };
 

@@ -427,6 +427,9 @@ Result<std::unique_ptr<Index>> open_remote_index(const std::string& url, Index::
   if (options.models.embedding)
     return Status(StatusCode::unsupported, "an index in a cluster has no vectors: leave the embedding model out",
                   redact_url(url));
+  if (options.vocabulary.any())
+    return Status(StatusCode::unsupported, "an index in a cluster is taught no words, synonyms or pinyin: leave them out",
+                  redact_url(url));
   WENQU_ASSIGN_OR_RETURN(auto cluster, Cluster::open(url, options.remote));
   Status status = cluster->check_index({});
   if (mode == Index::Mode::write && status.code() == StatusCode::not_found) {

@@ -100,7 +100,7 @@ double freshness_of(const std::string& published_at, const RankingParameters& ra
 
 void add_remote_terms(const std::vector<QuestionTerm>& terms, std::vector<RemoteTerm>& wanted) {
   for (const QuestionTerm& term : terms)
-    for (const TermField field : {body_field(term.term.kind), title_field(term.term.kind)})
+    for (const TermField field : fields_of(term.term.kind))
       if (remote_field(field)) wanted.emplace_back(field, index_term_bytes(term.term.text));
 }
 
@@ -112,7 +112,7 @@ std::vector<RemoteClause> weigh_clauses(const std::vector<QuestionTerm>& terms, 
   };
   std::vector<Weighed> weighed;
   for (const QuestionTerm& term : terms)
-    for (const TermField field : {body_field(term.term.kind), title_field(term.term.kind)}) {
+    for (const TermField field : fields_of(term.term.kind)) {
       const RemoteField* known = remote_field(field);
       const Bm25Parameters& of = bm25_parameters(ranking, field);
       if (!known || of.weight <= 0) continue;

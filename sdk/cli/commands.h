@@ -38,12 +38,14 @@ struct RemoteFlags {
 inline retrieval::RemoteOptions remote_options(const RemoteFlags& flags) {
   return {.ca_file = flags.ca, .credentials_file = flags.credentials};
 }
+
 // What an index is taught; what is not named stays as it is.
 struct VocabularyFlags {
   std::string words;      // files
   std::string synonyms;
   std::optional<bool> pinyin;
   bool any() const { return !words.empty() || !synonyms.empty() || pinyin; }
+};
 
 struct IndexOptions {
   std::string index;

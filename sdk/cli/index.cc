@@ -202,12 +202,10 @@ int run_index(const IndexOptions& options) {
   Result<retrieval::IndexModels> models = load_search_models(options.models, options.threads);
   if (!models) return report(models.status());
   models->embed_again = options.embed_again;
-  Result<std::unique_ptr<retrieval::Index>> index = retrieval::Index::open(options.index, retrieval::Index::Mode::write,
-                                                                              {.models = *models, .remote = remote_options(options.remote)});
   const Result<retrieval::VocabularyChange> vocabulary = load_vocabulary(options.vocabulary);
   if (!vocabulary) return report(vocabulary.status());
   Result<std::unique_ptr<retrieval::Index>> index =
-      retrieval::Index::open(options.index, retrieval::Index::Mode::write, {.models = *models, .vocabulary = *vocabulary});
+      retrieval::Index::open(options.index, retrieval::Index::Mode::write, {.models = *models, .remote = remote_options(options.remote), .vocabulary = *vocabulary});
   if (!index) return report(index.status());
 
   const Result<std::string> state = state_folder(options);

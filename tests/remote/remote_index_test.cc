@@ -321,7 +321,7 @@ TEST(RemoteAnswers, TellWhatAServerSaysInOneLine) {
 
 TEST(RemoteQuery, CarriesFiltersAsClausesThatDoNotScore) {
   PassageQuery query;
-  query.clauses = {{TermField::unigram, "水", 0.5}, {TermField::title_bigram, "水边", 1}};
+  query.clauses = {{TermField::unigram, "水", 0.5}, {TermField::pinyin, "shuibian", 1}};
   query.sources = {Source::web};
   query.filter.published_from = "2024-05-06";
   query.filter.attributes["k"] = {"v", "\"w"};
