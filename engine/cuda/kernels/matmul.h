@@ -28,6 +28,7 @@ namespace tiling {
 using gguf::Type;
 
 inline constexpr int kThreads = 128;
+inline constexpr int kMinBlocks = 5;   // of a multiprocessor, which leaves 102 registers
 inline constexpr int kGroups = kTileRows / 8;   // of eight rows of input, as the tensor cores take them
 
 // Sums of a thread, laid out as a fragment of machine.h for each group of input rows.
@@ -301,6 +302,7 @@ struct MatMul {
     bool add;               // to what is there
   };
   static constexpr int kThreads = tiling::kThreads;
+  static constexpr int kMinBlocks = tiling::kMinBlocks;
   static constexpr int shared_bytes() { return tiling::shared_bytes<type>(); }
 
   template <typename Machine>
@@ -340,6 +342,7 @@ struct GatedTiles {
     Rounded rounded;        // the same; q nullptr: not wanted
   };
   static constexpr int kThreads = tiling::kThreads;
+  static constexpr int kMinBlocks = tiling::kMinBlocks;
   static constexpr int shared_bytes() { return tiling::shared_bytes<type>(); }
 
   template <typename Machine>
