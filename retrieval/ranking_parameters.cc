@@ -1,6 +1,8 @@
 #include "retrieval/ranking_parameters.h"
 
+#include <algorithm>
 #include <cmath>
+#include <iterator>
 
 #include <fmt/format.h>
 #include <rapidjson/document.h>
@@ -41,6 +43,14 @@ constexpr NamedNumber kNumbers[] = {
     {"freshness_half_life", &RankingParameters::freshness_half_life, 1e-3, 1e6},
 };
 
+// By Signal.
+constexpr const char* kSignalNames[kSignals] = {
+    "unigram_held", "bigram_held", "word_held", "dictionary_word_held",
+    "unigram_alone", "bigram_alone", "word_alone", "dictionary_word_alone",
+    "neighbours", "narrow_window", "wide_window", "order", "length", "late", "same_title",
+    "time", "number", "near_answer"};
+constexpr double kMaxSignalWeight = 100;
+
 constexpr Source kSources[] = {Source::official_account, Source::video, Source::web, Source::chat, Source::file};
 
 Status invalid(std::string message, std::string where) {
@@ -79,6 +89,17 @@ Status read_priors(const rapidjson::Value& value, std::array<double, 5>& priors)
   return {};
 }
 
+Status read_signals(const rapidjson::Value& value, std::array<double, kSignals>& signals) {
+  if (!value.IsObject()) return invalid("`signals` must be an object of signals' names", "signals");
+  for (const auto& member : value.GetObject()) {
+    const std::string where = std::string("signals.") + member.name.GetString();
+    const auto* const name = std::find(std::begin(kSignalNames), std::end(kSignalNames), std::string_view(member.name.GetString()));
+    if (name == std::end(kSignalNames)) return invalid("no such signal", where);
+    WENQU_RETURN_IF_ERROR(read_number(member.value, where, -kMaxSignalWeight, kMaxSignalWeight, signals[static_cast<size_t>(name - kSignalNames)]));
+  }
+  return {};
+}
+
 Status read_member(const std::string& name, const rapidjson::Value& value, RankingParameters& parameters) {
   for (const NamedField& field : kFields)
     if (name == field.name) return read_field(value, name, parameters.*field.member);
@@ -86,6 +107,7 @@ Status read_member(const std::string& name, const rapidjson::Value& value, Ranki
     if (name == number.name)
       return read_number(value, name, number.smallest, number.largest, parameters.*number.member);
   if (name == "source_priors") return read_priors(value, parameters.source_priors);
+  if (name == "signals") return read_signals(value, parameters.signals);
   if (name == "rescored") {
     double count = 0;
     WENQU_RETURN_IF_ERROR(read_number(value, name, 0, 10'000, count));
@@ -128,6 +150,10 @@ std::string RankingParameters::to_json() const {
   }
   for (const NamedNumber& number : kNumbers) writer.Key(number.name), writer.Double(this->*number.member);
   writer.Key("rescored"), writer.Uint64(rescored);
+  writer.Key("signals");
+  writer.StartObject();
+  for (size_t i = 0; i < kSignals; ++i) writer.Key(kSignalNames[i]), writer.Double(signals[i]);
+  writer.EndObject();
   writer.Key("source_priors");
   writer.StartObject();
   for (const Source source : kSources)

@@ -22,10 +22,11 @@ struct Span {
 
 class TermScanner {
  public:
-  TermScanner(const std::vector<FoldedChar>& text, const Dictionary& dictionary, const TermFilter& filter)
+  // No dictionary: neither words of Chinese nor pairs are wanted.
+  TermScanner(const std::vector<FoldedChar>& text, const Dictionary* dictionary, const TermFilter& filter)
       : text_(text), dictionary_(dictionary), filter_(filter) {
     terms_.reserve(text.size() * 2);
-    if (!dictionary.has_phrases()) return;
+    if (!dictionary || !dictionary->has_phrases()) return;
     whole_.reserve(text.size());
     for (const FoldedChar& c : text) whole_ += c.code_point;
   }
@@ -76,8 +77,8 @@ class TermScanner {
       return i + 1;
     }
     emit_syllables(Term::Kind::unigram, {i, i + 1});
-    if (syllable_at(i + 1)) emit_syllables(Term::Kind::bigram, {i, i + 2});
-    if (i >= run_.end) cut_run(i);
+    if (dictionary_ && syllable_at(i + 1)) emit_syllables(Term::Kind::bigram, {i, i + 2});
+    if (dictionary_ && i >= run_.end) cut_run(i);
     for (; next_word_ < words_.size() && words_[next_word_].begin == i; ++next_word_)
       emit_syllables(Term::Kind::dictionary_word, words_[next_word_]);
     ++position_;
@@ -91,11 +92,11 @@ class TermScanner {
     for (; syllable_at(run_.end) && run_.size() < kMaxRunChars; ++run_.end) characters_ += at(run_.end);
     words_.clear();
     next_word_ = 0;
-    dictionary_.cut(characters_, word_ends_);
+    dictionary_->cut(characters_, word_ends_);
     size_t begin = 0;
     for (const uint32_t end : word_ends_) {
       if (end - begin >= 2) words_.push_back({i + begin, i + end});
-      if (end - begin >= 3 && dictionary_.has_user_words()) add_words_within(begin, end);
+      if (end - begin >= 3 && dictionary_->has_user_words()) add_words_within(begin, end);
       begin = end;
     }
   }
@@ -103,8 +104,8 @@ class TermScanner {
   // A word of the user's is found by the words within it too, as it was before it was one.
   void add_words_within(size_t begin, size_t end) {
     const std::u32string_view word = std::u32string_view(characters_).substr(begin, end - begin);
-    if (!dictionary_.is_user_word(word)) return;
-    dictionary_.cut_plainly(word, inner_ends_);
+    if (!dictionary_->is_user_word(word)) return;
+    dictionary_->cut_plainly(word, inner_ends_);
     size_t from = 0;
     for (const uint32_t to : inner_ends_) {
       if (to - from >= 2 && to - from < word.size()) words_.push_back({run_.begin + begin + from, run_.begin + begin + to});
@@ -115,7 +116,7 @@ class TermScanner {
   // The user's words that begin at `i` and are not of syllables alone; each stands beside what it is made of.
   void emit_phrases(size_t i) {
     if (class_at(i) == CharClass::other || (wordlike_at(i) && i > 0 && wordlike_at(i - 1))) return;
-    dictionary_.phrases_at(whole_, i, inner_ends_);
+    dictionary_->phrases_at(whole_, i, inner_ends_);
     for (const uint32_t end : inner_ends_) {
       if (wordlike_at(end - 1) && wordlike_at(end)) continue;
       bool skipped = false;
@@ -269,7 +270,7 @@ class TermScanner {
   }
 
   const std::vector<FoldedChar>& text_;
-  const Dictionary& dictionary_;
+  const Dictionary* dictionary_;
   const TermFilter& filter_;
   std::vector<Term> terms_;
   std::vector<Span> parts_;
@@ -287,7 +288,11 @@ class TermScanner {
 }  // namespace
 
 std::vector<Term> scan_terms(const std::vector<FoldedChar>& text, const Dictionary& dictionary, const TermFilter& filter) {
-  return TermScanner(text, dictionary, filter).run();
+  return TermScanner(text, &dictionary, filter).run();
+}
+
+std::vector<Term> scan_units(const std::vector<FoldedChar>& text) {
+  return TermScanner(text, nullptr, {}).run();
 }
 
 }  // namespace wenqu::retrieval

@@ -22,4 +22,7 @@ struct TermFilter {
 // first character and pair, and before the words within it; a user's word with letters in it before what it is made of.
 std::vector<Term> scan_terms(const std::vector<FoldedChar>& text, const Dictionary& dictionary, const TermFilter& filter);
 
+// Those of them that overlap with no other: characters of Chinese, and other words with their compounds.
+std::vector<Term> scan_units(const std::vector<FoldedChar>& text);
+
 }  // namespace wenqu::retrieval

@@ -4,7 +4,9 @@
 #include <array>
 #include <cmath>
 #include <ctime>
+#include <iterator>
 #include <map>
+#include <numeric>
 
 #include "retrieval/index/length_code.h"
 #include "retrieval/rank/bm25.h"
@@ -15,6 +17,9 @@ namespace {
 
 // Of a long document only so many neighbouring passages speak for a passage: a chapter, not the book.
 constexpr int32_t kChapterPassages = 64;
+
+// Whatever a closer look finds, a score stays a number.
+constexpr double kMostLook = 20;
 
 // The passages whose words count as the passage's document.
 PassageRun chapter_of(const Snapshot& snapshot, int32_t doc) {
@@ -118,10 +123,50 @@ double freshness_of(const std::string& published_at, const RankingParameters& pa
   return 1 + parameters.freshness * std::exp2(-age / parameters.freshness_half_life);
 }
 
+void sort_best_first(std::vector<ScoredPassage>::iterator begin, std::vector<ScoredPassage>::iterator end) {
+  std::stable_sort(begin, end, [](const ScoredPassage& a, const ScoredPassage& b) { return a.score > b.score; });
+}
+
+// Orders the first `rescored` passages anew; none that follows comes before the last of them.
+// REQUIRES: passages are best first
+Status look_closer(const Snapshot& snapshot, std::string_view question, const std::vector<QuestionTerm>& terms,
+                   const RankingParameters& parameters, const CancelToken& cancel, std::vector<ScoredPassage>& passages) {
+  const size_t count = std::min(parameters.rescored, passages.size());
+  WENQU_ASSIGN_OR_RETURN(const std::vector<Signals> signals,
+                         find_signals(snapshot, question, terms, std::span(passages).first(count), cancel));
+  for (size_t i = 0; i < count; ++i) {
+    const double sum = std::inner_product(signals[i].begin(), signals[i].end(), parameters.signals.begin(), 0.0);
+    passages[i].score *= static_cast<float>(std::exp(std::clamp(sum, -kMostLook, kMostLook)));
+  }
+  const auto rest = passages.begin() + static_cast<ptrdiff_t>(count);
+  sort_best_first(passages.begin(), rest);
+  if (rest == passages.begin() || rest == passages.end() || rest->score <= std::prev(rest)->score) return {};
+  const float factor = std::prev(rest)->score / rest->score;
+  std::for_each(rest, passages.end(), [factor](ScoredPassage& passage) { passage.score *= factor; });
+  return {};
+}
+
 }  // namespace
 
-Status rescore(const Snapshot& snapshot, const std::vector<QuestionTerm>& terms, const RankingParameters& parameters,
-               const CancelToken& cancel, std::vector<ScoredPassage>& passages) {
+Result<std::vector<Signals>> find_signals(const Snapshot& snapshot, std::string_view question, const std::vector<QuestionTerm>& terms,
+                                          std::span<const ScoredPassage> passages, const CancelToken& cancel) {
+  std::vector<double> idf;
+  for (const QuestionTerm& term : terms) {
+    WENQU_ASSIGN_OR_RETURN(const uint64_t holders, snapshot.holders(body_field(term.term.kind), term.key));
+    idf.push_back(inverse_document_frequency(snapshot.passages(), holders));
+  }
+  std::vector<PassageText> texts;
+  for (const ScoredPassage& scored : passages) {
+    WENQU_RETURN_IF_ERROR(cancel.status());
+    WENQU_ASSIGN_OR_RETURN(Passage passage, snapshot.read_passage(scored.doc));
+    WENQU_ASSIGN_OR_RETURN(Document document, snapshot.read_document(snapshot.record_of(scored.doc), false));
+    texts.push_back({std::move(document.title), std::move(passage.text)});
+  }
+  return CloserLook(question, terms, idf).look_at(texts);
+}
+
+Status rescore(const Snapshot& snapshot, std::string_view question, const std::vector<QuestionTerm>& terms,
+               const RankingParameters& parameters, const CancelToken& cancel, std::vector<ScoredPassage>& passages) {
   if (parameters.document > 0) {
     Chapters chapters(snapshot, terms, parameters);
     std::vector<int32_t> begins;
@@ -141,9 +186,10 @@ Status rescore(const Snapshot& snapshot, const std::vector<QuestionTerm>& terms,
     WENQU_ASSIGN_OR_RETURN(const Document document, snapshot.read_document(snapshot.record_of(passage.doc), false));
     passage.score *= static_cast<float>(freshness_of(document.published_at, parameters));
   }
-  std::stable_sort(passages.begin(), passages.end(),
-                   [](const ScoredPassage& a, const ScoredPassage& b) { return a.score > b.score; });
-  return {};
+  sort_best_first(passages.begin(), passages.end());
+  const bool wanted = std::any_of(parameters.signals.begin(), parameters.signals.end(), [](double weight) { return weight != 0; });
+  const bool has_characters = std::any_of(terms.begin(), terms.end(), [](const QuestionTerm& term) { return term.term.kind == Term::Kind::unigram; });
+  return wanted && has_characters ? look_closer(snapshot, question, terms, parameters, cancel, passages) : Status();
 }
 
 }  // namespace wenqu::retrieval

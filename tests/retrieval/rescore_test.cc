@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <ctime>
 
 #include "index_fixture.h"
@@ -87,6 +88,55 @@ TEST_F(RescoreTest, TheTitleIsPartOfEachPassage) {
   const auto ids = found({}, "lighthouse opening hours");
   ASSERT_EQ(ids.size(), 3u);
   EXPECT_EQ(ids[0], "a");
+}
+
+TEST_F(RescoreTest, OfThePassagesWithTheSameWordsTheOneThatHasThemTogetherIsFirst) {
+  const std::string between = "山前有一条小路，夏天开满了花，冬天积雪很深，行人不多，只有几只猫在那里晒太阳。";
+  add({make_document("a", "白鹭" + between + "灯塔"), make_document("b", between + "白鹭灯塔")});
+  RankingParameters without;
+  without.signals = {};
+  without.bigram.weight = 0;
+  RankingParameters with = without;
+  with.signals = RankingParameters().signals;
+  EXPECT_EQ(found(without, "白鹭灯塔"), (std::vector<std::string>{"a", "b"}));  // a tie, by id
+  EXPECT_EQ(found(with, "白鹭灯塔"), (std::vector<std::string>{"b", "a"}));
+}
+
+TEST_F(RescoreTest, OnlyTheBestAreLookedAtAndTheRestFollow) {
+  std::vector<Document> documents;
+  for (int i = 0; i < 31; ++i) documents.push_back(make_document("d" + std::to_string(100 + i), std::string(3 * (static_cast<size_t>(i) * 7 % 31), '.') + "一白鹭" + (i % 2 == 0 ? "二三四" : "")));
+  documents.push_back(make_document("d102a", "一二三四五六七八九十白鹭"));
+  add(documents);
+  RankingParameters plain;
+  plain.signals = {};
+  plain.rescored = 3;
+  RankingParameters ranking = plain;
+  ranking.signals[static_cast<size_t>(Signal::length)] = -5;
+  const auto ids = found(ranking, "白鹭"), before = found(plain, "白鹭");
+  ASSERT_EQ(ids.size(), 32u);
+  EXPECT_TRUE(std::is_permutation(ids.begin(), ids.begin() + 3, before.begin()));
+  EXPECT_TRUE(std::equal(ids.begin() + 3, ids.end(), before.begin() + 3));
+
+  IndexOptions options;
+  options.ranking = ranking;
+  const auto index = open(Index::Mode::read, options);
+  const auto hits = find(*index, "白鹭", 32).hits;
+  for (size_t i = 1; i < hits.size(); ++i) EXPECT_LE(hits[i].score, hits[i - 1].score);
+  SearchRequest request;   // pages are cut from the same list
+  request.query = "白鹭";
+  request.top = 5;
+  for (request.offset = 0; request.offset < 30; request.offset += 5) {
+    const auto page = index->search(request, CancelToken());
+    ASSERT_TRUE(page) << page.status().to_string();
+    for (size_t i = 0; i < page->hits.size(); ++i) EXPECT_EQ(page->hits[i].passage.document_id, ids[request.offset + i]);
+  }
+}
+
+TEST_F(RescoreTest, EnglishQuestionsAreLeftAsTheyAre) {
+  add({make_document("a", "heron " + filler("gravel") + " lighthouse"), make_document("b", filler("gravel") + " heron lighthouse")});
+  RankingParameters without;
+  without.signals = {};
+  EXPECT_EQ(found({}, "heron lighthouse"), found(without, "heron lighthouse"));
 }
 
 TEST_F(RescoreTest, TraditionalQuestionsFindSimplifiedTextAndBack) {
