@@ -13,6 +13,7 @@ namespace {
 
 // A longer question is looked at so far, and a longer text.
 constexpr size_t kMaxUnits = 64;
+constexpr size_t kMaxQuestionChars = 1000;
 constexpr size_t kMaxTextUnits = 2000;
 
 constexpr size_t kNarrowWindow = 15, kWideWindow = 45;  // units
@@ -23,6 +24,12 @@ std::u32string characters_of(const std::vector<FoldedChar>& folded) {
   std::u32string characters;
   for (const FoldedChar& c : folded) characters += c.code_point;
   return characters;
+}
+
+// Of the last two bytes.
+uint8_t hash_of_end(const std::string& text) {
+  const auto byte = [&text](size_t back) { return back <= text.size() ? static_cast<uint8_t>(text[text.size() - back]) : uint8_t{0}; };
+  return static_cast<uint8_t>(byte(1) + 31 * byte(2));
 }
 
 double& at(Signals& signals, Signal signal) { return signals[static_cast<size_t>(signal)]; }
@@ -42,7 +49,7 @@ struct CloserLook::View {
 };
 
 CloserLook::CloserLook(std::string_view question, const std::vector<QuestionTerm>& terms, const std::vector<double>& idf)
-    : question_(characters_of(fold(question))), expected_(expected_answers(question_)) {
+    : question_(characters_of(fold(question)).substr(0, kMaxQuestionChars)), expected_(expected_answers(question_)) {
   for (size_t i = 0; i < terms.size(); ++i) {
     const Term& term = terms[i].term;
     if (term.kind == Term::Kind::unigram || term.kind == Term::Kind::word) {
@@ -53,6 +60,7 @@ CloserLook::CloserLook(std::string_view question, const std::vector<QuestionTerm
   }
   for (size_t i = 0; i < units_.size(); ++i) {
     sorted_.push_back(i);
+    ends_[hash_of_end(units_[i].text)] = true;
     all_units_ += units_[i].weight;
     if (i > 0 && units_[i].position == units_[i - 1].position + 1) all_neighbours_ += units_[i - 1].weight + units_[i].weight;
   }
@@ -60,6 +68,7 @@ CloserLook::CloserLook(std::string_view question, const std::vector<QuestionTerm
 }
 
 int CloserLook::find_unit(const std::string& text) const {
+  if (!ends_[hash_of_end(text)]) return -1;
   const auto found = std::lower_bound(sorted_.begin(), sorted_.end(), text,
                                       [this](size_t unit, const std::string& wanted) { return units_[unit].text < wanted; });
   return found != sorted_.end() && units_[*found].text == text ? static_cast<int>(*found) : -1;

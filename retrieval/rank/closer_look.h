@@ -60,6 +60,7 @@ class CloserLook {
   std::u32string question_;            // folded
   std::vector<Unit> units_;            // in order of the question
   std::vector<size_t> sorted_;         // the units by text
+  std::array<bool, 256> ends_{};       // whether a unit ends in such bytes: most words of a text need no look-up
   std::vector<Phrase> phrases_;        // pairs and dictionary words
   double all_units_ = 0, all_neighbours_ = 0;  // sums of weights
   std::vector<ExpectedAnswer> expected_;
