@@ -28,7 +28,7 @@ struct PassageText {
 
 class CloserLook {
  public:
-  // `idf`: of each of the terms, in the passage's fields. REQUIRES: as many as terms
+  // `idf`: of each of the terms in the passage's fields, times its share. REQUIRES: as many as terms
   CloserLook(std::string_view question, const std::vector<QuestionTerm>& terms, const std::vector<double>& idf);
 
   // Of passages that are seen together, in their order: some signals tell what only one of them has.

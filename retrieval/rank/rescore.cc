@@ -153,7 +153,7 @@ Result<std::vector<Signals>> find_signals(const Snapshot& snapshot, std::string_
   std::vector<double> idf;
   for (const QuestionTerm& term : terms) {
     WENQU_ASSIGN_OR_RETURN(const uint64_t holders, snapshot.holders(body_field(term.term.kind), term.key));
-    idf.push_back(inverse_document_frequency(snapshot.passages(), holders));
+    idf.push_back(term.share * inverse_document_frequency(snapshot.passages(), holders));
   }
   std::vector<PassageText> texts;
   for (const ScoredPassage& scored : passages) {
