@@ -16,7 +16,7 @@ namespace {
 // A passage (with its title) that holds less of the question's weight than this supports no answer. Chosen on DRCD
 // dev with half of its articles indexed (scripts/eval-refusals), so that most questions about that half are answered
 // and most of those about the other half refused.
-constexpr double kMinSupport = 0.37, kMinSupportChinese = 0.375;
+constexpr double kMinSupport = 0.37, kMinSupportChinese = 0.38;
 // A follow-up's passage must hold this much of the follow-up's own words.
 constexpr double kMinFollowUpSupport = 0.4;
 constexpr double kContextShare = 0.6;       // worth of words that stand around the sentence only

@@ -10,18 +10,20 @@
 namespace wenqu::assistant {
 namespace {
 
-// Chosen on DRCD dev with half of its articles indexed (scripts/eval-refusals). A single Chinese character says less than
-// the words it is part of; a pair that lies in no word is as often their seam ("在坐" of 现在坐) as part of a name; and a
-// word that no passage holds would weigh most of all, though it may only be another word for what they say.
-constexpr double kUnigramShare = 0.5;
-constexpr double kPairShare = 0.4;
+// Chosen on DRCD dev with half of its articles indexed (scripts/eval-refusals) and the town's questions (scripts/eval). A
+// single Chinese character says less than the words it is part of; a pair that lies in no word is as often their seam
+// ("在坐" of 现在坐) as part of a name, mostly so where no passage holds it; and a word that no passage holds would weigh
+// most of all, though it may only be another word for what they say.
+constexpr double kUnigramShare = 0.6;
+constexpr double kPairShare = 0.5, kUnknownPairShare = 0.2;
 constexpr double kUnknownWordShare = 0.5;
 
 double share_of(const retrieval::WeighedTerm& term) {
   if (term.is_unigram) return kUnigramShare;
   if (term.is_dictionary_word) return term.passages == 0 ? kUnknownWordShare : 1;
   const bool is_pair = static_cast<unsigned char>(term.text.front()) >= 0xE0;   // three bytes and more: not Latin
-  return is_pair ? kPairShare : 1;
+  if (!is_pair) return 1;
+  return term.passages == 0 ? kUnknownPairShare : kPairShare;
 }
 
 }  // namespace
