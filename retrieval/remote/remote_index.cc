@@ -281,8 +281,8 @@ Result<std::vector<WeighedTerm>> RemoteIndex::weigh(std::string_view text, bool 
   WENQU_RETURN_IF_ERROR(check_query_size(text));
   const std::string clean = utf8_sanitize(text);
   std::vector<QuestionTerm> terms =
-      distinct_terms(is_question ? analyzer_.analyze_question(clean) : analyzer_.analyze(clean));
-  std::erase_if(terms, [](const QuestionTerm& term) { return term.term.kind == Term::Kind::dictionary_word; });
+      is_question ? search_terms(analyzer_.analyze_question(clean)) : distinct_terms(analyzer_.analyze(clean));
+  if (!is_question) std::erase_if(terms, [](const QuestionTerm& term) { return term.term.kind == Term::Kind::dictionary_word; });
   std::vector<RemoteTerm> wanted;
   for (const QuestionTerm& term : terms)
     wanted.emplace_back(body_field(term.term.kind), index_term_bytes(term.term.text));
@@ -292,6 +292,7 @@ Result<std::vector<WeighedTerm>> RemoteIndex::weigh(std::string_view text, bool 
     WeighedTerm entry;
     entry.range = terms[i].term.range;
     entry.is_unigram = terms[i].term.kind == Term::Kind::unigram;
+    entry.is_dictionary_word = terms[i].term.kind == Term::Kind::dictionary_word;
     entry.passages = statistics.holders_of(wanted[i]);
     entry.weight = inverse_document_frequency(statistics.totals.passages, entry.passages);
     entry.text = std::move(terms[i].term.text);
