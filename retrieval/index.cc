@@ -207,7 +207,7 @@ Result<SearchResponse> LocalIndex::search(const SearchRequest& request, const Ca
   wanted.among = among.get();
   wanted.threads = std::max<size_t>(options_.search_threads, 1);
   WENQU_ASSIGN_OR_RETURN(Ranking ranking, rank_passages(*snapshot, asked, wanted, cancel));
-  WENQU_RETURN_IF_ERROR(rescore(*snapshot, utf8_sanitize(request.query), asked, options_.ranking, cancel, ranking.best));
+  WENQU_RETURN_IF_ERROR(rescore(*snapshot, question, asked, options_.ranking, cancel, ranking.best));
   if (response.dense) WENQU_RETURN_IF_ERROR(hybrid_.fuse_dense(*snapshot, request, among.get(), neighbours, cancel, ranking.best));
   response.total = std::max(ranking.total, ranking.best.size());
   response.total_is_exact = ranking.total_is_exact && response.total == ranking.total;

@@ -105,6 +105,7 @@ TEST_P(RankingTest, ScoresAreThoseOfTheFormula) {
   std::vector<Document> documents;
   IndexOptions options;
   options.ranking.document = 0;
+  options.ranking.signals = {};
   auto index = open(Index::Mode::write, options);
   for (int i = 0; i < 60; ++i) {
     documents.push_back(make_document("d" + std::to_string(i), phrase(40), random() % 3 ? phrase(3) : ""));
