@@ -1,5 +1,6 @@
 #include "retrieval/rank/closer_look.h"
 
+#include <numeric>
 #include <algorithm>
 #include <cmath>
 #include <map>
@@ -204,6 +205,26 @@ std::vector<Signals> CloserLook::look_at(const std::vector<PassageText>& passage
     look_for_answers(view, signals);
   }
   return found;
+}
+
+bool wants_closer_look(const RankingParameters& parameters, const std::vector<QuestionTerm>& terms) {
+  return std::any_of(parameters.signals.begin(), parameters.signals.end(), [](double weight) { return weight != 0; }) &&
+         std::any_of(terms.begin(), terms.end(), [](const QuestionTerm& term) { return term.term.kind == Term::Kind::unigram; });
+}
+
+std::vector<double> scores_after_look(std::vector<double> scores, const std::vector<Signals>& signals,
+                                      const RankingParameters& parameters) {
+  constexpr double kMostLook = 20;  // whatever it finds, a score stays a number
+  double least = 0;
+  for (size_t i = 0; i < signals.size(); ++i) {
+    const double sum = std::inner_product(signals[i].begin(), signals[i].end(), parameters.signals.begin(), 0.0);
+    scores[i] *= std::exp(std::clamp(sum, -kMostLook, kMostLook));
+    least = i == 0 ? scores[i] : std::min(least, scores[i]);
+  }
+  if (signals.empty() || signals.size() == scores.size() || scores[signals.size()] <= least) return scores;
+  const double factor = least / scores[signals.size()];
+  for (size_t i = signals.size(); i < scores.size(); ++i) scores[i] *= factor;
+  return scores;
 }
 
 }  // namespace wenqu::retrieval

@@ -26,6 +26,14 @@ struct PassageText {
   std::string text;
 };
 
+// Whether the parameters ask for a closer look at passages for such a question: one with Chinese characters.
+bool wants_closer_look(const RankingParameters& parameters, const std::vector<QuestionTerm>& terms);
+
+// The scores after a closer look at the first `signals.size()` passages; none that follows comes before the last of them.
+// REQUIRES: scores are best first, and as many as signals at least
+std::vector<double> scores_after_look(std::vector<double> scores, const std::vector<Signals>& signals,
+                                      const RankingParameters& parameters);
+
 class CloserLook {
  public:
   // `idf`: of each of the terms in the passage's fields, times its share. REQUIRES: as many as terms

@@ -18,9 +18,6 @@ namespace {
 // Of a long document only so many neighbouring passages speak for a passage: a chapter, not the book.
 constexpr int32_t kChapterPassages = 64;
 
-// Whatever a closer look finds, a score stays a number.
-constexpr double kMostLook = 20;
-
 // The passages whose words count as the passage's document.
 PassageRun chapter_of(const Snapshot& snapshot, int32_t doc) {
   const PassageRun document = passages_of_document(snapshot, doc);
@@ -134,15 +131,11 @@ Status look_closer(const Snapshot& snapshot, std::string_view question, const st
   const size_t count = std::min(parameters.rescored, passages.size());
   WENQU_ASSIGN_OR_RETURN(const std::vector<Signals> signals,
                          find_signals(snapshot, question, terms, std::span(passages).first(count), cancel));
-  for (size_t i = 0; i < count; ++i) {
-    const double sum = std::inner_product(signals[i].begin(), signals[i].end(), parameters.signals.begin(), 0.0);
-    passages[i].score *= static_cast<float>(std::exp(std::clamp(sum, -kMostLook, kMostLook)));
-  }
-  const auto rest = passages.begin() + static_cast<ptrdiff_t>(count);
-  sort_best_first(passages.begin(), rest);
-  if (rest == passages.begin() || rest == passages.end() || rest->score <= std::prev(rest)->score) return {};
-  const float factor = std::prev(rest)->score / rest->score;
-  std::for_each(rest, passages.end(), [factor](ScoredPassage& passage) { passage.score *= factor; });
+  std::vector<double> scores;
+  for (const ScoredPassage& passage : passages) scores.push_back(passage.score);
+  scores = scores_after_look(std::move(scores), signals, parameters);
+  for (size_t i = 0; i < passages.size(); ++i) passages[i].score = static_cast<float>(scores[i]);
+  sort_best_first(passages.begin(), passages.end());
   return {};
 }
 
@@ -187,9 +180,7 @@ Status rescore(const Snapshot& snapshot, std::string_view question, const std::v
     passage.score *= static_cast<float>(freshness_of(document.published_at, parameters));
   }
   sort_best_first(passages.begin(), passages.end());
-  const bool wanted = std::any_of(parameters.signals.begin(), parameters.signals.end(), [](double weight) { return weight != 0; });
-  const bool has_characters = std::any_of(terms.begin(), terms.end(), [](const QuestionTerm& term) { return term.term.kind == Term::Kind::unigram; });
-  return wanted && has_characters ? look_closer(snapshot, question, terms, parameters, cancel, passages) : Status();
+  return wants_closer_look(parameters, terms) ? look_closer(snapshot, question, terms, parameters, cancel, passages) : Status();
 }
 
 }  // namespace wenqu::retrieval

@@ -246,7 +246,7 @@ Status RemoteIndex::rescore(const Asked& asked, const TermStatistics& statistics
     texts = std::move(*parsed);
   }
   WENQU_RETURN_IF_ERROR(cancel.status());
-  rescore_remote(asked.question, statistics, options_.ranking, texts, analyzer_, best);
+  rescore_remote(utf8_sanitize(asked.request->query), asked.question, statistics, options_.ranking, texts, analyzer_, best);
   // Those behind go on below the last one, so that scores fall all the way.
   const double behind = count < hits.size() ? std::min(0.0, best.back().hit.score - hits[count].hit.score) : 0;
   for (size_t i = count; i < hits.size(); ++i) hits[i].hit.score += behind;

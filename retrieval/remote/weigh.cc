@@ -9,6 +9,7 @@
 
 #include "retrieval/filter.h"
 #include "retrieval/rank/bm25.h"
+#include "retrieval/rank/closer_look.h"
 
 namespace wenqu::retrieval {
 namespace {
@@ -158,7 +159,7 @@ std::vector<RemoteRun> chapters_of(const std::vector<RemoteHit>& hits) {
   return runs;
 }
 
-void rescore_remote(const std::vector<QuestionTerm>& terms, const TermStatistics& statistics,
+void rescore_remote(std::string_view question, const std::vector<QuestionTerm>& terms, const TermStatistics& statistics,
                     const RankingParameters& ranking, const std::vector<RemoteText>& texts, const Analyzer& analyzer,
                     std::vector<RemoteHit>& hits) {
   if (ranking.document > 0) {
@@ -185,8 +186,22 @@ void rescore_remote(const std::vector<QuestionTerm>& terms, const TermStatistics
     found.hit.score *= ranking.source_priors.at(static_cast<size_t>(found.hit.source));
     if (ranking.freshness > 0) found.hit.score *= freshness_of(found.hit.published_at, ranking);
   }
-  std::stable_sort(hits.begin(), hits.end(),
-                   [](const RemoteHit& a, const RemoteHit& b) { return a.hit.score > b.hit.score; });
+  const auto sort_best_first = [&] {
+    std::stable_sort(hits.begin(), hits.end(), [](const RemoteHit& a, const RemoteHit& b) { return a.hit.score > b.hit.score; });
+  };
+  sort_best_first();
+  if (!wants_closer_look(ranking, terms)) return;
+  std::vector<double> idf, scores;
+  for (const QuestionTerm& term : terms) {
+    const uint64_t holders = statistics.holders_of({body_field(term.term.kind), std::string(index_term_bytes(term.term.text))});
+    idf.push_back(term.share * inverse_document_frequency(statistics.totals.passages, holders));
+  }
+  for (const RemoteHit& found : hits) scores.push_back(found.hit.score);
+  std::vector<PassageText> passages;
+  for (size_t i = 0; i < std::min(ranking.rescored, hits.size()); ++i) passages.push_back({hits[i].hit.title, hits[i].hit.passage.text});
+  scores = scores_after_look(std::move(scores), CloserLook(question, terms, idf).look_at(passages), ranking);
+  for (size_t i = 0; i < hits.size(); ++i) hits[i].hit.score = scores[i];
+  sort_best_first();
 }
 
 }  // namespace wenqu::retrieval

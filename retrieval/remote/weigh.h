@@ -27,8 +27,8 @@ uint64_t estimate_matches(const std::vector<RemoteClause>& clauses, const TermSt
 // The runs of passages that count as the documents of these hits, without those that the hits are themselves.
 std::vector<RemoteRun> chapters_of(const std::vector<RemoteHit>& hits);
 
-// Gives the hits, of which `texts` holds the chapters, their final scores and order.
-void rescore_remote(const std::vector<QuestionTerm>& terms, const TermStatistics& statistics,
+// Gives the hits, of which `texts` holds the chapters, their final scores and order, as rescore() does (rank/rescore.h).
+void rescore_remote(std::string_view question, const std::vector<QuestionTerm>& terms, const TermStatistics& statistics,
                     const RankingParameters& ranking, const std::vector<RemoteText>& texts, const Analyzer& analyzer,
                     std::vector<RemoteHit>& hits);
 
