@@ -159,9 +159,9 @@ TEST(CloserLook, AnyTextMayBeLookedAt) {
 
 TEST(AnswerKind, QuestionsAskForTimesAndNumbers) {
   const auto kinds = [](std::string_view question) {
-    std::string kinds;
-    for (const ExpectedAnswer& expected : expected_answers(folded(question))) kinds += expected.kind == AnswerKind::time ? 't' : 'n';
-    return kinds;
+    std::string letters;
+    for (const ExpectedAnswer& expected : expected_answers(folded(question))) letters += expected.kind == AnswerKind::time ? 't' : 'n';
+    return letters;
   };
   EXPECT_EQ(kinds("何時開放"), "t");
   EXPECT_EQ(kinds("有多少人"), "n");
