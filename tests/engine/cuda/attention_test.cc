@@ -8,8 +8,8 @@
 
 #include "engine/cuda/kernel_list.h"
 #include "tests/engine/cuda/cache_fixture.h"
-#include "tests/engine/cuda/emulated_kernels.h"
 #include "tests/engine/cuda/weights_fixture.h"
+#include "tests/engine/cuda/test_device.h"
 
 namespace wenqu::test {
 namespace {
@@ -81,11 +81,11 @@ class CudaAttentionTest : public testing::Test {
     const Array<Float2> partial_scale(device_, std::max<size_t>(1, plan->partial_scales(shape)));
     const Array<QueryTile> tiles(device_, plan->tiles);
     const Array<Place> where(device_, places);
-    const uint64_t before = device_.bytes_loaded();
+    const uint64_t before = bytes_loaded();
     Status status = attend(device_, *plan, {on_device.data(), out.data(), partial.data(), partial_scale.data(), tiles.data(), where.data(), pages.rows(1),
                                             shape.heads, 0, shape.value, shape.values_are_keys, scale});
     ASSERT_TRUE(status) << status.to_string();
-    loaded_ = device_.bytes_loaded() - before;
+    loaded_ = bytes_loaded() - before;
     const std::vector<float> got = out.values();
     const std::vector<double> want = reference(caches, shape, places, queries, 1, scale);
     for (size_t at = 0; at < want.size(); at += static_cast<size_t>(shape.value)) {
@@ -97,7 +97,9 @@ class CudaAttentionTest : public testing::Test {
   }
 
   std::mt19937 random_{5};
-  Emulator device_{emulated_kernels()};
+  uint64_t bytes_loaded() const { return device_.emulator() ? device_.emulator()->bytes_loaded() : 0; }
+
+  TestDevice device_;
   AttentionPlan plan_;
   uint64_t loaded_ = 0;
 };

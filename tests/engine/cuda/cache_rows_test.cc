@@ -10,8 +10,8 @@
 #include "engine/ops/rms_norm.h"
 #include "engine/ops/rope.h"
 #include "tests/engine/cuda/cache_fixture.h"
-#include "tests/engine/cuda/emulated_kernels.h"
 #include "tests/engine/cuda/weights_fixture.h"
+#include "tests/engine/cuda/test_device.h"
 
 namespace wenqu::test {
 namespace {
@@ -49,7 +49,7 @@ constexpr int kTokens = 5;
 class CacheRowsTest : public testing::Test {
  protected:
   std::mt19937 random_{11};
-  Emulator device_{emulated_kernels()};
+  TestDevice device_;
 };
 
 TEST_F(CacheRowsTest, QueriesAreNormedAndTurnedAsOnTheHost) {

@@ -4,9 +4,8 @@
 #include <gmock/gmock.h>
 
 #include "engine/runtime.h"
-#include "tests/engine/cuda/emulated_kernels.h"
-#include "tests/engine/cuda/emulator.h"
 #include "tests/engine/model_fixture.h"
+#include "tests/engine/cuda/test_device.h"
 
 namespace wenqu::test {
 namespace {
@@ -39,7 +38,7 @@ class DeviceModelTest : public ModelTest {
     return logits;
   }
 
-  std::shared_ptr<Emulator> device_ = std::make_shared<Emulator>(emulated_kernels());
+  std::shared_ptr<TestDevice> device_ = std::make_shared<TestDevice>();
   std::shared_ptr<const Model> model_;
   std::unique_ptr<DeviceModel> on_device_;
   std::shared_ptr<MemoryAccount> account_;
@@ -109,7 +108,7 @@ class TimelineOnADevice : public DeviceModelTest {
 
 TEST_F(TimelineOnADevice, AnswersAsOnTheCpu) {
   const auto on_device = load_on_device(small());
-  EXPECT_EQ(on_device->info().device, "emulated device");
+  EXPECT_EQ(on_device->info().device, device_->info().name);
   auto there = *Timeline::create(on_device, {});
   ASSERT_TRUE(there->append(kTokens, {}));
   const std::vector<TokenId> got = answer(*there, 6);
@@ -151,14 +150,15 @@ TEST_F(TimelineOnADevice, ASmallMemoryLeavesAsManyExpertsToTheCpuAsItMust) {
 }
 
 TEST_F(TimelineOnADevice, DecodingIsRecordedOnceAndLaunchedWhole) {
+  if (!device_->emulator()) GTEST_SKIP() << "a GPU does not tell";
   const auto model = load_on_device(small());
   auto timeline = *Timeline::create(model, {});
   ASSERT_TRUE(timeline->append(kTokens, {}));
   answer(*timeline, 1);
-  const size_t recordings = device_->recordings();
+  const size_t recordings = device_->emulator()->recordings();
   EXPECT_GE(recordings, 1u);
   answer(*timeline, 5);
-  EXPECT_EQ(device_->recordings(), recordings);
+  EXPECT_EQ(device_->emulator()->recordings(), recordings);
 }
 
 TEST_F(TimelineOnADevice, ForksShareTheirBeginningAndGoTheirOwnWays) {
@@ -238,10 +238,11 @@ TEST_F(TimelineOnADevice, AModelThatDoesNotFitIsRefusedWithFigures) {
 }
 
 TEST_F(TimelineOnADevice, ASessionThatFindsNoMemoryFailsAlone) {
+  if (!device_->emulator()) GTEST_SKIP() << "a GPU's memory is not taken away";
   const auto model = load_on_device(small(), 0);
   auto first = *Timeline::create(model, {});
   ASSERT_TRUE(first->append(kTokens, {}));
-  device_->take_all_memory();
+  device_->emulator()->take_all_memory();
   auto second = *Timeline::create(model, {.share_prefixes = false});
   const Status status = second->append(kTokens, {});
   ASSERT_FALSE(status);

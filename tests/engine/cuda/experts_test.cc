@@ -7,7 +7,7 @@
 
 #include "engine/cuda/kernel_list.h"
 #include "tests/engine/cuda/device_memory.h"
-#include "tests/engine/cuda/emulated_kernels.h"
+#include "tests/engine/cuda/test_device.h"
 
 namespace wenqu::test {
 namespace {
@@ -44,7 +44,7 @@ class PlacesOnTheDevice : public testing::Test {
   }
 
   std::mt19937 random_{5};
-  Emulator device_{emulated_kernels()};
+  TestDevice device_;
 };
 
 TEST_F(PlacesOnTheDevice, AreSortedByExpertAndThenByPlace) {

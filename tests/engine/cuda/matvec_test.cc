@@ -6,8 +6,8 @@
 
 #include "engine/cuda/kernel_list.h"
 #include "tests/engine/cuda/device_memory.h"
-#include "tests/engine/cuda/emulated_kernels.h"
 #include "tests/engine/cuda/weights_fixture.h"
+#include "tests/engine/cuda/test_device.h"
 
 namespace wenqu::test {
 namespace {
@@ -28,7 +28,7 @@ class WeightsOnTheDevice : public testing::Test {
   static const std::vector<float>& met(const RandomInput& host) { return is_quantized(kType) ? host.rounded : host.values; }
 
   std::mt19937 random_{7};
-  Emulator device_{emulated_kernels()};
+  TestDevice device_;
   std::vector<std::unique_ptr<Array<float>>> values_;
   std::vector<std::unique_ptr<Array<int8_t>>> bytes_;
 };

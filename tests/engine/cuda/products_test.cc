@@ -5,8 +5,8 @@
 #include <cmath>
 
 #include "tests/engine/cuda/device_memory.h"
-#include "tests/engine/cuda/emulated_kernels.h"
 #include "tests/engine/cuda/weights_fixture.h"
+#include "tests/engine/cuda/test_device.h"
 
 namespace wenqu::test {
 namespace {
@@ -37,7 +37,7 @@ struct InputOf {
 class Products : public testing::Test {
  protected:
   std::mt19937 random_{11};
-  Emulator device_{emulated_kernels()};
+  TestDevice device_;
 };
 
 TEST_F(Products, AreTheSameForAnyNumberOfTokens) {

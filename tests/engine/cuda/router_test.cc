@@ -9,7 +9,7 @@
 #include "engine/cuda/kernel_list.h"
 #include "engine/ops/router.h"
 #include "tests/engine/cuda/device_memory.h"
-#include "tests/engine/cuda/emulated_kernels.h"
+#include "tests/engine/cuda/test_device.h"
 
 namespace wenqu::test {
 namespace {
@@ -55,7 +55,7 @@ class ExpertsOnTheDevice : public testing::Test {
   }
 
   std::mt19937 random_{3};
-  Emulator device_{emulated_kernels()};
+  TestDevice device_;
 };
 
 const RouterConfig kV2Lite{64, 6, RouterConfig::Gating::softmax, false, 1, 1, 1};
