@@ -143,6 +143,15 @@ Result<MemoryPlan> place_on_gpu(std::shared_ptr<cuda::Device> gpu, Runtime& runt
   placement.cpu_experts = experts_on_cpu(runtime);
   placement.on_cpu = options.cpu_experts < 0 ? 0 : std::min(mixtures, static_cast<size_t>(options.cpu_experts));
   device::DeviceNeeds needs = device::DeviceModel::needs(runtime.config, runtime.weights, placement);
+  // Larger pieces of a prompt keep a GPU busier; what they are computed in must stay a small part of its memory.
+  for (size_t tokens = kMaxBatch * 4; tokens > kMaxBatch; tokens /= 2) {
+    device::Placement larger = placement;
+    larger.batch_tokens = tokens;
+    const device::DeviceNeeds more = device::DeviceModel::needs(runtime.config, runtime.weights, larger);
+    if (more.scratch > budget / 128 || more.total() + host.kv_cache > budget) continue;
+    placement = larger, needs = more;
+    break;
+  }
   // As few layers' experts as must stay with the CPU.
   while (options.cpu_experts < 0 && placement.on_cpu < mixtures && needs.total() + host.kv_cache > budget) {
     ++placement.on_cpu;
@@ -160,6 +169,7 @@ Result<MemoryPlan> place_on_gpu(std::shared_ptr<cuda::Device> gpu, Runtime& runt
   MemoryPlan plan;
   plan.budget = budget;
   plan.weights = needs.weights, plan.scratch = needs.scratch;
+  plan.batch_tokens = placement.batch_tokens;
   plan.shared = budget - needs.total();
   // Tables and partial sums of attention come on top, and whatever the driver keeps.
   plan.shared -= std::min(plan.shared - host.kv_cache, plan.shared / 16);

@@ -58,7 +58,7 @@ class DeviceModel {
   // Bytes a second that the device reads and writes when it copies within its memory: measured at each call. 0: unknown.
   double copy_bandwidth() const;
 
-  // As engine::forward(). The sequences' caches lie in segment_memory().
+  // As engine::forward(), with as many tokens as the placement says. The sequences' caches lie in segment_memory().
   Status forward(std::span<const Sequence> batch, const CancelToken& cancel);
 
  private:

@@ -141,7 +141,7 @@ TEST_F(TimelineOnADevice, LeavesExpertsToTheCpuAndAnswersTheSame) {
 TEST_F(TimelineOnADevice, ASmallMemoryLeavesAsManyExpertsToTheCpuAsItMust) {
   const auto whole = load_on_device(small());
   EXPECT_EQ(whole->info().cpu_experts, 0u);
-  const uint64_t needed = whole->memory().weights + whole->memory().scratch;
+  const uint64_t needed = DeviceModel::needs(whole->runtime().config, whole->runtime().weights, engine::device::Placement()).total();
   const auto model = load_on_device(small(), needed);   // less than its context asks for
   EXPECT_GT(model->info().cpu_experts, 0u);
   auto timeline = *Timeline::create(model, {});
