@@ -111,9 +111,16 @@ class MalformedGate : public GateTest, public testing::WithParamInterface<const 
       if (problem.code() == StatusCode::internal) wrong = problem.to_string();
       if (problem.code() == StatusCode::limit_exceeded) ++limits_;
     };
-    const double before = used_seconds();
-    const auto counts = read_file(files_ + "/" + name, {}, sink, {});
-    const double spent = used_seconds() - before;
+    double spent = 0;
+    const auto read = [&] {
+      const double before = used_seconds();
+      auto counts = read_file(files_ + "/" + name, {}, sink, {});
+      spent = used_seconds() - before;
+      return counts;
+    };
+    auto counts = read();
+    // A virtual machine that stood still counts that as used. What hangs, hangs again.
+    if (spent > kHangSeconds) counts = read();
     slowest = std::max(slowest, spent);
     if (!counts) return counts.status().to_string();
     if (spent > kHangSeconds) return name + " took " + std::to_string(spent) + " s";
