@@ -9,7 +9,9 @@ namespace {
 // A session that has decoded within this time is held to be going on.
 constexpr std::chrono::seconds kGoingOn{1};
 constexpr std::chrono::milliseconds kLook{10};   // how often one who waits for others looks at its cancellation
-constexpr size_t kSmallestPiece = 16;   // of a prompt: fewer tokens cost nearly as much
+// Of a prompt, beside those who decode. A dense model reads its weights once for any piece; a mixture reads more experts
+// for every token, so that only a short piece is read within the delay.
+constexpr size_t kSmallestPiece = 4;
 
 }  // namespace
 
@@ -160,14 +162,16 @@ void BatchQueue::lead(std::unique_lock<std::mutex>& lock) {
   const double seconds = std::chrono::duration<double>(Clock::now() - begun).count();
   lock.lock();
   size_t tokens = 0;
+  bool reads_prompt = false;
   for (const Part& part : parts) {
     part.entry->running = false;
+    reads_prompt |= !part.entry->decodes(limits_);
     tokens += part.sequence.tokens.size();
     if (!part.entry->status) continue;
     part.entry->done += part.sequence.tokens.size();
     if (const auto known = decoded_.find(part.entry->job->session); known != decoded_.end()) known->second = Clock::now();
   }
-  if (tokens >= kSmallestPiece) {
+  if (reads_prompt && tokens >= kSmallestPiece) {
     const double measured = seconds / static_cast<double>(tokens);
     seconds_per_token_ = seconds_per_token_ > 0 ? 0.5 * seconds_per_token_ + 0.5 * measured : measured;
   }
