@@ -60,7 +60,6 @@ class KvCache {
   Status resize(size_t size);
   // Where a segment's bytes lie.
   std::byte* segment(size_t segment) const { return segments_[segment].data.get(); }
-  size_t segments() const { return segments_.size(); }
   // A segment's bytes, which nobody writes from now on.
   std::shared_ptr<std::byte[]> share(size_t segment);
   // A cache of `size` tokens that others have shared; what it adds is charged to `account`.

@@ -1,0 +1,102 @@
+// How the memory of a batch on a device is divided.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "engine/cuda/kernels/attention.h"
+#include "engine/cuda/kernels/input.h"
+#include "engine/cuda/kernels/matvec.h"
+#include "engine/model/config.h"
+
+namespace wenqu::engine::device {
+
+inline int as_int(size_t n) { return static_cast<int>(n); }
+inline unsigned as_unsigned(size_t n) { return static_cast<unsigned>(n); }
+inline size_t padded(size_t n) { return (n + cuda::kBlock - 1) / cuda::kBlock * cuda::kBlock; }
+
+// Hands out parts of one piece of memory; without memory, only counts.
+class Parts {
+ public:
+  explicit Parts(std::byte* memory) : memory_(memory) {}
+  template <typename T>
+  T* take(size_t n) {
+    T* const part = memory_ ? reinterpret_cast<T*>(memory_ + bytes_) : nullptr;
+    bytes_ += (n * sizeof(T) + 255) / 256 * 256;
+    return part;
+  }
+  cuda::Rounded rounded(size_t rows, size_t n) {
+    const size_t stride = padded(n);
+    int8_t* const q = take<int8_t>(rows * stride);
+    return {q, take<float>(rows * stride / cuda::kBlock), as_int(stride)};
+  }
+  size_t bytes() const { return bytes_; }
+
+ private:
+  std::byte* memory_;
+  size_t bytes_ = 0;
+};
+
+// What a batch of up to `tokens` tokens computes in. Addresses do not change, so that recorded launches stay right.
+struct Scratch {
+  float *hidden, *normed, *delta;            // [tokens][embedding]
+  cuda::Rounded rounded;                     // normed
+  float *queries, *keys, *values;            // [tokens][heads or kv_heads][head]
+  cuda::Rounded rounded_heads;               // [tokens][heads][...]: queries' unrotated part, latents
+  float *q_latent, *q_latent_normed;         // [tokens][q_lora]
+  cuda::Rounded rounded_q_latent;
+  float *absorbed, *latents;                 // [tokens][heads][kv_lora + rope], [tokens][heads][kv_lora]
+  float* attended;                           // [tokens][heads][value]
+  cuda::Rounded rounded_attended;            // [tokens][heads * value]
+  float* scores;                             // [tokens][experts]
+  cuda::Choice* choices;                     // [tokens][used]
+  std::byte* feed_forward;
+  float* from_cpu;                           // [tokens][embedding], of experts on the CPU
+  float* logits;                             // [kLogitRows][vocabulary]
+
+  Scratch(Parts& parts, const Config& config, size_t tokens, size_t feed_forward_bytes) {
+    const size_t d = config.embedding, heads = config.heads;
+    const MlaConfig& m = config.mla;
+    const bool mla = config.has_mla();
+    const size_t head = mla ? size_t{m.nope} + m.rope : config.head, value = mla ? m.value : config.head, row = size_t{m.kv_lora} + m.rope;
+    hidden = parts.take<float>(tokens * d), normed = parts.take<float>(tokens * d), delta = parts.take<float>(tokens * d);
+    rounded = parts.rounded(tokens, d);
+    queries = parts.take<float>(tokens * heads * head);
+    keys = parts.take<float>(tokens * (mla ? row : config.kv_heads * head));
+    values = parts.take<float>(mla ? 0 : tokens * config.kv_heads * head);
+    rounded_heads = parts.rounded(mla ? tokens * heads : 0, std::max(m.nope, m.kv_lora));
+    q_latent = parts.take<float>(tokens * m.q_lora), q_latent_normed = parts.take<float>(tokens * m.q_lora);
+    rounded_q_latent = parts.rounded(tokens, m.q_lora);
+    absorbed = parts.take<float>(mla ? tokens * heads * row : 0), latents = parts.take<float>(mla ? tokens * heads * m.kv_lora : 0);
+    attended = parts.take<float>(tokens * heads * value);
+    rounded_attended = parts.rounded(tokens, heads * value);
+    scores = parts.take<float>(tokens * config.moe.router.experts);
+    choices = parts.take<cuda::Choice>(tokens * config.moe.router.used);
+    feed_forward = parts.take<std::byte>(feed_forward_bytes);
+    from_cpu = parts.take<float>(config.moe.router.experts > 0 ? tokens * d : 0);
+    logits = parts.take<float>(kLogitRows * config.vocabulary);
+  }
+
+  static constexpr size_t kLogitRows = 8;   // at a time
+};
+
+// What the host tells about a batch, uploaded at once. Where each part lies depends on the batch's size alone.
+struct Tables {
+  int32_t* tokens;       // [tokens]
+  cuda::Place* places;         // [tokens]
+  int32_t* first_page;   // [sequences]
+  float *cosines, *sines;   // [tokens][pairs]
+  cuda::QueryTile* tiles;
+  std::byte** pages;     // last: their number changes as the sequences grow
+
+  Tables(Parts& parts, size_t token_count, size_t sequence_count, size_t pairs, size_t tile_count, size_t page_count) {
+    tokens = parts.take<int32_t>(token_count);
+    places = parts.take<cuda::Place>(token_count);
+    first_page = parts.take<int32_t>(sequence_count);
+    cosines = parts.take<float>(token_count * pairs), sines = parts.take<float>(token_count * pairs);
+    tiles = parts.take<cuda::QueryTile>(tile_count);
+    pages = parts.take<std::byte*>(page_count);
+  }
+};
+
+}  // namespace wenqu::engine::device
