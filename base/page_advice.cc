@@ -39,6 +39,10 @@ void expect_no_order(std::span<const std::byte> bytes) {
   advise(whole_pages(bytes), MADV_RANDOM);
 }
 
+void prefer_large_pages(std::span<const std::byte> bytes) {
+  advise(bytes, MADV_HUGEPAGE);
+}
+
 void ask_for(std::span<const std::byte> bytes) {
   advise(bytes, MADV_WILLNEED);
 }

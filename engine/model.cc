@@ -107,6 +107,8 @@ void use_plan(const MemoryPlan& plan, Runtime& runtime) {
     // What every token needs is wanted at once.
     for (const gguf::Tensor& tensor : runtime.file->tensors())
       if (!is_expert(tensor.name)) ask_for({tensor.data, tensor.bytes});
+  } else {
+    for (const gguf::Tensor& tensor : runtime.file->tensors()) prefer_large_pages({tensor.data, tensor.bytes});
   }
   ExpertResidency* const experts = runtime.experts.get();
   runtime.account->set_hooks([&runtime] { return runtime.prefixes.give_way(); },

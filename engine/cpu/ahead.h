@@ -11,7 +11,7 @@
 namespace wenqu::engine::cpu {
 namespace {
 
-constexpr size_t kFarAhead = 16384, kAhead = 768;
+constexpr size_t kFarAhead = 4096, kAhead = 1024;
 
 // GCC 12 takes a function that does nothing else for one without effect, and leaves out calls that it has not inlined.
 template <size_t kBytes>

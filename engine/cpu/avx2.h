@@ -98,13 +98,11 @@ struct WeightsIQ4NL {
 // to the power kOffsetBits, or 0.
 
 // Q4_K's and Q5_K's scales and minima, of sub-blocks of 32, as bytes: scales, then minima.
-inline __m128i q4k_scales(const std::byte* packed) {
-  uint32_t a, b, c;
-  std::memcpy(&a, packed, 4);
-  std::memcpy(&b, packed + 4, 4);
-  std::memcpy(&c, packed + 8, 4);
-  const uint32_t s1 = (c & 0x0F0F0F0F) | (a >> 2 & 0x30303030), m1 = (c >> 4 & 0x0F0F0F0F) | (b >> 2 & 0x30303030);
-  return _mm_setr_epi32(static_cast<int>(a & 0x3F3F3F3F), static_cast<int>(s1), static_cast<int>(b & 0x3F3F3F3F), static_cast<int>(m1));
+inline __m128i q4k_scales(const std::byte* block) {
+  const __m128i v = load_half(block);
+  const __m128i low = _mm_srlv_epi32(_mm_shuffle_epi8(v, _mm_setr_epi8(4, 5, 6, 7, 12, 13, 14, 15, 8, 9, 10, 11, 12, 13, 14, 15)), _mm_setr_epi32(0, 0, 0, 4));
+  const __m128i high = _mm_srli_epi32(_mm_shuffle_epi8(v, _mm_setr_epi8(-1, -1, -1, -1, 4, 5, 6, 7, -1, -1, -1, -1, 8, 9, 10, 11)), 2);
+  return _mm_or_si128(_mm_and_si128(low, _mm_setr_epi32(0x3F3F3F3F, 0x0F0F0F0F, 0x3F3F3F3F, 0x0F0F0F0F)), _mm_and_si128(high, _mm_set1_epi8(0x30)));
 }
 
 struct ScalesQ4K {
@@ -113,7 +111,7 @@ struct ScalesQ4K {
   static constexpr size_t kScale = 0, kScaleColumns = 32;
   __m256i scales, minima;
   explicit ScalesQ4K(const std::byte* block) {
-    const __m256i both = _mm256_cvtepu8_epi16(q4k_scales(block + 4));
+    const __m256i both = _mm256_cvtepu8_epi16(q4k_scales(block));
     scales = _mm256_permute2x128_si256(both, both, 0x00);
     minima = _mm256_permute2x128_si256(both, both, 0x11);
   }

@@ -1,7 +1,8 @@
-// Quantized weights times one token or a few: eight rows at a time, each row's blocks in the order in which they lie
-// in memory, the sums of the eight rows then side by side in one vector.
+// Quantized weights times one token or a few: eight rows at a time, one after the other in the order in which they lie
+// in memory, then the sums of the eight rows side by side in one vector.
 //
 // Arithmetic is how an instruction set multiplies:
+//   scaled_products<Weights, T>(weights, x, sums): what is below, or better;
 //   add_products(sums, pairs, scales): sums of 32 bits, with the pairs of 16 bits times their scales added;
 //   dot<Weights>(w, x): 32 products of bytes in eight sums, of signed weights with kSignedOffset added to each.
 //
@@ -21,10 +22,39 @@ inline __m256i sums_of(const __m256i v[8]) {
   return _mm256_add_epi32(_mm256_permute2x128_si256(a, b, 0x20), _mm256_permute2x128_si256(a, b, 0x31));
 }
 
+// Of a row for one token; a row that is no wider is read from its begin to its end, as only so memory delivers what it can.
+constexpr size_t kColumns = 9216;
+
 inline __m256 halves(const uint16_t h[8]) { return _mm256_cvtph_ps(_mm_load_si128(reinterpret_cast<const __m128i*>(h))); }
 
 inline __m256i scale_of(__m256i scales, int g) {
   return _mm256_shuffle_epi8(scales, _mm256_set1_epi16(static_cast<short>((g * 2 + 1) << 8 | g * 2)));
+}
+
+// Transposes a matrix of eight times eight.
+inline void transpose(const int32_t (*from)[8], __m256i to[8]) {
+  __m256i a[8], b[8];
+  for (size_t i = 0; i < 8; ++i) a[i] = load(from[i]);
+  for (size_t i = 0; i < 8; i += 2) b[i] = _mm256_unpacklo_epi32(a[i], a[i + 1]), b[i + 1] = _mm256_unpackhi_epi32(a[i], a[i + 1]);
+  for (size_t i = 0; i < 8; i += 4) {
+    a[i] = _mm256_unpacklo_epi64(b[i], b[i + 2]), a[i + 1] = _mm256_unpackhi_epi64(b[i], b[i + 2]);
+    a[i + 2] = _mm256_unpacklo_epi64(b[i + 1], b[i + 3]), a[i + 3] = _mm256_unpackhi_epi64(b[i + 1], b[i + 3]);
+  }
+  for (size_t i = 0; i < 4; ++i) {
+    to[i] = _mm256_permute2x128_si256(a[i], a[i + 4], 0x20);
+    to[i + 4] = _mm256_permute2x128_si256(a[i], a[i + 4], 0x31);
+  }
+}
+
+// The products of a block of 256 with each token's, times their scales, in eight sums.
+template <class Arithmetic, class Weights, size_t T>
+inline void scaled_products(const Weights& weights, const int8_t* const* x, __m256i* sums) {
+  for (size_t t = 0; t < T; ++t) sums[t] = _mm256_setzero_si256();
+#pragma GCC unroll 8
+  for (int g = 0; g < 8; ++g) {
+    const __m256i w = weights.weights(g), scale = scale_of(weights.scales, g);
+    for (size_t t = 0; t < T; ++t) sums[t] = Arithmetic::add_products(sums[t], pairs<Weights>(w, load(x[t] + g * 32)), scale);
+  }
 }
 
 struct EightRows {
@@ -44,7 +74,7 @@ struct EightRows {
 
 template <class Arithmetic, class Weights, size_t T>
 void eight_rows_256(const DotRows& args, size_t first, size_t token) {
-  constexpr size_t kBlocks = T == 1 ? 8 : 2;   // whose sums are kept until all eight rows have them
+  constexpr size_t kBlocks = kColumns / 256 / T;   // whose sums are kept until all eight rows have them
   const EightRows eight(args, first);
   const InputRow* inputs = args.inputs + token;
   __m256 sum[T];
@@ -61,15 +91,9 @@ void eight_rows_256(const DotRows& args, size_t first, size_t token) {
         const Weights weights(block);
         d[b][r] = load16(block + Weights::kScale);
         __m256i p[T];
-        for (size_t t = 0; t < T; ++t) p[t] = _mm256_setzero_si256();
-#pragma GCC unroll 8
-        for (int g = 0; g < 8; ++g) {
-          const __m256i w = weights.weights(g), scale = scale_of(weights.scales, g);
-          for (size_t t = 0; t < T; ++t) {
-            const __m256i x = load(inputs[t].q256 + (begin + b) * 256 + static_cast<size_t>(g) * 32);
-            p[t] = Arithmetic::add_products(p[t], pairs<Weights>(w, x), scale);
-          }
-        }
+        const int8_t* x[T];
+        for (size_t t = 0; t < T; ++t) x[t] = inputs[t].q256 + (begin + b) * 256;
+        Arithmetic::template scaled_products<Weights, T>(weights, x, p);
         for (size_t t = 0; t < T; ++t) {
           const __m256i x = load(inputs[t].sum256 + (begin + b) * 16);
           if constexpr (Weights::kMinima)
@@ -94,37 +118,55 @@ void eight_rows_256(const DotRows& args, size_t first, size_t token) {
 
 template <class Arithmetic, class Weights, size_t T>
 void eight_rows_32(const DotRows& args, size_t first, size_t token) {
-  constexpr size_t kBlocks = T == 1 ? 16 : 4;
+  constexpr size_t kBlocks = kColumns / 32 / T;
   const EightRows eight(args, first);
   const InputRow* inputs = args.inputs + token;
   __m256 sum[T];
   for (size_t t = 0; t < T; ++t) sum[t] = _mm256_setzero_ps();
-  alignas(32) __m256i products[kBlocks][T][8];
+  alignas(32) int32_t products[T][kBlocks / 8][8][8];   // [token][block / 8][row][block % 8]
   alignas(16) uint16_t d[kBlocks][8], m[kBlocks][8];
   const size_t blocks = args.n / 32;
   for (size_t begin = 0; begin < blocks; begin += kBlocks) {
     const size_t count = blocks - begin < kBlocks ? blocks - begin : kBlocks;
     for (size_t r = 0; r < 8; ++r)
-      for (size_t b = 0; b < count; ++b) {
-        const std::byte* block = eight.rows[r] + (begin + b) * Weights::kBytes;
-        if (b % 2 == 0) ask_ahead<1>(block);
-        d[b][r] = load16(block);
-        if constexpr (Weights::kMinimum) m[b][r] = load16(block + 2);
-        const __m256i w = Weights::weights(block);
-        for (size_t t = 0; t < T; ++t)
-          products[b][t][r] = Arithmetic::template dot<Weights>(w, load(inputs[t].q32 + (begin + b) * 32));
+      for (size_t group = 0; group < count; group += 8) {
+        __m256i sums[T][8];
+        const size_t end = count - group < 8 ? count - group : 8;
+        const auto add = [&](size_t i) {
+          const size_t b = group + i;
+          const std::byte* block = eight.rows[r] + (begin + b) * Weights::kBytes;
+          if (i % 2 == 0) ask_ahead<1>(block);
+          d[b][r] = load16(block);
+          if constexpr (Weights::kMinimum) m[b][r] = load16(block + 2);
+          const __m256i w = Weights::weights(block);
+          for (size_t t = 0; t < T; ++t)
+            sums[t][i] = Arithmetic::template dot<Weights>(w, load(inputs[t].q32 + (begin + b) * 32));
+        };
+        if (end == 8) {
+#pragma GCC unroll 8
+          for (size_t i = 0; i < 8; ++i) add(i);
+        } else {
+          for (size_t i = 0; i < end; ++i) add(i);
+          for (size_t t = 0; t < T; ++t)
+            for (size_t i = end; i < 8; ++i) sums[t][i] = _mm256_setzero_si256();
+        }
+        for (size_t t = 0; t < T; ++t) _mm256_store_si256(reinterpret_cast<__m256i*>(products[t][group / 8][r]), sums_of(sums[t]));
       }
-    for (size_t b = 0; b < count; ++b)
+    for (size_t group = 0; group < count; group += 8)
       for (size_t t = 0; t < T; ++t) {
-        const float scale = inputs[t].scale32[begin + b];
-        const int total = inputs[t].sum32[begin + b];
-        __m256i p = sums_of(products[b][t]);
-        constexpr int kOffset = Weights::kSigned ? Arithmetic::kSignedOffset : Weights::kOffset;
-        if constexpr (kOffset > 0) p = _mm256_sub_epi32(p, _mm256_set1_epi32(kOffset * total));
-        if constexpr (Weights::kMinimum)
-          sum[t] = add_block(sum[t], scale, halves(d[b]), p, _mm256_mul_ps(halves(m[b]), _mm256_set1_ps(static_cast<float>(total))));
-        else
-          sum[t] = add_block(sum[t], scale, halves(d[b]), p);
+        __m256i p[8];
+        transpose(products[t][group / 8], p);
+        for (size_t i = 0; i < 8 && group + i < count; ++i) {
+          const size_t b = group + i;
+          const float scale = inputs[t].scale32[begin + b];
+          const int total = inputs[t].sum32[begin + b];
+          constexpr int kOffset = Weights::kSigned ? Arithmetic::kSignedOffset : Weights::kOffset;
+          if constexpr (kOffset > 0) p[i] = _mm256_sub_epi32(p[i], _mm256_set1_epi32(kOffset * total));
+          if constexpr (Weights::kMinimum)
+            sum[t] = add_block(sum[t], scale, halves(d[b]), p[i], _mm256_mul_ps(halves(m[b]), _mm256_set1_ps(static_cast<float>(total))));
+          else
+            sum[t] = add_block(sum[t], scale, halves(d[b]), p[i]);
+        }
       }
   }
   for (size_t t = 0; t < T; ++t) eight.store(sum[t], args.outputs[token + t] + args.first + first);

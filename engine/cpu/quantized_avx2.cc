@@ -13,6 +13,10 @@ namespace {
 constexpr size_t kTileTokens = 6;
 
 struct Arithmetic {
+  template <class Weights, size_t T>
+  static void scaled_products(const Weights& weights, const int8_t* const* x, __m256i* sums) {
+    cpu::scaled_products<Arithmetic, Weights, T>(weights, x, sums);
+  }
   static constexpr int kSignedOffset = 0;
   static __m256i add_products(__m256i sums, __m256i pairs, __m256i scales) { return _mm256_add_epi32(sums, _mm256_madd_epi16(pairs, scales)); }
   template <class Weights>

@@ -14,7 +14,7 @@
 #include "engine/encoder/config.h"
 #include "engine/encoder/weights.h"
 #include "engine/ops/compute.h"
-#include "engine/ops/floats.h"
+#include "engine/ops/numbers.h"
 #include "engine/tokenizer/tokenizer.h"
 
 namespace wenqu::engine {

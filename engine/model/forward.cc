@@ -5,7 +5,7 @@
 
 #include "engine/model/mixture.h"
 #include "engine/ops/attention.h"
-#include "engine/ops/floats.h"
+#include "engine/ops/numbers.h"
 #include "engine/ops/latent_attention.h"
 #include "engine/ops/rms_norm.h"
 #include "engine/ops/rope.h"

@@ -10,7 +10,7 @@
 #include "engine/model/config.h"
 #include "engine/model/weights.h"
 #include "engine/ops/compute.h"
-#include "engine/ops/floats.h"
+#include "engine/ops/numbers.h"
 #include "engine/ops/matmul.h"
 #include "engine/ops/router.h"
 #include "engine/residency/expert_residency.h"

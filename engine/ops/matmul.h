@@ -8,6 +8,7 @@
 
 #include "engine/gguf/type.h"
 #include "engine/ops/compute.h"
+#include "engine/ops/numbers.h"
 
 namespace wenqu::engine::ops {
 
@@ -35,9 +36,9 @@ class Inputs {
   std::span<const cpu::InputRow> rows() const { return rows_; }
 
  private:
-  std::vector<int8_t> q32_, q256_;
-  std::vector<float> scale32_, scale256_;
-  std::vector<int16_t> sum32_, sum256_;
+  Numbers<int8_t> q32_, q256_;
+  Numbers<float> scale32_, scale256_;
+  Numbers<int16_t> sum32_, sum256_;
   std::vector<cpu::InputRow> rows_;
 };
 
