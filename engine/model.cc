@@ -117,11 +117,8 @@ void use_plan(const MemoryPlan& plan, Runtime& runtime) {
 
 // Computes routed experts with the model's threads and the file's weights. The runtime outlives it.
 device::CpuExperts experts_on_cpu(const Runtime& runtime) {
-  struct Memory {
-    ops::Floats gate, up;
-  };
-  return [&runtime, memory = std::make_shared<Memory>()](size_t l, std::span<const float> normed, std::span<const ops::ExpertChoice> choices,
-                                                         std::span<float> delta, const CancelToken& cancel) {
+  return [&runtime](size_t l, std::span<const float> normed, std::span<const ops::ExpertChoice> choices, std::span<float> delta,
+                    const CancelToken& cancel) {
     Status status;
     runtime.pool.lead([&] {
       const Layer& layer = runtime.weights.layers[l];
@@ -129,7 +126,7 @@ device::CpuExperts experts_on_cpu(const Runtime& runtime) {
       const ops::Compute compute{cpu::kernels(runtime.isa), runtime.pool, cancel};
       RoutedExperts routed(compute, runtime.config, layer, nullptr, choices);
       const ops::Inputs x(compute, normed.data(), normed.size() / d, d, d, {&layer.expert_gate, &layer.expert_up});
-      status = routed.add(x, memory->gate, memory->up, delta.data());
+      status = routed.add(x, delta.data());
     });
     return status;
   };

@@ -277,6 +277,11 @@ class Pass {
 
   Status gated(const Layer& layer, const Inputs& x) {
     const size_t width = layer.gate.outputs;
+    if (const size_t part = hidden_part(layer); part > 0) {
+      Inputs h(tokens_, width, {&layer.down});
+      WENQU_RETURN_IF_ERROR(hidden_in_parts(layer, x, part, h));
+      return project(layer.down, h, delta_);
+    }
     gate_.resize(tokens_ * width);
     up_.resize(tokens_ * width);
     const std::vector<float*> gates = row_pointers(gate_.data(), tokens_, width), ups = row_pointers(up_.data(), tokens_, width);
@@ -289,6 +294,31 @@ class Pass {
     WENQU_RETURN_IF_ERROR(compute_.cancel.status());
     const Inputs h(compute_, gate_.data(), tokens_, width, width, {&layer.down});
     return project(layer.down, h, delta_);
+  }
+
+  // Columns of the hidden rows that a thread makes and rounds before memory sees them; 0: that does not pay, or cannot be.
+  size_t hidden_part(const Layer& layer) const {
+    constexpr size_t kTokens = 32, kEach = 4;   // tokens, and parts for each thread, at least
+    const size_t unit = ops::rounding_unit(layer.down);
+    if (unit == 0 || tokens_ < kTokens) return 0;
+    const size_t part = (ops::rows_per_piece(compute_, layer.gate, tokens_) + unit - 1) / unit * unit;
+    return layer.gate.outputs >= kEach * part * static_cast<size_t>(compute_.pool.threads()) ? part : 0;
+  }
+
+  Status hidden_in_parts(const Layer& layer, const Inputs& x, size_t part, Inputs& h) {
+    compute_.parallel(layer.gate.outputs, part, [&](size_t begin, size_t end) {
+      thread_local Floats gate, up;
+      gate.resize(tokens_ * part);
+      up.resize(tokens_ * part);
+      const std::vector<float*> gates = row_pointers(gate.data(), tokens_, part), ups = row_pointers(up.data(), tokens_, part);
+      ops::matmul_rows(compute_, layer.gate, 0, begin, end, x.rows(), gates, 0);
+      ops::matmul_rows(compute_, layer.up, 0, begin, end, x.rows(), ups, 0);
+      for (size_t t = 0; t < tokens_; ++t) {
+        compute_.kernels.silu_multiply(gates[t], ups[t], gates[t], end - begin);
+        h.round(compute_, t, begin, end - begin, gates[t]);
+      }
+    });
+    return compute_.cancel.status();
   }
 
   // Mixture of experts: every token's chosen experts, weighted, and the shared ones, unweighted.
@@ -311,7 +341,7 @@ class Pass {
     } else {
       std::fill(delta_.begin(), delta_.end(), 0.0f);
     }
-    return routed.add(x, gate_, up_, delta_.data());
+    return routed.add(x, delta_.data());
   }
 
   Status output() {

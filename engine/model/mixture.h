@@ -10,7 +10,6 @@
 #include "engine/model/config.h"
 #include "engine/model/weights.h"
 #include "engine/ops/compute.h"
-#include "engine/ops/numbers.h"
 #include "engine/ops/matmul.h"
 #include "engine/ops/router.h"
 #include "engine/residency/expert_residency.h"
@@ -25,9 +24,9 @@ class RoutedExperts {
                 std::span<const ops::ExpertChoice> choices);
 
   // delta: [tokens][embedding] += the weighted sum of each token's experts, in the order of choice, so that it does not
-  // depend on which tokens share the batch. `x` holds the tokens' rows in the forms that the experts read. `gate` and
-  // `up` are written over. Errors: cancelled, deadline_exceeded.
-  Status add(const ops::Inputs& x, ops::Floats& gate, ops::Floats& up, float* delta);
+  // depend on which tokens share the batch. `x` holds the tokens' rows in the forms that the experts read.
+  // Errors: cancelled, deadline_exceeded.
+  Status add(const ops::Inputs& x, float* delta);
 
  private:
   const ops::Compute& compute_;

@@ -9,44 +9,66 @@ constexpr size_t kPieceBytes = 128 << 10;
 
 }  // namespace
 
-Inputs::Inputs(const Compute& compute, const float* values, size_t tokens, size_t n, size_t stride,
-               std::initializer_list<const Matrix*> matrices)
-    : rows_(tokens) {
-  unsigned forms = cpu::kPlain;
+size_t rounding_unit(const Matrix& matrix) {
+  switch (cpu::input_form(matrix.type)) {
+    case cpu::kPlain: return 0;
+    case cpu::kRounded32: return 32;
+    case cpu::kRounded256: return 256;
+  }
+  return 0;
+}
+
+void Inputs::make_room(size_t tokens, size_t n, std::initializer_list<const Matrix*> matrices) {
+  n_ = n;
   for (const Matrix* matrix : matrices)
-    if (*matrix) forms |= cpu::input_form(matrix->type);
-  if (forms & cpu::kRounded32) {
+    if (*matrix) forms_ |= cpu::input_form(matrix->type);
+  if (forms_ & cpu::kRounded32) {
     q32_.resize(tokens * n);
     scale32_.resize(tokens * (n / 32));
     sum32_.resize(tokens * (n / 32));
   }
-  if (forms & cpu::kRounded256) {
+  if (forms_ & cpu::kRounded256) {
     q256_.resize(tokens * n);
     scale256_.resize(tokens * (n / 256));
     sum256_.resize(tokens * (n / 16));
   }
   for (size_t t = 0; t < tokens; ++t) {
-    rows_[t].values = values + t * stride;
-    if (forms & cpu::kRounded32) {
+    if (forms_ & cpu::kRounded32) {
       rows_[t].q32 = q32_.data() + t * n;
       rows_[t].scale32 = scale32_.data() + t * (n / 32);
       rows_[t].sum32 = sum32_.data() + t * (n / 32);
     }
-    if (!(forms & cpu::kRounded256)) continue;
+    if (!(forms_ & cpu::kRounded256)) continue;
     rows_[t].q256 = q256_.data() + t * n;
     rows_[t].scale256 = scale256_.data() + t * (n / 256);
     rows_[t].sum256 = sum256_.data() + t * (n / 16);
   }
-  if (forms == cpu::kPlain) return;
+}
+
+Inputs::Inputs(const Compute& compute, const float* values, size_t tokens, size_t n, size_t stride,
+               std::initializer_list<const Matrix*> matrices)
+    : rows_(tokens) {
+  make_room(tokens, n, matrices);
+  for (size_t t = 0; t < tokens; ++t) rows_[t].values = values + t * stride;
+  if (forms_ == cpu::kPlain) return;
   compute.parallel(tokens, 8, [&](size_t begin, size_t end) {
-    for (size_t t = begin; t < end; ++t) {
-      const float* row = values + t * stride;
-      if (forms & cpu::kRounded32) 
-        compute.kernels.round32(row, n, q32_.data() + t * n, scale32_.data() + t * (n / 32), sum32_.data() + t * (n / 32));
-      if (forms & cpu::kRounded256)
-        compute.kernels.round256(row, n, q256_.data() + t * n, scale256_.data() + t * (n / 256), sum256_.data() + t * (n / 16));
-    }
+    for (size_t t = begin; t < end; ++t) round(compute, t, 0, n, values + t * stride);
   });
+}
+
+Inputs::Inputs(size_t tokens, size_t n, std::initializer_list<const Matrix*> matrices) : rows_(tokens) {
+  make_room(tokens, n, matrices);
+}
+
+void Inputs::round(const Compute& compute, size_t token, size_t begin, size_t count, const float* values) {
+  if (forms_ & cpu::kRounded32) {
+    const size_t block = (token * n_ + begin) / 32;
+    compute.kernels.round32(values, count, q32_.data() + token * n_ + begin, scale32_.data() + block, sum32_.data() + block);
+  }
+  if (forms_ & cpu::kRounded256) {
+    const size_t at = token * n_ + begin;
+    compute.kernels.round256(values, count, q256_.data() + at, scale256_.data() + at / 256, sum256_.data() + at / 16);
+  }
 }
 
 std::vector<float*> row_pointers(float* out, size_t tokens, size_t stride) {

@@ -25,6 +25,9 @@ struct Matrix {
   const std::byte* row(size_t matrix, size_t row) const { return data + matrix * stride_bytes + row * row_bytes; }
 };
 
+// How many numbers of an input are rounded together for a matrix; 0: they are taken as they are.
+size_t rounding_unit(const Matrix& matrix);
+
 // A batch of inputs, with the rounded forms that the weights they meet will read.
 class Inputs {
  public:
@@ -33,9 +36,18 @@ class Inputs {
   Inputs(const Compute& compute, const float* values, size_t tokens, size_t n, size_t stride,
          std::initializer_list<const Matrix*> matrices);
 
+  // Rows whose numbers come in parts, for matrices that take none as they are (rounding_unit).
+  Inputs(size_t tokens, size_t n, std::initializer_list<const Matrix*> matrices);
+  // The numbers [begin, begin + count) of a row: whole units. Several threads may bring different parts.
+  void round(const Compute& compute, size_t token, size_t begin, size_t count, const float* values);
+
   std::span<const cpu::InputRow> rows() const { return rows_; }
 
  private:
+  void make_room(size_t tokens, size_t n, std::initializer_list<const Matrix*> matrices);
+
+  unsigned forms_ = cpu::kPlain;
+  size_t n_ = 0;
   Numbers<int8_t> q32_, q256_;
   Numbers<float> scale32_, scale256_;
   Numbers<int16_t> sum32_, sum256_;
