@@ -91,9 +91,9 @@ void eight_rows_256(const DotRows& args, size_t first, size_t token) {
         const Weights weights(block);
         d[b][r] = load16(block + Weights::kScale);
         __m256i p[T];
-        const int8_t* x[T];
-        for (size_t t = 0; t < T; ++t) x[t] = inputs[t].q256 + (begin + b) * 256;
-        Arithmetic::template scaled_products<Weights, T>(weights, x, p);
+        const int8_t* bytes[T];
+        for (size_t t = 0; t < T; ++t) bytes[t] = inputs[t].q256 + (begin + b) * 256;
+        Arithmetic::template scaled_products<Weights, T>(weights, bytes, p);
         for (size_t t = 0; t < T; ++t) {
           const __m256i x = load(inputs[t].sum256 + (begin + b) * 16);
           if constexpr (Weights::kMinima)
