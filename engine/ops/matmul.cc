@@ -5,7 +5,7 @@
 namespace wenqu::engine::ops {
 namespace {
 
-constexpr size_t kPieceBytes = 128 << 10;
+constexpr size_t kPieceBytes = 512 << 10;
 
 }  // namespace
 
@@ -78,9 +78,9 @@ std::vector<float*> row_pointers(float* out, size_t tokens, size_t stride) {
 }
 
 size_t rows_per_piece(const Compute& compute, const Matrix& matrix, size_t tokens) {
-  constexpr size_t kTogether = 32, kMost = 256;   // rows: that the kernels take at a time; of a piece
+  constexpr size_t kTogether = 32, kMost = 1024;   // rows: that the kernels take at a time; of a piece
   // One token: long runs of memory. Many: as many rows as the kernels unpack for one reading of the inputs.
-  const size_t wanted = tokens < kTogether ? kPieceBytes / matrix.row_bytes : kMost / 2;
+  const size_t wanted = tokens < kTogether ? kPieceBytes / matrix.row_bytes : 128;
   const size_t fair = matrix.outputs / (4 * static_cast<size_t>(compute.pool.threads()));
   return std::clamp<size_t>(std::min(wanted, fair) / kTogether * kTogether, kTogether, kMost);
 }
