@@ -45,7 +45,8 @@ MemoryNeeds memory_needs(const gguf::File& file, const Config& config, const Wei
   needs.logits = session_logits_bytes(config);
   needs.prefix_cache = options.prefix_cache_bytes;
   needs.scratch = [config, threads, tokens](size_t batch) {
-    return scratch_bytes(config, std::min<uint64_t>(batch, tokens), static_cast<size_t>(threads));
+    const auto bytes = [&](size_t most) { return scratch_bytes(config, std::min<uint64_t>(most, tokens), static_cast<size_t>(threads)); };
+    return bytes(batch) + bytes(std::min(batch, kMaxUrgent));
   };
   return needs;
 }

@@ -24,7 +24,7 @@ struct MemoryNeeds {
   uint64_t kv_cache = 0;        // of the context asked for
   uint64_t logits = 0;          // of one session
   uint64_t prefix_cache = 0;    // at most
-  std::function<uint64_t(size_t tokens)> scratch;   // of a batch
+  std::function<uint64_t(size_t tokens)> scratch;   // of a batch, and of one between its layers
 };
 
 struct MemoryPlan {

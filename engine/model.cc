@@ -93,6 +93,7 @@ void use_plan(const MemoryPlan& plan, Runtime& runtime) {
   runtime.memory = plan;
   runtime.prefixes.set_budget(plan.prefix_cache);
   runtime.queue.set_largest_batch(plan.batch_tokens);
+  if (!runtime.gpu) runtime.queue.set_layers(runtime.weights.layers.size());
   if (plan.budget > 0)
     runtime.account = std::make_shared<MemoryAccount>(plan.shared, plan.experts, runtime.gpu ? runtime.gpu->segment_memory() : nullptr);
   if (plan.on_demand) {

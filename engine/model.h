@@ -61,7 +61,7 @@ struct MemoryEstimate {
 struct MemoryUse {
   uint64_t budget = 0;          // 0: none
   uint64_t weights = 0;         // that stay in memory
-  uint64_t scratch = 0;         // for the batch that runs
+  uint64_t scratch = 0;         // for the batch that runs, and one between its layers
   uint64_t sessions = 0;        // KV caches and logits of the timelines, and what only the prefix cache has
   uint64_t sessions_limit = 0;  // of it; 0: what the system has
   uint64_t prefix_cache = 0;    // what timelines have too among it

@@ -26,10 +26,10 @@ namespace wenqu::engine {
 class Runtime {
  public:
   Runtime(const cpu::ThreadPoolOptions& threads, uint64_t prefix_bytes)
-      : prefixes(prefix_bytes), pool(threads), queue([this](std::span<const Sequence> batch, const CancelToken& cancel) {
+      : prefixes(prefix_bytes), pool(threads), queue([this](std::span<const Sequence> batch, const CancelToken& cancel, const BeforeLayer& before_layer) {
           if (gpu) return gpu->forward(batch, cancel);
           Status status;
-          pool.lead([&] { status = forward({cpu::kernels(isa), pool, cancel}, config, weights, batch); });
+          pool.lead([&] { status = forward({cpu::kernels(isa), pool, cancel}, config, weights, batch, before_layer); });
           return status;
         }) {}
 

@@ -215,7 +215,7 @@ void ThreadPool::work() {
 }
 
 void ThreadPool::lead(const std::function<void()>& work) {
-  if (!leader_.joinable()) return work();
+  if (!leader_.joinable() || std::this_thread::get_id() == leader_.get_id()) return work();
   led_ = &work;
   led_failure_ = nullptr;
   led_unfinished_.missing.store(1, std::memory_order_relaxed);

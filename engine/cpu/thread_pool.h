@@ -52,7 +52,8 @@ class ThreadPool {
   void run(size_t count, size_t grain, const Body& body);
 
   // Calls work() on a thread of the pool's priority and returns after it: on the calling one, or, where the
-  // priority is not the caller's, on one of the pool's own. work() calls run(); what it throws, lead() throws.
+  // priority is not the caller's, on one of the pool's own. work() calls run(), and lead() for work in between; what it
+  // throws, lead() throws.
   void lead(const std::function<void()>& work);
 
  private:

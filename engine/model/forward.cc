@@ -37,13 +37,14 @@ class Pass {
     std::fill(delta_.begin(), delta_.end(), 0.0f);
   }
 
-  Status run() {
+  Status run(const BeforeLayer& before_layer) {
     for (const Part& part : parts_)
       for (size_t i = 0; i < part.count; ++i)
         cpu::dequantize_row(weights_.embedding.type, weights_.embedding.row(0, static_cast<size_t>(part.sequence->tokens[i])), d_,
                             hidden_.data() + (part.first + i) * d_);
     for (size_t l = 0; l < weights_.layers.size(); ++l) {
       const Layer& layer = weights_.layers[l];
+      if (before_layer) before_layer();
       norm(layer.attention_norm);
       WENQU_RETURN_IF_ERROR(config_.has_mla() ? mla(layer, l) : gqa(layer, l));
       norm(layer.ffn_norm);
@@ -413,8 +414,9 @@ size_t scratch_bytes(const Config& config, size_t tokens, size_t threads) {
   return (numbers + numbers / 2) * sizeof(float) * tokens + alone * sizeof(float) * threads + config.vocabulary * sizeof(float);
 }
 
-Status forward(const ops::Compute& compute, const Config& config, const Weights& weights, std::span<const Sequence> batch) {
-  return Pass(compute, config, weights, batch).run();
+Status forward(const ops::Compute& compute, const Config& config, const Weights& weights, std::span<const Sequence> batch,
+               const BeforeLayer& before_layer) {
+  return Pass(compute, config, weights, batch).run(before_layer);
 }
 
 }  // namespace wenqu::engine

@@ -10,6 +10,7 @@
 // rounding.
 #pragma once
 
+#include <functional>
 #include <span>
 #include <vector>
 
@@ -25,6 +26,9 @@ namespace wenqu::engine {
 // Tokens of a long prompt that are read at once: enough that unpacking weights is shared well, few enough
 // that a batch's rows stay small.
 inline constexpr size_t kMaxBatch = 512;
+
+// Tokens of a batch that runs between two layers of another.
+inline constexpr size_t kMaxUrgent = 32;
 
 KvShape kv_shape(const Config& config, KvType type);
 
@@ -46,9 +50,14 @@ struct Sequence {
   std::vector<float>* state = nullptr;    // the last token's state behind the output norm is appended here, if wanted
 };
 
+// Called before each layer, by the thread that runs the pass and while none of its loops runs: what is urgent may use
+// the compute threads then, another pass over other caches among it. Must not throw.
+using BeforeLayer = std::function<void()>;
+
 // Takes sequences with different caches of the same shape, kMaxBatch tokens or fewer in all, through the model
 // together, so that the weights are read once for all of them. Errors: cancelled, deadline_exceeded; the
 // cache rows of the batch are undefined then.
-Status forward(const ops::Compute& compute, const Config& config, const Weights& weights, std::span<const Sequence> batch);
+Status forward(const ops::Compute& compute, const Config& config, const Weights& weights, std::span<const Sequence> batch,
+               const BeforeLayer& before_layer = {});
 
 }  // namespace wenqu::engine

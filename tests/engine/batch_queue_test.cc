@@ -8,6 +8,7 @@
 #include <thread>
 
 #include "engine/generate.h"
+#include "engine/runtime.h"
 #include "tests/engine/model_fixture.h"
 
 namespace wenqu::engine {
@@ -19,7 +20,8 @@ using Sizes = std::vector<size_t>;
 // A queue over a model that only takes time, and what it was given: the sizes of each batch's sequences.
 class BatchQueueTest : public testing::Test {
  protected:
-  Status model(std::span<const Sequence> batch, const CancelToken& cancel) {
+  Status model(std::span<const Sequence> batch, const CancelToken& cancel, const BeforeLayer& before_layer) {
+    EXPECT_FALSE(before_layer) << "nobody is let in";
     Sizes sizes;
     for (const Sequence& sequence : batch) {
       sizes.push_back(sequence.tokens.size());
@@ -49,7 +51,7 @@ class BatchQueueTest : public testing::Test {
   std::mutex mutex_;
   std::vector<Sizes> batches_;
   // Patient, so that a thread that the system keeps waiting does not matter.
-  BatchQueue queue_{[this](std::span<const Sequence> batch, const CancelToken& cancel) { return model(batch, cancel); }, {.gather = 500ms}};
+  BatchQueue queue_{[this](const auto&... batch) { return model(batch...); }, {.gather = 500ms}};
 };
 
 TEST_F(BatchQueueTest, ASessionAloneGetsTheLargestPiecesInOrder) {
@@ -189,7 +191,211 @@ TEST_F(BatchQueueTest, ACancelledSessionGoesAndTheOthersGoOn) {
   EXPECT_EQ(read(this, one_, source.token()).code(), StatusCode::cancelled);
 }
 
+// A queue over a model of several layers, between which it lets others in, and what it was given.
+class LayersTest : public testing::Test {
+ protected:
+  struct Batch {
+    Sizes sizes;
+    bool let_in;   // between the layers of another
+  };
+  Status model(std::span<const Sequence> batch, const CancelToken& cancel, const BeforeLayer& before_layer) {
+    Sizes sizes;
+    for (const Sequence& sequence : batch) {
+      sizes.push_back(sequence.tokens.size());
+      if (sequence.tokens[0] == kTooLarge) throw std::bad_alloc();
+    }
+    batches_.push_back({sizes, inside_});
+    if (!before_layer) return cancel.status();
+    EXPECT_FALSE(inside_) << "who was let in lets nobody in";
+    inside_ = true;
+    for (size_t layer = 0; layer < kLayers && cancel.status(); ++layer) {
+      before_layer();
+      if (layer == 0 && in_piece_) in_piece_(before_layer);
+    }
+    inside_ = false;
+    return cancel.status();
+  }
+  Status read(const void* session, std::span<const TokenId> tokens, const CancelToken& cancel = {}, const BatchQueue::Progress& progress = {}) {
+    return queue_.read({session, {.tokens = tokens}}, cancel, progress);
+  }
+  // Lets others in until `enough`, which must come.
+  static void let_in_until(const BeforeLayer& before_layer, const std::function<bool()>& enough) {
+    const auto begun = std::chrono::steady_clock::now();
+    while (!enough() && std::chrono::steady_clock::now() < begun + 20s) {
+      std::this_thread::yield();
+      before_layer();
+    }
+    EXPECT_TRUE(enough());
+  }
+  // A session that decodes until all is over, or it fails.
+  std::thread decoding(TokenId token, std::atomic<int>& steps, StatusCode ends, const CancelToken& cancel = {}) {
+    return std::thread([this, token, &steps, ends, cancel] {
+      Status status;
+      for (; status && !over_; ++steps) status = read(&steps, {&token, 1}, cancel);
+      EXPECT_EQ(status.code(), ends);
+      queue_.leave(&steps);
+    });
+  }
+
+  static constexpr TokenId kTooLarge = 99;
+  static constexpr size_t kLayers = 4;
+  const std::vector<TokenId> prompt_ = std::vector<TokenId>(40, 1);
+  std::function<void(const BeforeLayer&)> in_piece_;
+  std::atomic<bool> over_{false};
+  bool inside_ = false;          // a piece, as batches_ only touched by the thread that runs a batch
+  std::vector<Batch> batches_;
+  // Nobody who decodes waits for a layer.
+  BatchQueue queue_{[this](const auto&... batch) { return model(batch...); }, {.delay = 0us, .layers = kLayers}};
+};
+
+TEST_F(LayersTest, ThoseWhoDecodeGoOnInTheMiddleOfAPiece) {
+  std::atomic<int> one{0}, other{0};
+  // A piece ends when each of them has got answers and come back since it began.
+  in_piece_ = [&](const BeforeLayer& before_layer) {
+    let_in_until(before_layer, [&, one_had = one + 3, other_had = other + 3] { return one >= one_had && other >= other_had; });
+  };
+  std::thread first = decoding(1, one, StatusCode::ok), second = decoding(2, other, StatusCode::ok);
+  while (one == 0 || other == 0) std::this_thread::yield();
+  EXPECT_TRUE(read(this, prompt_));
+  over_ = true;
+  first.join(), second.join();
+  size_t read_tokens = 0, let_in = 0;
+  for (const Batch& batch : batches_) {
+    let_in += batch.let_in;
+    if (batch.sizes[0] == 1) continue;
+    read_tokens += batch.sizes[0];
+    EXPECT_EQ(batch.sizes.size(), 1u) << "a piece goes by itself";
+    EXPECT_FALSE(batch.let_in);
+  }
+  EXPECT_EQ(read_tokens, prompt_.size());
+  EXPECT_GE(let_in, 6u);
+}
+
+// The largest piece of a prompt that is read beside an answer, at 500 us for each of its tokens, at least.
+size_t largest_piece(size_t prompt, std::chrono::microseconds delay, std::chrono::microseconds decode_time) {
+  constexpr size_t kLayers = 4;
+  size_t largest = 0;
+  BatchQueue queue([&](std::span<const Sequence> batch, const CancelToken&, const BeforeLayer& before_layer) {
+    if (!before_layer) std::this_thread::sleep_for(decode_time);
+    else largest = std::max(largest, batch[0].tokens.size());
+    for (size_t layer = 0; before_layer && layer < kLayers; ++layer) {
+      before_layer();
+      std::this_thread::sleep_for(500us * static_cast<int>(batch[0].tokens.size()) / kLayers);
+    }
+    return Status();
+  }, {.delay = delay, .layers = kLayers});
+  std::atomic<bool> begun{false}, over{false};
+  std::thread other([&] {
+    for (const TokenId token = 1; !over; begun = true) EXPECT_TRUE(queue.read({&over, {.tokens = {&token, 1}}}, {}));
+    queue.leave(&over);
+  });
+  while (!begun) std::this_thread::yield();
+  EXPECT_TRUE(queue.read({&queue, {.tokens = std::vector<TokenId>(prompt, 1)}}, {}));
+  over = true;
+  other.join();
+  return largest;
+}
+
+TEST(PiecesBesideAnAnswer, AreAsLongAsTheirLayersAllow) {
+  const size_t largest = largest_piece(450, 25ms, 0us);
+  EXPECT_LE(largest, 200u) << "four layers of 25 ms";
+  EXPECT_GT(largest, 8u);
+}
+
+TEST(PiecesBesideAnAnswer, AreNotStarvedWhereDecodingIsSlow) {
+  EXPECT_GT(largest_piece(120, 0us, 10ms), 8u) << "four layers of half a decoding batch";
+}
+
+TEST_F(LayersTest, WhoeverFailsBetweenLayersFailsAlone) {
+  std::atomic<int> fine{0}, large{0}, cancelled{0};
+  CancelSource source;
+  std::vector<std::thread> others;
+  in_piece_ = [&](const BeforeLayer& before_layer) {
+    others.push_back(decoding(1, fine, StatusCode::ok));
+    let_in_until(before_layer, [&] { return fine >= 2; });
+    others.push_back(decoding(kTooLarge, large, StatusCode::out_of_memory));
+    others.push_back(decoding(2, cancelled, StatusCode::cancelled, source.token()));
+    let_in_until(before_layer, [&] { return large == 1 && cancelled >= 2; });
+    const int had = cancelled;
+    source.cancel();
+    let_in_until(before_layer, [&] { return fine >= 6 && cancelled > had; });
+  };
+  EXPECT_TRUE(read(this, prompt_));
+  over_ = true;
+  for (std::thread& other : others) other.join();
+}
+
+TEST_F(LayersTest, APromptThatFailsInTheMiddleLeavesTheOthers) {
+  for (const bool cancel : {false, true}) {
+    std::atomic<int> steps{0};
+    CancelSource source;
+    over_ = false;
+    in_piece_ = [&](const BeforeLayer& before_layer) {
+      let_in_until(before_layer, [&, had = steps + 2] { return steps >= had; });
+      if (cancel) return source.cancel();
+      inside_ = false;
+      throw std::bad_alloc();
+    };
+    std::thread other = decoding(1, steps, StatusCode::ok);
+    EXPECT_EQ(read(this, prompt_, source.token()).code(), cancel ? StatusCode::cancelled : StatusCode::out_of_memory);
+    const int had = steps;
+    while (steps < had + 2) std::this_thread::yield();
+    over_ = true;
+    other.join();
+  }
+}
+
+TEST_F(LayersTest, WhoTellsOfItsProgressKeepsNobodyWaiting) {
+  std::atomic<int> steps{0};
+  std::thread other = decoding(1, steps, StatusCode::ok);
+  while (steps == 0) std::this_thread::yield();
+  bool told = false;
+  EXPECT_TRUE(read(this, prompt_, {}, [&](size_t) {
+    told = true;
+    for (const int had = steps; steps < had + 2;) std::this_thread::yield();
+  }));
+  EXPECT_TRUE(told);
+  over_ = true;
+  other.join();
+}
+
 class SharedModelTest : public test::ModelTest {};
+
+TEST_F(SharedModelTest, AnswersBetweenTheLayersOfAPromptAreThoseAlone) {
+  for (const bool deepseek : {false, true}) {
+    const auto model = load({.deepseek = deepseek, .seed = 21});
+    const Runtime& runtime = model->runtime();
+    const KvShape shape = kv_shape(runtime.config, KvType::f16);
+    size_t let_in = 0;
+    bool inside = false;
+    BatchQueue queue([&](std::span<const Sequence> batch, const CancelToken& cancel, const BeforeLayer& before_layer) {
+      let_in += inside;
+      inside = bool(before_layer);
+      const Status status = forward({cpu::kernels(runtime.isa), runtime.pool, cancel}, runtime.config, runtime.weights, batch, before_layer);
+      inside = false;
+      return status;
+    }, {.delay = std::chrono::microseconds(200), .layers = runtime.weights.layers.size()});
+    // Logits behind `ahead` tokens read at once and others one by one.
+    const auto logits = [&](int which, size_t ahead, size_t steps, const std::function<Status(const ReadJob&)>& read) {
+      std::vector<TokenId> tokens;
+      for (size_t i = 0; i < ahead + steps; ++i) tokens.push_back(static_cast<TokenId>((i * static_cast<size_t>(which + 3) + i / 7) % 250));
+      KvCache cache(shape);
+      EXPECT_TRUE(cache.resize(tokens.size()));
+      std::vector<float> all;
+      for (size_t at = 0, count = ahead; at < tokens.size(); at += count, count = 1)
+        EXPECT_TRUE(read({&cache, {.tokens = std::span(tokens).subspan(at, count), .position = at, .cache = &cache, .deterministic = true, .logits = &all}}));
+      queue.leave(&cache);
+      return all;
+    };
+    const auto alone = [&](const ReadJob& job) { return forward({cpu::kernels(runtime.isa), runtime.pool, {}}, runtime.config, runtime.weights, {&job.sequence, 1}); };
+    const auto together = [&](const ReadJob& job) { return queue.read(job, {}); };
+    const std::vector<float> prompt = logits(0, 400, 4, alone), answer = logits(1, 4, 60, alone), other = logits(2, 6, 60, alone);
+    std::thread first([&] { EXPECT_EQ(logits(1, 4, 60, together), answer); }), second([&] { EXPECT_EQ(logits(2, 6, 60, together), other); });
+    for (int i = 0; i < 3; ++i) EXPECT_EQ(logits(0, 400, 4, together), prompt);
+    first.join(), second.join();
+    EXPECT_GT(let_in, 0u);
+  }
+}
 
 TEST_F(SharedModelTest, AnswersTogetherAreThoseAloneToTheLastBitWhenDeterministic) {
   for (bool deepseek : {false, true}) {

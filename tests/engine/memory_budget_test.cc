@@ -167,7 +167,7 @@ TEST_F(MemoryBudgetTest, ASessionThatRunsOutOfMemoryInTheMiddleOfABatchFailsAlon
   ASSERT_TRUE(good.resize(answer.size()));
   ASSERT_TRUE(bad.resize(prompt.size()));
   bool together = false;
-  BatchQueue queue([&](std::span<const Sequence> batch, const CancelToken& cancel) -> Status {
+  BatchQueue queue([&](std::span<const Sequence> batch, const CancelToken& cancel, const BeforeLayer&) -> Status {
     // What a lack of memory leaves behind: rows of the batch are written, logits are appended.
     WENQU_RETURN_IF_ERROR(forward({cpu::kernels(runtime.isa), runtime.pool, cancel}, runtime.config, runtime.weights, batch));
     for (const Sequence& sequence : batch)

@@ -187,6 +187,21 @@ TEST(ThreadPool, AllThatComputeStepBackTogetherAndTheCallerDoesNot) {
   EXPECT_EQ(own_nice(), before);
 }
 
+TEST(ThreadPool, WhatIsLedMayLead) {
+  for (const int nice : {0, kLowestPriority}) {
+    ThreadPool pool({.threads = 2, .nice = nice});
+    size_t sum = 0;
+    pool.lead([&] {
+      const std::thread::id leader = std::this_thread::get_id();
+      pool.lead([&] {
+        EXPECT_EQ(std::this_thread::get_id(), leader);
+        pool.run(1, 1, [&](size_t, size_t end) { sum += end; });
+      });
+    });
+    EXPECT_EQ(sum, 1u);
+  }
+}
+
 TEST(ThreadPool, WhatIsLedElsewhereThrowsHereAndCanBeLedAgain) {
   ThreadPool pool({.threads = 2, .nice = kLowestPriority});
   for (int round = 0; round < 3; ++round) {
