@@ -76,7 +76,7 @@ void Upkeep::keep_status(Status status) {
 }
 
 Result<bool> Upkeep::merge_once(MergeWish wish, const CancelToken& cancel) {
-  std::unique_ptr<Writer::Merge> merge;
+  std::unique_ptr<MergeJob> merge;
   {
     const std::lock_guard lock(changes_);
     merge = writer_.plan_merge(wish);

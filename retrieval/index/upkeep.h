@@ -36,7 +36,7 @@ class Upkeep {
   void note_change();
   // Waits while there are far more segments than merges would leave. REQUIRES: `changes` is not held
   void wait_for_room();
-  // Merges until nothing is left to do, on this thread. REQUIRES: `changes` is not held. Errors: as of Merge::run()
+  // Merges until nothing is left to do, on this thread. REQUIRES: `changes` is not held. Errors: as of MergeJob::run()
   // and Writer::commit(); the index is as good as before.
   Status merge_now(MergeWish wish, const CancelToken& cancel);
   // Why the last merge or other work of its own failed; ok when it did not.

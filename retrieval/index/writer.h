@@ -10,30 +10,22 @@
 // Vectors, where they are kept, are part of the commit alone: what refresh() shows has those of the commit before, as
 // far as they fit it. They go by document and text, so merges do not matter to them.
 //
-// Segments are merged in three steps, so that the long one goes on beside everything else: plan_merge(), Merge::run(),
+// Segments are merged in three steps, so that the long one goes on beside everything else: plan_merge(), MergeJob::run(),
 // finish_merge(). A merge that fails, or comes too late, leaves everything as it was.
 //
-// Thread safety: one thread at a time; only Merge::run() may go on beside.
+// Thread safety: one thread at a time; only MergeJob::run() may go on beside.
 #pragma once
 
-#include <lucene++/LuceneHeaders.h>
-#include <lucene++/SegmentInfos.h>
-
-#include <map>
 #include <memory>
-#include <set>
 #include <string>
-#include <vector>
 
-#include "base/cancel.h"
 #include "base/status.h"
 #include "retrieval/analysis/analyzer.h"
 #include "retrieval/index/inverter.h"
 #include "retrieval/index/merge_choice.h"
-#include "retrieval/index/open_segment.h"
-#include "retrieval/index/segment_merge.h"
+#include "retrieval/index/merge_job.h"
+#include "retrieval/index/segment_list.h"
 #include "retrieval/index/snapshot.h"
-#include "retrieval/store/directory.h"
 #include "retrieval/store/manifest.h"
 #include "retrieval/store/write_lock.h"
 #include "retrieval/vectors/vector_writer.h"
@@ -81,42 +73,17 @@ class Writer {
   // Whether there are changes that the snapshot lacks, or that do not last yet.
   bool has_unseen_changes() const { return unseen_; }
   bool has_uncommitted_changes() const { return changed_; }
-  size_t segments() const { return live_.size(); }
+  size_t segments() const { return segments_.size(); }
 
-  // Several segments that become one.
-  class Merge {
-   public:
-    // The long part. `cancel` ends it early. Errors: corrupt, io_error, cancelled.
-    Status run(const CancelToken& cancel);
-
-   private:
-    friend class Writer;
-    std::vector<MergeSource> sources_;
-    std::string name_;
-    boost::shared_ptr<WriterDirectory> directory_;
-    std::vector<ManifestFile> entries_;                  // of the files that run() made, which last
-    Lucene::SegmentInfoPtr info_;
-    std::shared_ptr<const OpenSegment> merged_;          // null when no document is left
-    bool done_ = false;
-  };
   // What should be merged now; null when nothing should.
-  std::unique_ptr<Merge> plan_merge(MergeWish wish);
+  std::unique_ptr<MergeJob> plan_merge(MergeWish wish);
   // Puts the merged segment in the place of its sources, with what was deleted of them meanwhile. Commits that when
   // there are no other changes to commit. A merge that does not fit any more is dropped.
-  Status finish_merge(std::unique_ptr<Merge> merge);
+  Status finish_merge(std::unique_ptr<MergeJob> merge);
 
  private:
-  // A segment as it is now.
-  struct Live {
-    Lucene::SegmentInfoPtr info;
-    std::shared_ptr<const OpenSegment> open;
-    std::shared_ptr<Deletions> deletions;   // null: none; shared with nobody while `deletions_unwritten`
-    bool deletions_unwritten = false;
-    uint32_t deleted() const { return deletions ? deletions->count() : 0; }
-  };
-
   Writer(IndexPaths paths, WriteLock lock, const Options& options)
-      : paths_(std::move(paths)), lock_(std::move(lock)), options_(options) {}
+      : paths_(std::move(paths)), lock_(std::move(lock)), options_(options), segments_(paths_.lucene) {}
 
   Status start();           // from the commit on disk
   Status ensure_started();  // start(), unless that is done
@@ -125,21 +92,12 @@ class Writer {
   void stop();              // drops what is not committed
   Status fail(Status why);  // stop(), remembered for commit()
   Status delete_document(const std::string& document_id);
-  Status delete_from(Live& live, const Lucene::TermPtr& id);
-  Deletions& changed_deletions(Live& live);
   Status write_passages(const Document& document);
-  Status flush();
-  Status write_deletions();
   Status write_vocabulary();
-  void drop_empty_segments();
-  Status write_segments_file();
   Status write_all();
   Result<Manifest> describe(bool lasting);
-  Status make_last(const ManifestFile& entry);
   Result<std::shared_ptr<const Snapshot>> open_snapshot(const Manifest& manifest);
   Status publish();
-  void forget(const Live& live);
-  void collect_garbage();
 
   const IndexPaths paths_;
   WriteLock lock_;
@@ -150,18 +108,11 @@ class Writer {
   bool vocabulary_unwritten_ = false;
   std::shared_ptr<const Snapshot> committed_;
   std::shared_ptr<const Snapshot> visible_;
-  boost::shared_ptr<WriterDirectory> directory_;   // null when stopped
-  Lucene::SegmentInfosPtr infos_;
-  std::string segments_file_;                      // the newest that was written; empty for none
-  std::vector<Live> live_;
+  SegmentList segments_;                           // closed when stopped
   Inverter buffer_;
   std::unique_ptr<VectorWriter> vectors_;          // null: none are kept
-  std::map<std::string, ManifestFile> fresh_;      // files that no commit has yet
-  std::set<std::string> lasting_;                  // those of them that were synchronised already
-  int32_t next_name_ = 0;                          // never goes back: a merge may still write under a name of before
   bool changed_ = false;        // since the last commit, by add() and remove()
   bool unseen_ = false;         // since the snapshot, by these
-  bool rearranged_ = false;     // since the segments file, by anything
   bool uncommitted_merge_ = false;
   Status lost_;  // why changes since the last commit were dropped, until commit() has said so
 };
