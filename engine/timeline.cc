@@ -194,13 +194,14 @@ Result<std::unique_ptr<Timeline>> Timeline::create(std::shared_ptr<const Model> 
   return std::unique_ptr<Timeline>(new Timeline(std::move(state)));
 }
 
-Result<std::unique_ptr<Timeline>> Timeline::fork() {
+Result<std::unique_ptr<Timeline>> Timeline::fork(ForkReads reads) {
   state_->forget_ahead();
   WENQU_ASSIGN_OR_RETURN(KvCache cache, state_->cache.fork());
   WENQU_ASSIGN_OR_RETURN(MemoryCharge charge, State::charge_logits(*state_->model, session_logits_bytes(state_->model->runtime().config)));
   try {
     std::unique_ptr<State> state(new State{state_->model, state_->options, std::move(cache), std::move(charge), state_->tokens, state_->logits,
                                            state_->reused});
+    if (reads == ForkReads::alone) state->options.share_prefixes = false;
     return std::unique_ptr<Timeline>(new Timeline(std::move(state)));
   } catch (const std::bad_alloc&) {
     return Status(StatusCode::out_of_memory, "not enough memory to fork the timeline");

@@ -43,8 +43,9 @@ class Timeline {
   ~Timeline();
 
   // Another timeline that has read the same; the two share the cache of what they have in common. Options
-  // are the same. Errors: out_of_memory.
-  Result<std::unique_ptr<Timeline>> fork();
+  // are the same, but that one that reads alone leaves nothing of it to others. Errors: out_of_memory.
+  enum class ForkReads { as_this, alone };
+  Result<std::unique_ptr<Timeline>> fork(ForkReads reads = ForkReads::as_this);
 
   // Keeps tokens, cache and logits in a file, which appears whole or not at all, and brings them back
   // without reading the tokens again. A file belongs to the model (its fingerprint) that wrote it, and

@@ -1,13 +1,28 @@
 #include "sdk/assistant/open.h"
 
+#include <filesystem>
+
 #include "sdk/assistant/extractive_generator.h"
 #include "sdk/assistant/native_generator.h"
+#include "sdk/assistant/search_models.h"
 
 namespace wenqu::assistant {
 
+bool is_same_file(const std::string& a, const std::string& b) {
+  std::error_code error;
+  return std::filesystem::equivalent(a, b, error);
+}
+
 Result<OpenedAssistant> open_assistant(const OpenOptions& options) {
   // The index first: it opens in milliseconds, so a wrong path is told before a model is loaded.
-  WENQU_ASSIGN_OR_RETURN(auto opened, retrieval::Index::open(options.index_directory, retrieval::Index::Mode::read, {.models = options.search, .remote = options.remote}));
+  retrieval::IndexModels search = options.search;
+  // What searches call is there before the model is, which is there before the first search.
+  const auto rerank = std::make_shared<retrieval::RerankFunction>();
+  if (options.model_ranks)
+    search.rerank = [rerank](const std::string& query, std::span<const std::string> texts, const CancelToken& cancel) {
+      return (*rerank)(query, texts, cancel);
+    };
+  WENQU_ASSIGN_OR_RETURN(auto opened, retrieval::Index::open(options.index_directory, retrieval::Index::Mode::read, {.models = search, .remote = options.remote}));
   OpenedAssistant result;
   result.index = std::move(opened);
   std::shared_ptr<Generator> generator;
@@ -16,6 +31,10 @@ Result<OpenedAssistant> open_assistant(const OpenOptions& options) {
   } else {
     WENQU_ASSIGN_OR_RETURN(auto model, engine::Model::load(options.model_path, options.model));
     if (options.on_model) options.on_model(model->info());
+    if (options.model_ranks) {
+      WENQU_ASSIGN_OR_RETURN(auto judge, engine::RelevanceJudge::create(model, {.timeline = options.timeline}));
+      *rerank = rerank_with(std::move(judge));
+    }
     WENQU_ASSIGN_OR_RETURN(generator, NativeGenerator::create(std::move(model), options.timeline, options.drafts));
   }
   result.assistant = std::make_shared<const Assistant>(result.index, std::move(generator));

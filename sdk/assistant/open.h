@@ -22,12 +22,16 @@ struct OpenOptions {
   engine::TimelineOptions timeline;
   engine::DraftOptions drafts;
   retrieval::IndexModels search;     // what searches use besides words
+  bool model_ranks = false;          // the model of `model_path` also ranks the best hits again, in the place of search.rerank
 };
 
 struct OpenedAssistant {
   std::shared_ptr<retrieval::Index> index;
   std::shared_ptr<const Assistant> assistant;
 };
+
+// Whether one file has both names.
+bool is_same_file(const std::string& a, const std::string& b);
 
 // Errors: those of Index::open and Model::load.
 Result<OpenedAssistant> open_assistant(const OpenOptions& options);

@@ -7,6 +7,7 @@
 
 #include "base/sha256.h"
 #include "engine/embedder.h"
+#include "engine/model_use.h"
 
 namespace wenqu::assistant {
 namespace {
@@ -17,6 +18,23 @@ std::string digest_of(std::string_view text) {
   std::string hex;
   for (const uint8_t byte : hash.finish()) hex += fmt::format("{:02x}", byte);
   return hex.substr(0, 16);
+}
+
+Result<retrieval::RerankFunction> load_reranker(const SearchModelOptions& options) {
+  WENQU_ASSIGN_OR_RETURN(const engine::ModelUse use, engine::find_model_use(options.rerank_path));
+  if (use == engine::ModelUse::embed)
+    return Status(StatusCode::invalid_argument, "the model embeds texts and does not rank them: give it for embedding", options.rerank_path);
+  if (use == engine::ModelUse::generate) {
+    WENQU_ASSIGN_OR_RETURN(std::shared_ptr<const engine::Model> model,
+                           engine::Model::load(options.rerank_path, {.threads = options.threads, .nice = options.nice}));
+    WENQU_ASSIGN_OR_RETURN(auto judge, engine::RelevanceJudge::create(std::move(model)));
+    return rerank_with(std::move(judge));
+  }
+  WENQU_ASSIGN_OR_RETURN(std::shared_ptr<const engine::Embedder> model,
+                         engine::Embedder::load(options.rerank_path, {.threads = options.threads, .nice = options.nice}));
+  return retrieval::RerankFunction([model](const std::string& query, std::span<const std::string> texts, const CancelToken& cancel) {
+    return model->score(query, texts, cancel);
+  });
 }
 
 }  // namespace
@@ -31,6 +49,12 @@ TextPrefixes trained_prefixes(std::string_view model_name) {
   if (has("bge-") && has("-zh")) return {"为这个句子生成表示以用于检索相关文章：", ""};
   if (has("bge-") && has("-en")) return {"Represent this sentence for searching relevant passages: ", ""};
   return {};
+}
+
+retrieval::RerankFunction rerank_with(std::shared_ptr<const engine::RelevanceJudge> judge) {
+  return [judge = std::move(judge)](const std::string& query, std::span<const std::string> texts, const CancelToken& cancel) {
+    return judge->score(query, texts, cancel);
+  };
 }
 
 Result<retrieval::IndexModels> load_search_models(const SearchModelOptions& options) {
@@ -55,12 +79,7 @@ Result<retrieval::IndexModels> load_search_models(const SearchModelOptions& opti
     };
   }
   if (!options.rerank_path.empty()) {
-    WENQU_ASSIGN_OR_RETURN(std::shared_ptr<const engine::Embedder> model, engine::Embedder::load(options.rerank_path, load));
-    if (!model->info().ranks)
-      return Status(StatusCode::invalid_argument, "the model has no head that scores a question and a text (pooling type rank)", options.rerank_path);
-    models.rerank = [model](const std::string& query, std::span<const std::string> texts, const CancelToken& cancel) {
-      return model->score(query, texts, cancel);
-    };
+    WENQU_ASSIGN_OR_RETURN(models.rerank, load_reranker(options));
   }
   return models;
 }

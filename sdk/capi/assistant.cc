@@ -56,7 +56,9 @@ wq_status wq_assistant_open(const wq_assistant_options* given, wq_assistant** ou
     if (options.draft_tokens != 0) open.drafts.max_tokens = static_cast<size_t>(std::max(options.draft_tokens, 0));
     if (options.on_progress)
       open.model.progress = [&](double fraction) { return options.on_progress(fraction, options.user) == 0; };
-    WENQU_ASSIGN_OR_RETURN(open.search, search_models(options.models));
+    WENQU_ASSIGN_OR_RETURN(SearchModels search, search_models(options.models, open.model_path));
+    open.search = std::move(search.models);
+    open.model_ranks = search.answering_model_ranks;
     WENQU_ASSIGN_OR_RETURN(auto opened, assistant::open_assistant(open));
     *out = new wq_assistant{std::move(opened)};
     return {};

@@ -21,8 +21,8 @@ wq_status wq_index_open_with_models(const char* directory, const wq_search_model
     if (!out) return null_argument("out");
     *out = nullptr;
     if (!directory) return null_argument("directory");
-    WENQU_ASSIGN_OR_RETURN(const retrieval::IndexModels loaded, search_models(models));
-    WENQU_ASSIGN_OR_RETURN(auto index, retrieval::Index::open(directory, retrieval::Index::Mode::write, {.models = loaded}));
+    WENQU_ASSIGN_OR_RETURN(const SearchModels loaded, search_models(models));
+    WENQU_ASSIGN_OR_RETURN(auto index, retrieval::Index::open(directory, retrieval::Index::Mode::write, {.models = loaded.models}));
     *out = new wq_index{std::move(index)};
     return {};
   });

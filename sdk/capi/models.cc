@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <vector>
 
+#include "sdk/assistant/open.h"
 #include "sdk/assistant/search_models.h"
 #include "sdk/capi/guard.h"
 #include "sdk/capi/options.h"
@@ -34,8 +35,9 @@ Status callback_status(int32_t result, const char* name) {
 
 namespace wenqu::capi {
 
-Result<retrieval::IndexModels> search_models(const wq_search_models* given) {
-  if (!given) return retrieval::IndexModels();
+Result<SearchModels> search_models(const wq_search_models* given, const std::string& answering_path) {
+  SearchModels result;
+  if (!given) return result;
   wq_search_models options;
   WENQU_RETURN_IF_ERROR(copy_options(given, kRequiredModels, options));
   if (options.threads < 0 || options.threads > 1024)
@@ -44,11 +46,13 @@ Result<retrieval::IndexModels> search_models(const wq_search_models* given) {
   if (options.on_rerank && options.rerank_path) return Status(StatusCode::invalid_argument, "give a file or a function, not both", "models.on_rerank");
   assistant::SearchModelOptions load;
   if (options.embed_path) load.embed_path = options.embed_path;
-  if (options.rerank_path) load.rerank_path = options.rerank_path;
+  result.answering_model_ranks = options.rerank_path && assistant::is_same_file(options.rerank_path, answering_path);
+  if (options.rerank_path && !result.answering_model_ranks) load.rerank_path = options.rerank_path;
   if (options.query_prefix) load.query_prefix = options.query_prefix;
   if (options.passage_prefix) load.passage_prefix = options.passage_prefix;
   load.threads = options.threads;
-  WENQU_ASSIGN_OR_RETURN(retrieval::IndexModels models, assistant::load_search_models(load));
+  retrieval::IndexModels& models = result.models;
+  WENQU_ASSIGN_OR_RETURN(models, assistant::load_search_models(load));
   models.embed_again = options.embed_again != 0;
   if (options.on_embed) {
     if (!options.embed_identity || !*options.embed_identity) return null_argument("models.embed_identity");
@@ -76,7 +80,7 @@ Result<retrieval::IndexModels> search_models(const wq_search_models* given) {
           rerank(query.c_str(), query.size(), passed.data.data(), passed.lengths.data(), texts.size(), scores.data(), user), "on_rerank"));
       return scores;
     };
-  return models;
+  return result;
 }
 
 }  // namespace wenqu::capi

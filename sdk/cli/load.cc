@@ -73,7 +73,10 @@ Result<assistant::OpenedAssistant> load_assistant(const std::string& index, cons
   WENQU_ASSIGN_OR_RETURN(open.model, load_options(model));
   open.timeline = timeline_options(model);
   open.drafts.max_tokens = model.drafts;
-  WENQU_ASSIGN_OR_RETURN(open.search, load_search_models(search, model.threads, model.nice));
+  SearchModelFlags others = search;
+  open.model_ranks = assistant::is_same_file(model.path, search.rerank);
+  if (open.model_ranks) others.rerank.clear();
+  WENQU_ASSIGN_OR_RETURN(open.search, load_search_models(others, model.threads, model.nice));
   open.on_model = tell_device;
   return assistant::open_assistant(open);
 }

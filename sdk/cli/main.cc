@@ -73,7 +73,7 @@ void add_search_models(CLI::App& command, SearchModelFlags& models, bool searche
   command.add_option("--embed", models.embed, searches ? "GGUF embedding model: search by vectors too, which that model made"
                                                        : "GGUF embedding model: passages get vectors, for searches by meaning");
   if (searches) {
-    command.add_option("--rerank", models.rerank, "GGUF cross-encoder that ranks the best hits again");
+    command.add_option("--rerank", models.rerank, "GGUF cross-encoder or generative model that ranks the best hits again; may be that of --model");
     command.add_option_function<std::string>(
         "--query-prefix", [&models](const std::string& text) { models.query_prefix = text, models.has_query_prefix = true; },
         "text before questions, where the model's own is not known");

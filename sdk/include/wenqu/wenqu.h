@@ -108,7 +108,8 @@ typedef struct wq_search_models {
   uint32_t struct_size;
   int32_t threads;               /* compute threads of each model; 0: one per core */
   const char* embed_path;        /* a GGUF file of an embedding model (bert, qwen3 ...); NULL: none */
-  const char* rerank_path;       /* a GGUF file of a cross-encoder; NULL: none */
+  const char* rerank_path;       /* a GGUF file of a cross-encoder or of a generative model; it may be the model that
+                                  * answers, which is not loaded twice then; NULL: none */
   const char* query_prefix;      /* goes before questions; NULL: as the model's makers have it, where known */
   const char* passage_prefix;    /* goes before passages; NULL: the same */
   wq_embed_callback on_embed;    /* instead of embed_path; NULL: none */

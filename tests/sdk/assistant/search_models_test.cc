@@ -5,7 +5,9 @@
 
 #include <filesystem>
 
+#include "sdk/assistant/open.h"
 #include "tests/engine/reference_encoder.h"
+#include "tests/support/counting_model.h"
 
 namespace wenqu::assistant {
 namespace {
@@ -61,6 +63,46 @@ TEST_F(SearchModelsTest, LetIndexesBeSearchedByVectorsOfAModelFile) {
   EXPECT_EQ(same->hits.at(0).passage.document_id, "b");
 }
 
+TEST_F(SearchModelsTest, RankAgainWithAGenerativeModel) {
+  test::counting_model().write(folder_ + "/chat.gguf");
+  const auto models = load_search_models({.rerank_path = folder_ + "/chat.gguf", .threads = 1});
+  ASSERT_TRUE(models) << models.status().to_string();
+  auto index = retrieval::Index::open(folder_ + "/index", retrieval::Index::Mode::write, {.models = *models});
+  ASSERT_TRUE(index) << index.status().to_string();
+  for (const auto& [id, text] : {std::pair("a", "the stone bridge bridge"), {"b", "a bridge!"}, {"c", "over the bridge!!!!!!!!"}})
+    ASSERT_TRUE((*index)->add(document(id, text)));
+  ASSERT_TRUE((*index)->commit());
+  const auto found = (*index)->search({.query = "bridge", .hybrid = {.rerank = retrieval::HybridOptions::Use::required}}, {});
+  ASSERT_TRUE(found) << found.status().to_string();
+  EXPECT_TRUE(found->reranked);
+  ASSERT_EQ(found->hits.size(), 3u);
+  EXPECT_EQ(found->hits[0].passage.document_id, "c");
+  EXPECT_EQ(found->hits[1].passage.document_id, "b");
+}
+
+TEST_F(SearchModelsTest, LetTheModelThatAnswersRankToo) {
+  test::counting_model().write(folder_ + "/chat.gguf");
+  std::filesystem::create_symlink("chat.gguf", folder_ + "/alias.gguf");
+  EXPECT_TRUE(is_same_file(folder_ + "/chat.gguf", folder_ + "/alias.gguf"));
+  EXPECT_FALSE(is_same_file(folder_ + "/chat.gguf", rerank()));
+  EXPECT_FALSE(is_same_file("", ""));
+  {
+    auto index = retrieval::Index::open(folder_ + "/index", retrieval::Index::Mode::write);
+    ASSERT_TRUE(index) << index.status().to_string();
+    ASSERT_TRUE((*index)->add(document("a", "the bridge bridge")));
+    ASSERT_TRUE((*index)->add(document("b", "a bridge!!!!")));
+    ASSERT_TRUE((*index)->commit());
+  }
+  OpenOptions open{.index_directory = folder_ + "/index", .model_path = folder_ + "/chat.gguf", .model_ranks = true};
+  open.model.threads = 1;
+  const auto opened = open_assistant(open);
+  ASSERT_TRUE(opened) << opened.status().to_string();
+  const auto found = opened->index->search({.query = "bridge"}, {});
+  ASSERT_TRUE(found) << found.status().to_string();
+  EXPECT_TRUE(found->reranked);
+  EXPECT_EQ(found->hits.at(0).passage.document_id, "b");
+}
+
 TEST_F(SearchModelsTest, TellPassagePrefixesApart) {
   fill({.embed_path = embed(), .threads = 1});
   const auto open = [&](const SearchModelOptions& options) {
@@ -73,6 +115,10 @@ TEST_F(SearchModelsTest, TellPassagePrefixesApart) {
 TEST_F(SearchModelsTest, RefuseAFileForTheOtherUse) {
   EXPECT_EQ(load_search_models({.embed_path = rerank()}).status().code(), StatusCode::invalid_argument);
   EXPECT_EQ(load_search_models({.rerank_path = embed()}).status().code(), StatusCode::invalid_argument);
+  test::GgufWriter decoder = test::counting_model();
+  decoder.set_u32("llama.pooling_type", 3);
+  decoder.write(folder_ + "/decoder.gguf");
+  EXPECT_EQ(load_search_models({.rerank_path = folder_ + "/decoder.gguf"}).status().code(), StatusCode::invalid_argument);
   EXPECT_EQ(load_search_models({.embed_path = "/nowhere.gguf"}).status().code(), StatusCode::not_found);
   const auto none = load_search_models({});
   ASSERT_TRUE(none);
