@@ -14,6 +14,7 @@
 #include "retrieval/index/writer.h"
 #include "retrieval/index_rules.h"
 #include "retrieval/query/question_terms.h"
+#include "retrieval/query/snapshot_counts.h"
 #include "retrieval/rank/bm25.h"
 #include "retrieval/rank/other_words.h"
 #include "retrieval/rank/ranking.h"
@@ -24,12 +25,6 @@
 
 namespace wenqu::retrieval {
 namespace {
-
-void add_synonyms(const Lexicon& lexicon, const std::vector<Term>& question, std::vector<WeighedTerm>& terms) {
-  for (const Synonyms::Found& found : lexicon.synonyms().find(question))
-    for (WeighedTerm& term : terms)
-      if (term.range.begin >= found.range.begin && term.range.end <= found.range.end) term.others = *found.others;
-}
 
 class LocalIndex final : public Index {
  public:
@@ -151,16 +146,6 @@ Result<std::shared_ptr<const Snapshot>> open_all(const std::vector<std::string>&
   return Snapshot::combine(std::move(parts), names, earlier.get());
 }
 
-// Whoever reads an index must mean the words that it has.
-Status check_same(const Vocabulary& kept, const VocabularyChange& wanted, const std::string& directory) {
-  const Vocabulary other = changed(kept, wanted);
-  if (other == kept) return {};
-  WENQU_RETURN_IF_ERROR(check_vocabulary(other));
-  if (!same_terms(other, kept)) return other_words_mismatch(directory);
-  if (other.synonyms == kept.synonyms) return {};
-  return Status(StatusCode::unsupported, "synonyms are kept with the index: give them where it is opened for writing", directory);
-}
-
 // The passage that was found, with all that an answer needs of its document.
 Result<Hit> make_hit(const Snapshot& snapshot, const ScoredPassage& scored) {
   Hit hit;
@@ -191,7 +176,8 @@ Result<SearchResponse> LocalIndex::search(const SearchRequest& request, const Ca
   const std::string question = utf8_sanitize(request.query);
   std::vector<Term> terms = analyzer.analyze_question(question);
   std::vector<QuestionTerm> asked = search_terms(terms);
-  WENQU_RETURN_IF_ERROR(add_other_words(*snapshot, question, options_.ranking, asked, terms));
+  SnapshotCounts counts(*snapshot);
+  WENQU_RETURN_IF_ERROR(add_other_words(snapshot->lexicon(), counts, question, options_.ranking, asked, terms));
   WENQU_ASSIGN_OR_RETURN(response.dense, hybrid_.is_dense(request.hybrid));
   WENQU_ASSIGN_OR_RETURN(response.reranked, hybrid_.reranks(request.hybrid));
   // A model that ranks again looks at the same ones for every page.
@@ -250,7 +236,7 @@ Result<std::vector<WeighedTerm>> LocalIndex::weigh(std::string_view text, bool i
     weighed.push_back(std::move(entry));
   }
   if (is_question && snapshot && !snapshot->lexicon()->synonyms().empty())
-    add_synonyms(*snapshot->lexicon(), analyzer.analyze(clean), weighed);
+    name_synonyms(snapshot->lexicon()->synonyms(), analyzer.analyze(clean), weighed);
   return weighed;
 }
 
@@ -362,7 +348,7 @@ Result<std::unique_ptr<Index>> Index::open(const std::string& directory, Mode mo
                   "there is no index here, or nothing was committed to it yet: build one with `wenqu index`",
                   directory);
   if (!snapshot) return snapshot.status();
-  if (options.vocabulary.any()) WENQU_RETURN_IF_ERROR(check_same((*snapshot)->lexicon()->vocabulary(), options.vocabulary, directory));
+  if (options.vocabulary.any()) WENQU_RETURN_IF_ERROR(check_same_words((*snapshot)->lexicon()->vocabulary(), options.vocabulary, other_words_mismatch(directory)));
   auto index = std::make_unique<LocalIndex>(std::move(paths), nullptr, std::move(*snapshot), options);
   if (options.models.embedding) WENQU_RETURN_IF_ERROR(index->show_newest());
   return std::unique_ptr<Index>(std::move(index));

@@ -67,6 +67,21 @@ size_t candidates_for(size_t wanted, size_t rescored) {
   return rescored == 0 ? wanted : (wanted + rescored - 1) / rescored * rescored;
 }
 
+Status check_same_words(const Vocabulary& kept, const VocabularyChange& wanted, const Status& other_words) {
+  const Vocabulary other = changed(kept, wanted);
+  if (other == kept) return {};
+  WENQU_RETURN_IF_ERROR(check_vocabulary(other));
+  if (!same_terms(other, kept)) return other_words;
+  if (other.synonyms == kept.synonyms) return {};
+  return Status(StatusCode::unsupported, "synonyms are kept with the index: give them where it is opened for writing", other_words.where());
+}
+
+void name_synonyms(const Synonyms& synonyms, const std::vector<Term>& question, std::vector<WeighedTerm>& terms) {
+  for (const Synonyms::Found& found : synonyms.find(question))
+    for (WeighedTerm& term : terms)
+      if (term.range.begin >= found.range.begin && term.range.end <= found.range.end) term.others = *found.others;
+}
+
 void add_snippets(const std::vector<Term>& terms, const Analyzer& analyzer, std::vector<Hit>& hits) {
   for (Hit& hit : hits) {
     Snippet snippet = make_snippet(hit.passage.text, terms, analyzer);

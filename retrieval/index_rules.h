@@ -7,9 +7,11 @@
 
 #include "base/status.h"
 #include "retrieval/analysis/analyzer.h"
+#include "retrieval/analysis/synonyms.h"
 #include "retrieval/document.h"
 #include "retrieval/passage.h"
 #include "retrieval/retriever.h"
+#include "retrieval/vocabulary.h"
 
 namespace wenqu::retrieval {
 
@@ -30,6 +32,13 @@ Status check_query_size(std::string_view query);
 // How many of the first stage are looked at again, so that the last of `wanted` is among them: whole
 // multiples, so that the pages of one search are cut from the same list.
 size_t candidates_for(size_t wanted, size_t rescored);
+
+// Whoever reads an index must mean the words that it has. Errors: `other_words` (or pinyin where there is none, and the
+// other way), unsupported (other synonyms), invalid_argument and limit_exceeded (an unusable vocabulary).
+Status check_same_words(const Vocabulary& kept, const VocabularyChange& wanted, const Status& other_words);
+
+// Tells of each term what may stand for it. `question`: all terms of the text that they are of.
+void name_synonyms(const Synonyms& synonyms, const std::vector<Term>& question, std::vector<WeighedTerm>& terms);
 
 void add_snippets(const std::vector<Term>& terms, const Analyzer& analyzer, std::vector<Hit>& hits);
 

@@ -1,11 +1,11 @@
 #include "retrieval/hybrid/hybrid_search.h"
 
 #include <algorithm>
-#include <cmath>
 
 #include "base/utf8.h"
 #include "retrieval/hybrid/fusion.h"
 #include "retrieval/hybrid/rerank.h"
+#include "retrieval/vectors/embed_texts.h"
 
 namespace wenqu::retrieval {
 namespace {
@@ -129,14 +129,8 @@ Result<std::vector<ScoredPassage>> HybridSearch::find(const Snapshot& snapshot, 
   const std::shared_ptr<const VectorSet> set = vectors();
   if (!set) return best;
   const std::string query = utf8_sanitize(question);
-  WENQU_ASSIGN_OR_RETURN(std::vector<float> vector, model_.embed({&query, 1}, TextRole::query, cancel));
-  if (vector.size() != set->dimensions())
-    return Status(StatusCode::internal, "the embedding model gave a vector of another length than the index has");
-  double squares = 0;
-  for (const float value : vector) squares += static_cast<double>(value) * static_cast<double>(value);
-  if (!std::isfinite(squares)) return Status(StatusCode::invalid_argument, "the embedding model gave figures that are no numbers");
-  if (squares == 0) return best;
-  for (float& value : vector) value = static_cast<float>(static_cast<double>(value) / std::sqrt(squares));
+  WENQU_ASSIGN_OR_RETURN(const std::vector<float> vector, embed_texts(model_, {&query, 1}, TextRole::query, cancel));
+  if (is_zero(vector)) return best;
 
   const bool same_commit = are_of(*set, snapshot);
   const auto wanted = [&](int32_t doc) { return !among || among->contains(doc); };

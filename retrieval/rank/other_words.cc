@@ -6,7 +6,6 @@
 #include <utility>
 
 #include "base/utf8.h"
-#include "retrieval/analysis/lexicon.h"
 #include "retrieval/analysis/pinyin.h"
 #include "retrieval/rank/bm25.h"
 
@@ -21,21 +20,21 @@ constexpr size_t kMaxBoundWord = 3;        // "an" in "tian an men" may be a wor
 bool lies_within(CharRange part, CharRange whole) { return part.begin >= whole.begin && part.end <= whole.end; }
 
 // What a term adds to the best possible score.
-Result<double> weight_of(const Snapshot& snapshot, const RankingParameters& parameters, const QuestionTerm& term) {
+Result<double> weight_of(TermCounts& counts, const RankingParameters& parameters, const QuestionTerm& term) {
   double weight = 0;
   for (const TermField field : fields_of(term.term.kind)) {
     const Bm25Parameters& of_field = bm25_parameters(parameters, field);
     if (of_field.weight <= 0) continue;
-    WENQU_ASSIGN_OR_RETURN(const uint64_t holders, snapshot.holders(field, term.key));
-    weight += term_weight(of_field, snapshot.passages(), holders);
+    WENQU_ASSIGN_OR_RETURN(const uint64_t holders, counts.holders(field, term.term.text));
+    weight += term_weight(of_field, counts.passages(), holders);
   }
   return weight;
 }
 
-Result<double> weight_of(const Snapshot& snapshot, const RankingParameters& parameters, const std::vector<QuestionTerm>& terms) {
+Result<double> weight_of(TermCounts& counts, const RankingParameters& parameters, const std::vector<QuestionTerm>& terms) {
   double sum = 0;
   for (const QuestionTerm& term : terms) {
-    WENQU_ASSIGN_OR_RETURN(const double weight, weight_of(snapshot, parameters, term));
+    WENQU_ASSIGN_OR_RETURN(const double weight, weight_of(counts, parameters, term));
     sum += weight;
   }
   return sum;
@@ -66,20 +65,20 @@ class Added {
   std::vector<QuestionTerm> terms_;
 };
 
-Status add_synonyms(const Snapshot& snapshot, const Analyzer& analyzer, const std::vector<Term>& whole,
+Status add_synonyms(const Synonyms& synonyms, TermCounts& counts, const Analyzer& analyzer, const std::vector<Term>& whole,
                     const RankingParameters& parameters, const std::vector<QuestionTerm>& asked, Added& added) {
-  for (const Synonyms::Found& found : snapshot.lexicon()->synonyms().find(whole)) {
+  for (const Synonyms::Found& found : synonyms.find(whole)) {
     if (added.is_full()) break;
     std::vector<QuestionTerm> phrase;
     for (const QuestionTerm& term : asked)
       if (lies_within(term.term.range, found.range)) phrase.push_back(term);
     if (phrase.empty()) continue;   // it asks rather than tells
-    WENQU_ASSIGN_OR_RETURN(const double as_asked, weight_of(snapshot, parameters, phrase));
+    WENQU_ASSIGN_OR_RETURN(const double as_asked, weight_of(counts, parameters, phrase));
     const double share = std::min(parameters.synonyms, 1 / static_cast<double>(found.others->size()));
     for (const std::string& other : *found.others) {
       std::vector<QuestionTerm> terms = search_terms(analyzer.analyze_question(other));
       std::erase_if(terms, [&](const QuestionTerm& term) { return added.is_asked(term); });
-      WENQU_ASSIGN_OR_RETURN(const double otherwise, weight_of(snapshot, parameters, terms));
+      WENQU_ASSIGN_OR_RETURN(const double otherwise, weight_of(counts, parameters, terms));
       for (QuestionTerm& term : terms) {
         term.share = share * (otherwise > as_asked ? as_asked / otherwise : 1);
         term.term.range = found.range;
@@ -99,7 +98,7 @@ struct LatinWord {
 
 class PinyinSearch {
  public:
-  PinyinSearch(const Snapshot& snapshot, Added& added) : snapshot_(snapshot), added_(added) {}
+  PinyinSearch(TermCounts& counts, Added& added) : counts_(counts), added_(added) {}
 
   // A row of words with nothing but spaces between.
   Status add(const std::vector<LatinWord>& row) {
@@ -119,7 +118,7 @@ class PinyinSearch {
     if (letters.size() < 2) return false;
     const auto [known, fresh] = known_.try_emplace(letters, false);
     if (fresh) {
-      WENQU_ASSIGN_OR_RETURN(const uint64_t holders, snapshot_.holders(TermField::pinyin, index_term(letters)));
+      WENQU_ASSIGN_OR_RETURN(const uint64_t holders, counts_.holders(TermField::pinyin, letters));
       known->second = holders > 0;
     }
     return known->second;
@@ -162,7 +161,7 @@ class PinyinSearch {
     return true;
   }
 
-  const Snapshot& snapshot_;
+  TermCounts& counts_;
   Added& added_;
   std::unordered_map<std::string, bool> known_;
 };
@@ -183,8 +182,8 @@ std::string latin_letters(std::string_view question, CharRange range) {
 
 bool is_syllable(std::string_view letters) { return !syllable_ends(letters).empty(); }
 
-Status add_pinyin(const Snapshot& snapshot, std::string_view question, const std::vector<Term>& whole, Added& added) {
-  PinyinSearch search(snapshot, added);
+Status add_pinyin(TermCounts& counts, std::string_view question, const std::vector<Term>& whole, Added& added) {
+  PinyinSearch search(counts, added);
   std::vector<LatinWord> row;
   const auto finish_row = [&]() -> Status {
     const bool unheld = std::any_of(row.begin(), row.end(), [](const LatinWord& word) { return !word.held; });
@@ -197,7 +196,7 @@ Status add_pinyin(const Snapshot& snapshot, std::string_view question, const std
     LatinWord word{term.kind == Term::Kind::word ? latin_letters(question, term.range) : std::string(), term};
     if (!row.empty() && (word.letters.empty() || term.range.begin != row.back().term.range.end + 1)) WENQU_RETURN_IF_ERROR(finish_row());
     if (word.letters.empty()) continue;
-    WENQU_ASSIGN_OR_RETURN(const uint64_t holders, snapshot.holders(TermField::word, index_term(term.text)));
+    WENQU_ASSIGN_OR_RETURN(const uint64_t holders, counts.holders(TermField::word, term.text));
     word.held = holders > 0;
     if (word.held && !(word.letters.size() <= kMaxBoundWord && is_syllable(word.letters)))
       WENQU_RETURN_IF_ERROR(finish_row());
@@ -209,16 +208,18 @@ Status add_pinyin(const Snapshot& snapshot, std::string_view question, const std
 
 }  // namespace
 
-Status add_other_words(const Snapshot& snapshot, std::string_view question, const RankingParameters& parameters,
-                       std::vector<QuestionTerm>& asked, std::vector<Term>& terms) {
-  const Lexicon& lexicon = *snapshot.lexicon();
-  const bool has_synonyms = !lexicon.synonyms().empty() && parameters.synonyms > 0;
-  if (!has_synonyms && !lexicon.vocabulary().pinyin) return {};
-  const Analyzer analyzer(snapshot.lexicon());
+bool has_other_words(const Lexicon& lexicon, const RankingParameters& parameters) {
+  return (!lexicon.synonyms().empty() && parameters.synonyms > 0) || lexicon.vocabulary().pinyin;
+}
+
+Status add_other_words(const std::shared_ptr<const Lexicon>& lexicon, TermCounts& counts, std::string_view question,
+                       const RankingParameters& parameters, std::vector<QuestionTerm>& asked, std::vector<Term>& terms) {
+  if (!has_other_words(*lexicon, parameters)) return {};
+  const Analyzer analyzer(lexicon);
   const std::vector<Term> whole = analyzer.analyze(question);
   Added added(asked);
-  if (has_synonyms) WENQU_RETURN_IF_ERROR(add_synonyms(snapshot, analyzer, whole, parameters, asked, added));
-  if (lexicon.vocabulary().pinyin) WENQU_RETURN_IF_ERROR(add_pinyin(snapshot, question, whole, added));
+  if (parameters.synonyms > 0) WENQU_RETURN_IF_ERROR(add_synonyms(lexicon->synonyms(), counts, analyzer, whole, parameters, asked, added));
+  if (lexicon->vocabulary().pinyin) WENQU_RETURN_IF_ERROR(add_pinyin(counts, question, whole, added));
   for (QuestionTerm& term : added.terms()) {
     terms.push_back(term.term);
     asked.push_back(std::move(term));

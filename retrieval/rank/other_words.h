@@ -13,24 +13,28 @@
 // Latin letters that no passage holds as words are looked for as pinyin: each word whole, which initials are, and all of
 // a row of words cut at syllables into the fewest pieces that the index knows.
 //
-// Thread safety: pure but for reading the snapshot.
+// Thread safety: pure but for what it asks the counts.
 #pragma once
 
+#include <memory>
 #include <string_view>
 #include <vector>
 
 #include "base/status.h"
 #include "retrieval/analysis/analyzer.h"
-#include "retrieval/index/snapshot.h"
+#include "retrieval/analysis/lexicon.h"
 #include "retrieval/query/question_terms.h"
+#include "retrieval/query/term_counts.h"
 #include "retrieval/ranking_parameters.h"
 
 namespace wenqu::retrieval {
 
-// Adds them to what is asked for, and to `terms`, which are marked where they are found. The snapshot's lexicon says
-// what stands for what; without synonyms and pinyin nothing is done. `question` is well-formed UTF-8. Errors: corrupt,
-// io_error.
-Status add_other_words(const Snapshot& snapshot, std::string_view question, const RankingParameters& parameters,
-                       std::vector<QuestionTerm>& asked, std::vector<Term>& terms);
+// Whether the lexicon has any.
+bool has_other_words(const Lexicon& lexicon, const RankingParameters& parameters);
+
+// Adds them to what is asked for, and to `terms`, which are marked where they are found. The lexicon says what stands for
+// what; without synonyms and pinyin nothing is done. `question` is well-formed UTF-8. Errors: those of the counts.
+Status add_other_words(const std::shared_ptr<const Lexicon>& lexicon, TermCounts& counts, std::string_view question,
+                       const RankingParameters& parameters, std::vector<QuestionTerm>& asked, std::vector<Term>& terms);
 
 }  // namespace wenqu::retrieval

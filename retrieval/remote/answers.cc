@@ -197,6 +197,8 @@ Result<RemoteServer> parse_server(std::string body) {
       std::from_chars(server.version.data(), server.version.data() + server.version.size(), server.major);
   if (error != std::errc() || server.major < 1)
     return Status(StatusCode::unsupported, "the server tells no version: it is neither OpenSearch nor Elasticsearch");
+  if (const size_t dot = server.version.find('.'); dot != server.version.npos)
+    std::from_chars(server.version.data() + dot + 1, server.version.data() + server.version.size(), server.minor);
   return server;
 }
 
@@ -212,17 +214,18 @@ Result<RemoteHealth> parse_health(std::string body) {
   return health;
 }
 
-Result<RemoteVersions> parse_versions(std::string body) {
+Result<RemoteOrigin> parse_origin(std::string body) {
   WENQU_ASSIGN_OR_RETURN(const auto json, parse(std::move(body)));
   // Under the name of the index, which is another one where the name was an alias.
   for (const auto& index : json->tree.GetObject()) {
     const Value* mappings = find(index.value, "mappings");
     const Value* meta = mappings ? find(*mappings, "_meta") : nullptr;
     if (meta)
-      return RemoteVersions{static_cast<int>(small_number_in(*meta, "wenqu_format")),
-                            static_cast<int>(small_number_in(*meta, "wenqu_analysis"))};
+      return RemoteOrigin{static_cast<int>(small_number_in(*meta, "wenqu_format")),
+                          static_cast<int>(small_number_in(*meta, "wenqu_analysis")),
+                          {text_in(*meta, "wenqu_embedding"), small_number_in(*meta, "wenqu_dimensions")}};
   }
-  return RemoteVersions();
+  return RemoteOrigin();
 }
 
 Result<std::vector<BulkAnswer>> parse_bulk(std::string body, size_t items) {
@@ -329,6 +332,13 @@ Result<uint64_t> parse_commit(std::string body) {
   WENQU_ASSIGN_OR_RETURN(const auto json, parse(std::move(body)));
   const Value* source = find(json->tree, "_source");
   return source ? number_in(*source, "commit") : 0;
+}
+
+Result<Vocabulary> parse_vocabulary_note(std::string body) {
+  WENQU_ASSIGN_OR_RETURN(const auto json, parse(std::move(body)));
+  const Value* source = find(json->tree, "_source");
+  if (!source) return malformed("the vocabulary has no content");
+  return parse_vocabulary(text_in(*source, "text"));
 }
 
 std::string parse_reason(std::string body) {

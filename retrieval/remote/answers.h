@@ -17,7 +17,7 @@ namespace wenqu::retrieval {
 
 struct RemoteServer {
   bool is_opensearch = false;
-  int major = 0;
+  int major = 0, minor = 0;
   std::string version;  // "7.10.2"
 };
 Result<RemoteServer> parse_server(std::string body);
@@ -29,12 +29,14 @@ struct RemoteHealth {
 };
 Result<RemoteHealth> parse_health(std::string body);
 
-struct RemoteVersions {
+// What an index was made with.
+struct RemoteOrigin {
   int format = 0;  // 0: the index is not one of ours
   int analysis = 0;
+  RemoteVectors vectors;
 };
 // Of GET /index/_mapping.
-Result<RemoteVersions> parse_versions(std::string body);
+Result<RemoteOrigin> parse_origin(std::string body);
 
 struct BulkAnswer {
   int status = 0;  // of one item, as HTTP has them
@@ -77,6 +79,7 @@ Result<std::vector<uint64_t>> parse_statistics(std::string body, size_t terms, R
 Result<std::vector<uint32_t>> parse_slots(std::string body, size_t records);
 Result<Document> parse_record(std::string body);
 Result<uint64_t> parse_commit(std::string body);
+Result<Vocabulary> parse_vocabulary_note(std::string body);
 
 // What the server says of an error, in one line of bounded length; empty when it says nothing.
 std::string parse_reason(std::string body);

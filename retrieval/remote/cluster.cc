@@ -130,24 +130,24 @@ Status Cluster::check_health(const CancelToken& cancel) const {
                 name_);
 }
 
-Status Cluster::check_index(const CancelToken& cancel) const {
+Result<RemoteOrigin> Cluster::check_index(const CancelToken& cancel) const {
   auto body = ask("GET", index_ + "/_mapping", {}, nullptr, cancel);
   if (body.status().code() == StatusCode::not_found)
     return Status(StatusCode::not_found, "there is no such index: build it with `wenqu index --remote`", name_);
   if (!body) return body.status();
-  const auto versions = parse_versions(std::move(*body));
-  if (!versions) return versions.status().at(name_);
-  if (versions->format == 0)
+  auto origin = parse_origin(std::move(*body));
+  if (!origin) return origin.status().at(name_);
+  if (origin->format == 0)
     return Status(StatusCode::invalid_argument,
                   "this index was not made by wenqu: name another one, which `wenqu index --remote` creates", name_);
-  if (versions->format != kRemoteFormat || versions->analysis != kAnalysisVersion)
+  if (origin->format != kRemoteFormat || origin->analysis != kAnalysisVersion)
     return Status(StatusCode::version_mismatch,
                   fmt::format("the index was made by another version (format {}, analysis {}; this one has {} and {}): "
                               "build a new one under "
                               "another name, and drop this one",
-                              versions->format, versions->analysis, kRemoteFormat, kAnalysisVersion),
+                              origin->format, origin->analysis, kRemoteFormat, kAnalysisVersion),
                   name_);
-  return {};
+  return origin;
 }
 
 Status Cluster::create_index(const std::string& definition, const CancelToken& cancel) const {

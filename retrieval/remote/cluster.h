@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "base/cancel.h"
@@ -32,10 +33,16 @@ class Cluster {
   // Whether the cluster multiplies scores by k1 + 1, as older ones do.
   bool scores_with_k1() const { return !(server_.is_opensearch && server_.major >= 3); }
 
+  // Whether it searches vectors among what a filter leaves: Elasticsearch since 8.4, OpenSearch since 2.4.
+  bool searches_vectors() const {
+    const auto since = server_.is_opensearch ? std::pair(2, 4) : std::pair(8, 4);
+    return std::pair(server_.major, server_.minor) >= since;
+  }
+
   // Waits a little for an index that is being allocated. Errors: io_error for a red one.
   Status check_health(const CancelToken& cancel) const;
   // Errors: not_found (no such index), version_mismatch, invalid_argument (an index that is not ours).
-  Status check_index(const CancelToken& cancel) const;
+  Result<RemoteOrigin> check_index(const CancelToken& cancel) const;
   Status create_index(const std::string& definition, const CancelToken& cancel) const;
 
   // Items that were refused for the moment are sent again. Errors besides: io_error, telling the first item that

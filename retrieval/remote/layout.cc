@@ -8,6 +8,7 @@
 #include "retrieval/filter.h"
 #include "retrieval/index/filter_terms.h"
 #include "retrieval/rank/bm25.h"
+#include "retrieval/remote/vector_json.h"
 
 namespace wenqu::retrieval {
 namespace {
@@ -33,10 +34,11 @@ void put_type(Writer& out, const char* name, const char* type) {
 
 std::string similarity_name(const RemoteField& field) { return std::string("wenqu_") + field.name; }
 
-void put_settings(Writer& out, const RankingParameters& ranking) {
+void put_settings(Writer& out, const RankingParameters& ranking, bool has_knn_setting) {
   out.StartObject();
   out.Key("index");
   out.StartObject();
+  if (has_knn_setting) out.Key("knn"), out.Bool(true);
   out.Key("analysis");
   out.StartObject();
   out.Key("analyzer");
@@ -64,20 +66,48 @@ void put_settings(Writer& out, const RankingParameters& ranking) {
   out.EndObject();
 }
 
-void put_mappings(Writer& out) {
+// Both are compared by their angle, and searched by a graph of neighbours of the cluster's own making. OpenSearch's Lucene
+// engine is the one that searches among what a filter leaves.
+void put_vector_field(Writer& out, uint32_t dimensions, bool is_opensearch) {
+  out.Key(kVectorField);
+  out.StartObject();
+  if (is_opensearch) {
+    put(out, "type", "knn_vector");
+    put(out, "dimension", uint64_t{dimensions});
+    out.Key("method");
+    out.StartObject();
+    put(out, "name", "hnsw");
+    put(out, "space_type", "cosinesimil");
+    put(out, "engine", "lucene");
+    out.EndObject();
+  } else {
+    put(out, "type", "dense_vector");
+    put(out, "dims", uint64_t{dimensions});
+    out.Key("index"), out.Bool(true);
+    put(out, "similarity", "cosine");
+  }
+  out.EndObject();
+}
+
+void put_mappings(Writer& out, const RemoteVectors& vectors, bool is_opensearch) {
   out.StartObject();
   out.Key("dynamic"), out.Bool(false);
   out.Key("_meta");
   out.StartObject();
   put(out, "wenqu_format", kRemoteFormat);
   put(out, "wenqu_analysis", kAnalysisVersion);
+  if (!vectors.identity.empty()) {
+    put(out, "wenqu_embedding", vectors.identity);
+    put(out, "wenqu_dimensions", uint64_t{vectors.dimensions});
+  }
   out.EndObject();
-  // The terms can be made again from the text: they need not be kept besides the index.
+  // Terms and vectors can be made again from the text: they need not be kept besides the index.
   out.Key("_source");
   out.StartObject();
   out.Key("excludes");
   out.StartArray();
   for (const RemoteField& field : kRemoteFields) put(out, field.name);
+  if (!vectors.identity.empty()) put(out, kVectorField);
   out.EndArray();
   out.EndObject();
   out.Key("properties");
@@ -95,6 +125,7 @@ void put_mappings(Writer& out) {
     out.EndObject();
     put_type(out, field.length, "integer");
   }
+  if (!vectors.identity.empty()) put_vector_field(out, vectors.dimensions, is_opensearch);
   out.EndObject();
   out.EndObject();
 }
@@ -108,7 +139,7 @@ struct PassageTerms {
     for (size_t i = 0; i < kRemoteFields.size(); ++i) {
       if (kRemoteFields[i].field != field || term.empty()) continue;
       if (!words[i].empty()) words[i] += ' ';
-      words[i] += term;
+      words[i] += remote_term(term);
       ++lengths[i];
     }
   }
@@ -168,7 +199,8 @@ void put_record(Writer& out, const Document& document, uint32_t slots) {
 }
 
 void put_passage(Writer& out, const Document& document, const Passage& passage, size_t passages,
-                 const std::vector<Term>& title, const std::vector<std::string>& labels, const Analyzer& analyzer) {
+                 const std::vector<Term>& title, const std::vector<std::string>& labels, const Analyzer& analyzer,
+                 std::span<const float> vector) {
   PassageTerms terms;
   for (const Term& term : analyzer.analyze(passage.text)) terms.add(body_field(term.kind), index_term_bytes(term.text));
   terms.add_title(title);
@@ -195,6 +227,10 @@ void put_passage(Writer& out, const Document& document, const Passage& passage, 
     put(out, kRemoteFields[i].name, terms.words[i]);
     put(out, kRemoteFields[i].length, terms.lengths[i]);
   }
+  if (!vector.empty()) {
+    out.Key(kVectorField);
+    put_vector(out, vector);
+  }
   out.EndObject();
 }
 
@@ -211,14 +247,20 @@ const RemoteField* remote_field(TermField field) {
   return nullptr;
 }
 
-std::string index_definition(const RankingParameters& ranking) {
+std::string remote_term(std::string_view term) {
+  std::string text;
+  for (const char c : term) c == ' ' ? text += "\u00A0" : text += c;
+  return text;
+}
+
+std::string index_definition(const RankingParameters& ranking, const RemoteVectors& vectors, bool is_opensearch) {
   rapidjson::StringBuffer buffer;
   Writer out(buffer);
   out.StartObject();
   out.Key("settings");
-  put_settings(out, ranking);
+  put_settings(out, ranking, is_opensearch && !vectors.identity.empty());
   out.Key("mappings");
-  put_mappings(out);
+  put_mappings(out, vectors, is_opensearch);
   out.EndObject();
   return buffer.GetString();
 }
@@ -236,9 +278,10 @@ std::string passage_key(std::string_view record_key, uint32_t ordinal) {
 }
 
 void append_document(const Document& document, const std::vector<Passage>& passages, uint32_t slots,
-                     const Analyzer& analyzer, std::vector<BulkItem>& items) {
+                     const Analyzer& analyzer, const std::vector<std::span<const float>>& vectors,
+                     std::vector<BulkItem>& items) {
   const std::string key = record_key(document.id);
-  const std::vector<Term> title = analyzer.analyze(document.title);
+  const std::vector<Term> title = analyzer.analyze_title(document.title);
   // The time is a number of its own.
   std::vector<std::string> labels = filter_terms(document);
   std::erase_if(labels, [](const std::string& label) { return label.starts_with('t'); });
@@ -250,9 +293,11 @@ void append_document(const Document& document, const std::vector<Passage>& passa
     items.back().lines.append(buffer.GetString(), buffer.GetSize()) += '\n';
   };
   append(key, [&](Writer& out) { put_record(out, document, slots); });
-  for (const Passage& passage : passages)
-    append(passage_key(key, passage.ordinal),
-           [&](Writer& out) { put_passage(out, document, passage, passages.size(), title, labels, analyzer); });
+  for (size_t i = 0; i < passages.size(); ++i)
+    append(passage_key(key, passages[i].ordinal), [&](Writer& out) {
+      put_passage(out, document, passages[i], passages.size(), title, labels, analyzer,
+                  vectors.empty() ? std::span<const float>() : vectors[i]);
+    });
 }
 
 BulkItem removal(const std::string& document_id, const std::string& record_key, const std::string& key) {
@@ -262,6 +307,19 @@ BulkItem removal(const std::string& document_id, const std::string& record_key, 
 BulkItem commit_note(uint64_t commit) {
   const std::string key(kCommitKey);
   return {"", action("index", key, key) + fmt::format("{{\"kind\":\"commit\",\"commit\":{}}}\n", commit)};
+}
+
+BulkItem vocabulary_note(const Vocabulary& vocabulary) {
+  const std::string key(kVocabularyKey);
+  rapidjson::StringBuffer buffer;
+  Writer out(buffer);
+  out.StartObject();
+  put(out, "kind", "vocabulary");
+  put(out, "text", format_vocabulary(vocabulary));
+  out.EndObject();
+  BulkItem item{"", action("index", key, key)};
+  item.lines.append(buffer.GetString(), buffer.GetSize()) += '\n';
+  return item;
 }
 
 }  // namespace wenqu::retrieval

@@ -3,7 +3,10 @@
 #include <rapidjson/stringbuffer.h>
 #include <rapidjson/writer.h>
 
+#include <algorithm>
+
 #include "retrieval/index/filter_terms.h"
+#include "retrieval/remote/vector_json.h"
 
 namespace wenqu::retrieval {
 namespace {
@@ -12,6 +15,7 @@ using Writer = rapidjson::Writer<rapidjson::StringBuffer>;
 
 // As far as an exact number of what was found is asked for.
 constexpr uint64_t kCounted = 10'000;
+constexpr size_t kLeastCandidates = 100, kMostCandidates = 10'000;
 
 void put(Writer& out, std::string_view text) { out.String(text.data(), static_cast<rapidjson::SizeType>(text.size())); }
 
@@ -131,7 +135,7 @@ Result<std::string> passage_search(const PassageQuery& query) {
           out.StartObject();
           put_object(out, "term", [&] {
             put_object(out, field->name, [&] {
-              out.Key("value"), put(out, clause.term);
+              out.Key("value"), put(out, remote_term(clause.term));
               out.Key("boost"), out.Double(clause.boost);
             });
           });
@@ -154,6 +158,40 @@ Result<std::string> passage_search(const PassageQuery& query) {
   return std::string(buffer.GetString(), buffer.GetSize());
 }
 
+Result<std::string> vector_search(std::span<const float> vector, const PassageQuery& among, bool is_opensearch) {
+  rapidjson::StringBuffer buffer;
+  Writer out(buffer);
+  Status status;
+  const auto put_filter = [&] {
+    put_object(out, "filter", [&] { put_object(out, "bool", [&] { status = put_filters(out, among); }); });
+  };
+  out.StartObject();
+  out.Key("size"), out.Uint64(among.size);
+  out.Key("track_total_hits"), out.Bool(false);
+  if (is_opensearch)
+    put_object(out, "query", [&] {
+      put_object(out, "knn", [&] {
+        put_object(out, kVectorField, [&] {
+          out.Key("vector"), put_vector(out, vector);
+          out.Key("k"), out.Uint64(among.size);
+          put_filter();
+        });
+      });
+    });
+  else
+    put_object(out, "knn", [&] {
+      out.Key("field"), put(out, kVectorField);
+      out.Key("query_vector"), put_vector(out, vector);
+      out.Key("k"), out.Uint64(among.size);
+      // Of each shard; the more, the surer are the nearest among them.
+      out.Key("num_candidates"), out.Uint64(std::clamp(2 * among.size, kLeastCandidates, kMostCandidates));
+      put_filter();
+    });
+  out.EndObject();
+  if (!status) return status;
+  return std::string(buffer.GetString(), buffer.GetSize());
+}
+
 std::string statistics_search(const std::vector<std::pair<TermField, std::string>>& terms, bool of_all) {
   rapidjson::StringBuffer buffer;
   Writer out(buffer);
@@ -167,7 +205,7 @@ std::string statistics_search(const std::vector<std::pair<TermField, std::string
     if (!terms.empty())
       counts("terms", [&] {
         for (const auto& [field, term] : terms)
-          if (const RemoteField* known = remote_field(field)) term_clause(out, known->name, term);
+          if (const RemoteField* known = remote_field(field)) term_clause(out, known->name, remote_term(term));
       });
     if (!of_all) return;
     counts("kinds", [&] {

@@ -1,6 +1,7 @@
 // What is asked of the cluster, as JSON. Thread safety: pure.
 #pragma once
 
+#include <span>
 #include <string>
 #include <utility>
 #include <vector>
@@ -27,6 +28,10 @@ struct PassageQuery {
 
 // The body of a search for the best passages; ties by document id, then ordinal. Errors: invalid_argument (a time).
 Result<std::string> passage_search(const PassageQuery& query);
+
+// The body of a search for the passages whose vectors are nearest to this one; of `among` only sources, filter and size
+// count. The two products ask for it in forms of their own. The answer is in no particular order. Errors: as above.
+Result<std::string> vector_search(std::span<const float> vector, const PassageQuery& among, bool is_opensearch);
 
 // How many passages hold each term; with `of_all`, how many documents and passages there are, and how long their fields.
 std::string statistics_search(const std::vector<std::pair<TermField, std::string>>& terms, bool of_all);

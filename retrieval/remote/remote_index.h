@@ -6,7 +6,10 @@
 //     what was sent stays, also when commit() fails. commit() sends the rest and returns when all of it is found and safe
 //     by the cluster's rules. While a document is replaced, a search may see old and new passages of it.
 //   - A failure to send is told by the call during which it happened, which may be that of a later document.
-//   - No vectors: a search that insists on them is `unsupported`. A reranking model works as ever.
+//   - Vectors are part of the documents: an index has them from its first document on, by one model, or never. Whoever
+//     writes gives that model; whoever reads may leave it out, and searches by words. Nothing is embedded again later.
+//   - It is taught words and pinyin before its first document, synonyms at any time; writers that are open then go on with
+//     what they know.
 //   - A question of very many words is asked with its 900 weightiest terms.
 //   - Errors besides those of index.h: io_error and timeout (the cluster cannot be reached, or fails), busy (overloaded).
 //
@@ -22,7 +25,7 @@
 namespace wenqu::retrieval {
 
 // Reading, the index must exist; writing, it is created where it is absent. Errors: those of Cluster::open() and of its
-// checks; unsupported with an embedding model.
+// checks; unsupported and version_mismatch, when the index has no vectors, or other ones, or was taught other words.
 Result<std::unique_ptr<Index>> open_remote_index(const std::string& url, Index::Mode mode, const IndexOptions& options);
 
 }  // namespace wenqu::retrieval

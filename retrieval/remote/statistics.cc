@@ -11,6 +11,15 @@ constexpr size_t kAtOnce = 1'000;     // terms of a request
 
 }  // namespace
 
+Result<uint64_t> KnownCounts::holders(TermField field, const std::string& term) {
+  const std::string_view text = index_term_bytes(term);
+  if (text.empty() || !remote_field(field)) return uint64_t{0};
+  const auto known = statistics_.holders.find({field, std::string(text)});
+  if (known != statistics_.holders.end()) return known->second;
+  lacking_.emplace_back(field, text);
+  return uint64_t{0};
+}
+
 void RemoteStatistics::forget() {
   const std::lock_guard lock(mutex_);
   known_ = TermStatistics();

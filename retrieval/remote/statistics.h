@@ -13,6 +13,7 @@
 
 #include "base/cancel.h"
 #include "base/status.h"
+#include "retrieval/query/term_counts.h"
 #include "retrieval/remote/cluster.h"
 
 namespace wenqu::retrieval {
@@ -27,6 +28,18 @@ struct TermStatistics {
     const auto found = holders.find(term);
     return found == holders.end() ? 0 : found->second;
   }
+};
+
+// Counts from what is known. What is not is noted, and held by none until it is asked.
+class KnownCounts final : public TermCounts {
+ public:
+  KnownCounts(const TermStatistics& statistics, std::vector<RemoteTerm>& lacking) : statistics_(statistics), lacking_(lacking) {}
+  uint64_t passages() const override { return statistics_.totals.passages; }
+  Result<uint64_t> holders(TermField field, const std::string& term) override;
+
+ private:
+  const TermStatistics& statistics_;
+  std::vector<RemoteTerm>& lacking_;
 };
 
 class RemoteStatistics {

@@ -49,8 +49,8 @@ class Scorer {
       const TermField field = body_field(terms[i].term.kind);
       const std::string text(index_term_bytes(terms[i].term.text));
       places_.emplace(std::pair(terms[i].term.kind, text), i);
-      weights_.push_back(
-          term_weight(bm25_parameters(ranking, field), totals.passages, statistics.holders_of({field, text})));
+      weights_.push_back(terms[i].share * term_weight(bm25_parameters(ranking, field), totals.passages,
+                                                      statistics.holders_of({field, text})));
     }
   }
 
@@ -124,7 +124,7 @@ std::vector<RemoteClause> weigh_clauses(const std::vector<QuestionTerm>& terms, 
       const auto place = static_cast<size_t>(known - kRemoteFields.data());
       const double own =
           inverse_document_frequency(std::max(statistics.totals.fields[place].passages, holders), holders);
-      const double weight = term_weight(of, statistics.totals.passages, holders);
+      const double weight = term.share * term_weight(of, statistics.totals.passages, holders);
       weighed.push_back({{field, text, weight / (own * (scores_with_k1 ? of.k1 + 1 : 1))}, weight});
     }
   if (weighed.size() > kMostClauses) {
@@ -177,7 +177,7 @@ void rescore_remote(std::string_view question, const std::vector<QuestionTerm>& 
       if (scores.contains(place)) continue;
       if (!chapters.contains(place)) add(place, found.hit.passage.text);
       auto& [chapter, passages] = chapters[place];
-      scorer.add(analyzer.analyze(found.hit.title), passages, chapter);
+      scorer.add(analyzer.analyze_title(found.hit.title), passages, chapter);
       scores[place] = scorer.score(chapter);
     }
     for (RemoteHit& found : hits) found.hit.score += ranking.document * scores[place_of(found)];

@@ -2,34 +2,23 @@
 
 #include <algorithm>
 #include <charconv>
-#include <cmath>
 #include <new>
 
 #include "retrieval/store/crc32c.h"
 #include "retrieval/store/file.h"
+#include "retrieval/vectors/embed_texts.h"
 
 namespace wenqu::retrieval {
 namespace {
 
 constexpr size_t kTogether = 32;         // texts that the model is given at once
 constexpr size_t kTier = 8;              // segments of a size that are joined, and how much larger the next size is
-constexpr size_t kMaxIdentity = 256, kMaxDimensions = 1 << 16;
 
 // Segments of one tier are of about one size.
 size_t tier_of(size_t live) {
   size_t tier = 0;
   for (size_t size = 64; size < live; size *= kTier) ++tier;
   return tier;
-}
-
-Status normalize(std::span<float> vector) {
-  double squares = 0;
-  for (const float value : vector) squares += static_cast<double>(value) * static_cast<double>(value);
-  if (!std::isfinite(squares)) return Status(StatusCode::invalid_argument, "the embedding model gave figures that are no numbers");
-  const double length = std::sqrt(squares);
-  if (length > 0)
-    for (float& value : vector) value = static_cast<float>(static_cast<double>(value) / length);
-  return {};
 }
 
 uint64_t number_of(const std::string& name) {
@@ -46,10 +35,7 @@ VectorWriter::VectorWriter(const IndexPaths& paths, EmbeddingModel model, std::s
 }
 
 Result<std::unique_ptr<VectorWriter>> VectorWriter::create(const IndexPaths& paths, EmbeddingModel model, std::shared_ptr<const VectorSet> last) {
-  if (model.identity.empty() || model.identity.size() > kMaxIdentity)
-    return Status(StatusCode::invalid_argument, "an embedding model needs an identity of 1 to 256 bytes", "identity");
-  if (model.dimensions == 0 || model.dimensions > kMaxDimensions)
-    return Status(StatusCode::invalid_argument, "must be between 1 and 65536", "dimensions");
+  WENQU_RETURN_IF_ERROR(check_embedding_model(model));
   if (last && (last->identity() != model.identity || last->dimensions() != model.dimensions))
     return Status(StatusCode::version_mismatch,
                   "the vectors of the index were made by another embedding model, or with other prefixes: use that one, or have all passages "
@@ -128,14 +114,10 @@ Status VectorWriter::embed_waiting() {
   for (size_t first = 0; first < waiting_.size(); first += kTogether) {
     std::vector<std::string> texts;
     for (size_t i = first; i < std::min(first + kTogether, waiting_.size()); ++i) texts.push_back(waiting_[i].second);
-    WENQU_ASSIGN_OR_RETURN(std::vector<float> vectors, model_.embed(texts, TextRole::passage, {}));
-    if (vectors.size() != texts.size() * model_.dimensions)
-      return Status(StatusCode::internal, "the embedding model gave " + std::to_string(vectors.size()) + " numbers for " +
-                                              std::to_string(texts.size()) + " texts of " + std::to_string(model_.dimensions));
+    WENQU_ASSIGN_OR_RETURN(const std::vector<float> vectors, embed_texts(model_, texts, TextRole::passage, {}));
     embedded_ += texts.size();
     for (size_t i = 0; i < texts.size(); ++i) {
-      const std::span<float> vector(vectors.data() + i * model_.dimensions, model_.dimensions);
-      WENQU_RETURN_IF_ERROR(normalize(vector));
+      const std::span<const float> vector(vectors.data() + i * model_.dimensions, model_.dimensions);
       fresh_[waiting_[first + i].first].assign(vector.begin(), vector.end());
     }
   }

@@ -197,6 +197,9 @@ int run_index(const IndexOptions& options) {
     return report(Status(StatusCode::invalid_argument, "must be one of official_account, video, web, chat, file", "--source"));
   if (options.paths.empty() && options.remove.empty() && !options.optimize && options.models.embed.empty() && !options.vocabulary.any())
     return report(Status(StatusCode::invalid_argument, "nothing to do: name files or folders to add, --remove an id, teach it --words, --synonyms or --pinyin, or --optimize", "PATH"));
+  // Told before, and not after hours of work.
+  if (options.optimize && looks_like_url(options.index))
+    return report(Status(StatusCode::invalid_argument, "a cluster merges its segments by itself (or by POST _forcemerge): leave it out", "--optimize"));
   const auto begun = std::chrono::steady_clock::now();
   Interrupt interrupt;
   Result<retrieval::IndexModels> models = load_search_models(options.models, options.threads);

@@ -39,7 +39,7 @@ MAY = {
     "retrieval/similar": ["base", "retrieval", "retrieval/store"],
     "retrieval/sync": ["base", "retrieval", "retrieval/documents", "retrieval/similar", "retrieval/store"],
     "retrieval/remote": ["base", "base/http", "retrieval", "retrieval/analysis", "retrieval/documents", "retrieval/hybrid", "retrieval/index",
-                         "retrieval/query", "retrieval/rank", "retrieval/similar"],
+                         "retrieval/query", "retrieval/rank", "retrieval/similar", "retrieval/vectors"],
     "retrieval": ["base", "base/http", "retrieval/*"],
     "sdk/assistant": ["base", "retrieval", "retrieval/analysis", "retrieval/documents", "engine", "engine/chat",
                       "engine/draft", "engine/sampler", "engine/tokenizer"],

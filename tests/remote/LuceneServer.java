@@ -176,7 +176,8 @@ public class LuceneServer {
     Index(Map<String, Object> definition) throws IOException {
       only(definition, "settings", "mappings");
       Map<String, Object> settings = map(map(definition.get("settings")).get("index"));
-      only(settings, "analysis", "similarity");
+      if (opensearch) only(settings, "analysis", "similarity", "knn");
+      else only(settings, "analysis", "similarity");
       Map<String, Object> analyzers = map(map(settings.get("analysis")).get("analyzer"));
       for (Object analyzer : analyzers.values())
         if (!analyzer.equals(object("type", "custom", "tokenizer", "whitespace"))) throw bad("only the whitespace tokenizer is known");
@@ -195,6 +196,7 @@ public class LuceneServer {
       properties = map(mappings.get("properties"));
       for (Object property : properties.values()) {
         Map<String, Object> field = map(property);
+        if (isVector(field)) { checkVector(field, settings); continue; }
         only(field, "type", "analyzer", "similarity", "index_options");
         if (field.get("type").equals("text") && !(analyzers.containsKey(field.get("analyzer")) && similarities.containsKey(field.get("similarity"))))
           throw new Refusal(400, "mapper_parsing_exception", "a field has an analyzer or a similarity that is not there");
@@ -217,12 +219,51 @@ public class LuceneServer {
       });
     }
 
+    boolean isVector(Map<String, Object> field) { return Set.of("dense_vector", "knn_vector").contains(field.get("type")); }
+
+    // As each of the products declares vectors.
+    void checkVector(Map<String, Object> field, Map<String, Object> settings) {
+      boolean ours = field.get("type").equals("knn_vector");
+      if (ours != opensearch) throw new Refusal(400, "mapper_parsing_exception", "No handler for type [" + field.get("type") + "]");
+      if (ours) {
+        only(field, "type", "dimension", "method");
+        if (settings.get("knn") != Boolean.TRUE) throw bad("index.knn is not set");
+        if (!field.get("method").equals(object("name", "hnsw", "space_type", "cosinesimil", "engine", "lucene"))) throw bad("another method than is known");
+        if (number(field.get("dimension")) > 16_000) throw bad("Dimension value cannot be greater than 16000");
+      } else {
+        only(field, "type", "dims", "index", "similarity");
+        if (field.get("index") != Boolean.TRUE || !"cosine".equals(field.get("similarity"))) throw bad("only indexed vectors that are compared by their angle are known");
+        if (number(field.get("dims")) > 4096) throw bad("The number of dimensions should be in the range [1, 4096]");
+      }
+    }
+    long dimensions(Map<String, Object> field) { return number(field.get(opensearch ? "dimension" : "dims")); }
+
+    float[] vector(Object value, long dimensions) {
+      List<?> numbers = list(value);
+      if (numbers.size() != dimensions) throw new Refusal(400, "mapper_parsing_exception", "The vector has [" + numbers.size() + "] dimensions, not [" + dimensions + "]");
+      float[] vector = new float[numbers.size()];
+      double squares = 0;
+      for (int i = 0; i < vector.length; ++i) {
+        vector[i] = ((Number) numbers.get(i)).floatValue();
+        squares += (double) vector[i] * vector[i];
+      }
+      if (squares == 0) throw new Refusal(400, "mapper_parsing_exception", "a vector of length zero has no angle");
+      return vector;
+    }
+
     void put(String id, Map<String, Object> source) throws IOException {
       Document document = new Document();
       document.add(new StringField("_id", id, Field.Store.YES));
       for (Map.Entry<String, Object> property : properties.entrySet()) {
         Object value = source.get(property.getKey());
         if (value == null) continue;
+        if (isVector(map(property.getValue()))) {
+          float[] vector = vector(value, dimensions(map(property.getValue())));
+          java.nio.ByteBuffer bytes = java.nio.ByteBuffer.allocate(4 * vector.length);
+          for (float number : vector) bytes.putFloat(number);
+          document.add(new BinaryDocValuesField(property.getKey(), new BytesRef(bytes.array())));
+          continue;
+        }
         for (Object one : list(value)) add(document, property.getKey(), map(property.getValue()), one);
       }
       Map<String, Object> kept = new LinkedHashMap<>(source);
@@ -331,7 +372,78 @@ public class LuceneServer {
       return new Sort(fields.toArray(new SortField[0]));
     }
 
+    // The nearest vectors, as each of the products asks for them; found by looking at all of them, for this Lucene has no
+    // graph of vectors yet.
+    Map<String, Object> nearest(Map<String, Object> body) throws IOException {
+      Map<String, Object> knn;
+      String name;
+      Object asked;
+      if (opensearch) {
+        only(body, "query", "size", "track_total_hits");
+        only(map(body.get("query")), "knn");
+        Map.Entry<String, Object> field = map(map(body.get("query")).get("knn")).entrySet().iterator().next();
+        name = field.getKey();
+        knn = map(field.getValue());
+        only(knn, "vector", "k", "filter");
+        asked = knn.get("vector");
+      } else {
+        String[] numbers = version.split("\\.");
+        if (Integer.parseInt(numbers[0]) * 100 + Integer.parseInt(numbers[1]) < 804) throw bad("unknown key [knn]");
+        only(body, "knn", "size", "track_total_hits");
+        knn = map(body.get("knn"));
+        only(knn, "field", "query_vector", "k", "num_candidates", "filter");
+        name = (String) knn.get("field");
+        asked = knn.get("query_vector");
+        if (number(knn.get("k")) > number(knn.get("num_candidates"))) throw bad("[num_candidates] cannot be less than [k]");
+        if (number(knn.get("num_candidates")) > 10_000) throw bad("[num_candidates] cannot exceed [10000]");
+      }
+      long k = number(knn.get("k"));
+      if (k < 1 || k > 10_000) throw bad("[k] must be between 1 and 10000");
+      Map<String, Object> field = map(properties.get(name));
+      if (!isVector(field)) throw bad("[" + name + "] is no vector");
+      float[] wanted = vector(asked, dimensions(field));
+      Query filter = knn.containsKey("filter") ? query(map(knn.get("filter"))) : new MatchAllDocsQuery();
+      IndexSearcher searcher = searchers.acquire();
+      try {
+        List<Map.Entry<Double, Integer>> found = new ArrayList<>();
+        searcher.search(filter, new SimpleCollector() {
+          BinaryDocValues values;
+          int base;
+          @Override protected void doSetNextReader(LeafReaderContext context) throws IOException {
+            values = DocValues.getBinary(context.reader(), name);
+            base = context.docBase;
+          }
+          @Override public void collect(int doc) throws IOException {
+            if (!values.advanceExact(doc)) return;
+            BytesRef bytes = values.binaryValue();
+            java.nio.FloatBuffer vector = java.nio.ByteBuffer.wrap(bytes.bytes, bytes.offset, bytes.length).asFloatBuffer();
+            double product = 0, a = 0, b = 0;
+            for (int i = 0; i < wanted.length; ++i) {
+              product += (double) wanted[i] * vector.get(i);
+              a += (double) wanted[i] * wanted[i];
+              b += (double) vector.get(i) * vector.get(i);
+            }
+            found.add(Map.entry((1 + product / Math.sqrt(a * b)) / 2, base + doc));
+          }
+          @Override public ScoreMode scoreMode() { return ScoreMode.COMPLETE_NO_SCORES; }
+        });
+        found.sort((a, b) -> Double.compare(b.getKey(), a.getKey()));
+        int size = body.containsKey("size") ? (int) number(body.get("size")) : 10;
+        List<Object> hits = new ArrayList<>();
+        for (Map.Entry<Double, Integer> one : found.subList(0, (int) Math.min(found.size(), Math.min(k, size)))) {
+          Document stored = searcher.doc(one.getValue());
+          hits.add(object("_index", "index", "_id", stored.get("_id"), "_score", one.getKey(), "_source", map(Json.parse(stored.get("_source")))));
+        }
+        return object("took", 1L, "timed_out", false, "_shards", object("total", 1L, "successful", 1L, "skipped", 0L, "failed", 0L),
+            "hits", object("max_score", null, "hits", hits));
+      } finally {
+        searchers.release(searcher);
+      }
+    }
+
     Map<String, Object> search(Map<String, Object> body) throws IOException {
+      boolean byVector = opensearch ? body.containsKey("query") && map(body.get("query")).containsKey("knn") : body.containsKey("knn");
+      if (byVector) return nearest(body);
       only(body, "query", "size", "from", "sort", "track_total_hits", "_source", "aggs");
       int size = body.containsKey("size") ? (int) number(body.get("size")) : 10;
       int from = body.containsKey("from") ? (int) number(body.get("from")) : 0;

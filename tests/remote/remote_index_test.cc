@@ -15,6 +15,7 @@
 #include "retrieval/remote/answers.h"
 #include "retrieval/remote/cluster.h"
 #include "retrieval/remote/credentials.h"
+#include "retrieval/remote/fuse.h"
 #include "retrieval/remote/weigh.h"
 
 namespace wenqu::retrieval {
@@ -34,6 +35,12 @@ class Variable {
  private:
   const char* name_;
 };
+
+// The mapping of an index of ours; `more` of its _meta.
+std::string origin(const std::string& more = "") {
+  return R"({"notes":{"mappings":{"_meta":{"wenqu_format":)" + std::to_string(kRemoteFormat) + R"(,"wenqu_analysis":)" +
+         std::to_string(kAnalysisVersion) + more + "}}}}";
+}
 
 // Answers by method and path, without the query; what is not set is as of a healthy, empty index of ours.
 class FakeCluster {
@@ -63,8 +70,7 @@ class FakeCluster {
     }
     if (key == "GET /") return http_answer(200, R"({"version":{"number":"2.11.0","distribution":"opensearch"}})");
     if (key == "GET /notes/_mapping")
-      return http_answer(200, R"({"notes":{"mappings":{"_meta":{"wenqu_format":1,"wenqu_analysis":)" +
-                                  std::to_string(kAnalysisVersion) + "}}}}");
+      return http_answer(200, origin());
     if (key == "GET /_cluster/health/notes") return http_answer(200, R"({"status":"green","timed_out":false})");
     if (key == "POST /notes/_mget") return http_answer(200, R"({"docs":[{"found":false}]})");
     if (key == "POST /notes/_refresh") return http_answer(200, "{}");
@@ -226,7 +232,7 @@ TEST(RemoteIndex, RefusesWhatItCannotKeepBeforeAnythingIsSent) {
 TEST(RemoteIndex, DoesNotTakeAPartOfTheTruthForAllOfIt) {
   const std::string statistics =
       R"("aggregations":{"kinds":{"buckets":[{"doc_count":1},{"doc_count":1}]},"terms":{"buckets":[{"doc_count":1},{"doc_count":0}]},)"
-      R"("lu":{"count":0,"avg":null},"lb":{"count":0},"lw":{"count":1,"avg":1.5},"ld":{"count":0},"ltw":{"count":0}})";
+      R"("lu":{"count":0,"avg":null},"lb":{"count":0},"lw":{"count":1,"avg":1.5},"ld":{"count":0},"ly":{"count":0},"ltw":{"count":0}})";
   const auto search_of = [](const FakeCluster& cluster) {
     const auto index = open(cluster, Index::Mode::read);
     EXPECT_TRUE(index);
@@ -262,7 +268,7 @@ TEST(RemoteIndex, AsksForSeveralSearchesAtOnce) {
   const std::string statistics =
       R"({"hits":{"hits":[]},"aggregations":{"kinds":{"buckets":[{"doc_count":1},{"doc_count":9}]},)"
       R"("terms":{"buckets":[{"doc_count":1},{"doc_count":2},{"doc_count":0},{"doc_count":0}]},)"
-      R"("lu":{"count":0},"lb":{"count":0},"lw":{"count":9,"avg":1.5},"ld":{"count":0},"ltw":{"count":0}}})";
+      R"("lu":{"count":0},"lb":{"count":0},"lw":{"count":9,"avg":1.5},"ld":{"count":0},"ly":{"count":0},"ltw":{"count":0}}})";
   const std::string hit =
       R"({"hits":{"total":{"value":1,"relation":"eq"},"hits":[{"_score":1.5,"_source":{"document_id":"d","source":"web",)"
       R"("ordinal":0,"passages":1,"begin":0,"end":2,"text":"x7"}}]}})";
@@ -283,6 +289,84 @@ TEST(RemoteIndex, AsksForSeveralSearchesAtOnce) {
   EXPECT_EQ((*found)[2].hits.at(0).passage.document_id, "d");
   EXPECT_EQ(cluster.count("POST /notes/_msearch"), 1u);
   EXPECT_EQ(cluster.count("POST /notes/_search"), 1u);
+}
+
+// Vectors of two numbers.
+IndexOptions with_model(const std::string& identity) {
+  IndexOptions options;
+  options.models.embedding = {identity, 2, [](std::span<const std::string> texts, TextRole, const CancelToken&) -> Result<std::vector<float>> {
+                                std::vector<float> vectors;
+                                for (const std::string& text : texts) vectors.insert(vectors.end(), {static_cast<float>(text.size()), 0});
+                                return vectors;
+                              }};
+  return options;
+}
+
+TEST(RemoteIndex, SendsTheVectorsOfPassagesAndRefusesThoseOfAnotherModel) {
+  const std::string taken = http_answer(200, R"({"errors":false,"items":[{"index":{"status":201}},{"index":{"status":201}}]})");
+  const FakeCluster cluster({{"GET /notes/_mapping", {http_answer(200, origin(R"(,"wenqu_embedding":"one","wenqu_dimensions":2)"))}},
+                             {"POST /notes/_bulk", {taken}}});
+  const auto index = Index::open(cluster.url(), Index::Mode::write, with_model("one"));
+  ASSERT_TRUE(index) << index.status().to_string();
+  ASSERT_TRUE((*index)->add(note("text")));
+  const Status sent = (*index)->make_visible();
+  ASSERT_TRUE(sent) << sent.to_string();
+  EXPECT_THAT(cluster.requests(), testing::Contains(HasSubstr(R"("v":[1,0])")));
+  EXPECT_EQ(Index::open(cluster.url(), Index::Mode::read, with_model("two")).status().code(), StatusCode::version_mismatch);
+  EXPECT_EQ(Index::open(cluster.url(), Index::Mode::write).status().code(), StatusCode::unsupported);
+  EXPECT_TRUE(Index::open(cluster.url(), Index::Mode::read));
+  const FakeCluster plain;
+  EXPECT_EQ(Index::open(plain.url(), Index::Mode::write, with_model("one")).status().code(), StatusCode::unsupported);
+  EXPECT_TRUE(Index::open(plain.url(), Index::Mode::read, with_model("one")));
+}
+
+TEST(RemoteIndex, DeclaresVectorsInTheFormOfTheProductAndNotToOneThatIsTooOld) {
+  for (const auto& [server, declared] :
+       {std::pair(R"({"version":{"number":"2.4.0","distribution":"opensearch"}})", R"("v":{"type":"knn_vector","dimension":2,)"),
+        {R"({"version":{"number":"8.4.0"}})", R"("v":{"type":"dense_vector","dims":2,"index":true,"similarity":"cosine"})"},
+        {R"({"version":{"number":"2.3.1","distribution":"opensearch"}})", ""},
+        {R"({"version":{"number":"8.3.9"}})", ""}}) {
+    const FakeCluster cluster({{"GET /", {http_answer(200, server)}}, {"GET /notes/_mapping", {http_answer(404, "{}")}}, {"PUT /notes", {http_answer(200, "{}")}}});
+    const auto index = Index::open(cluster.url(), Index::Mode::write, with_model("one"));
+    if (*declared)
+      EXPECT_THAT(cluster.requests(), testing::Contains(HasSubstr(declared))) << server;
+    else
+      EXPECT_EQ(index.status().code(), StatusCode::unsupported) << server;
+  }
+}
+
+TEST(RemoteIndex, ReadsWhatItWasTaughtAgainWhenSomethingWasCommitted) {
+  const auto taught = [](const char* synonyms) {
+    Vocabulary vocabulary;
+    vocabulary.synonyms = *parse_synonyms(synonyms);
+    BulkItem item = vocabulary_note(vocabulary);
+    item.lines.pop_back();
+    return http_answer(200, R"({"found":true,"_source":)" + item.lines.substr(item.lines.find('\n') + 1) + "}");
+  };
+  const std::string statistics =
+      R"({"hits":{"hits":[]},"aggregations":{"kinds":{"buckets":[{"doc_count":1},{"doc_count":9}]},"terms":{"buckets":[{"doc_count":1}]},)"
+      R"("lu":{"count":0},"lb":{"count":0},"lw":{"count":9,"avg":1.5},"ld":{"count":0},"ly":{"count":0},"ltw":{"count":0}}})";
+  const FakeCluster cluster({{"GET /notes/_doc/wenqu-vocabulary", {taught("x7, x8"), taught("x7, x9")}},
+                             {"GET /notes/_doc/wenqu-commit",
+                              {http_answer(200, R"({"_source":{"commit":1}})"), http_answer(200, R"({"_source":{"commit":1}})"),
+                               http_answer(200, R"({"_source":{"commit":2}})")}},
+                             {"POST /notes/_search", {http_answer(200, statistics)}}});
+  const auto index = open(cluster, Index::Mode::read);
+  ASSERT_TRUE(index) << index.status().to_string();
+  const auto others = [&]() -> std::vector<std::string> {
+    const auto weighed = (*index)->weigh("x7", true);
+    return weighed && !weighed->empty() ? weighed->front().others : std::vector<std::string>();
+  };
+  EXPECT_EQ(others(), std::vector<std::string>{"x8"});
+  ASSERT_TRUE((*index)->refresh());
+  EXPECT_EQ(others(), std::vector<std::string>{"x8"});
+  ASSERT_TRUE((*index)->refresh());
+  EXPECT_EQ(others(), std::vector<std::string>{"x9"});
+  IndexOptions other;
+  other.vocabulary.words = std::vector<UserWord>{{"渠塘"}};
+  EXPECT_EQ(Index::open(cluster.url(), Index::Mode::read, other).status().code(), StatusCode::version_mismatch);
+  const FakeCluster damaged({{"GET /notes/_doc/wenqu-vocabulary", {http_answer(200, R"({"_source":{"text":"no"}})")}}});
+  EXPECT_EQ(open(damaged, Index::Mode::read).status().code(), StatusCode::corrupt);
 }
 
 TEST(RemoteAnswers, OfWhichAnythingIsMissingAreErrorsAndNeverCrash) {
@@ -321,7 +405,7 @@ TEST(RemoteAnswers, TellWhatAServerSaysInOneLine) {
 
 TEST(RemoteQuery, CarriesFiltersAsClausesThatDoNotScore) {
   PassageQuery query;
-  query.clauses = {{TermField::unigram, "水", 0.5}, {TermField::pinyin, "shuibian", 1}};
+  query.clauses = {{TermField::unigram, "水", 0.5}, {TermField::word, "iphone 15", 1}};
   query.sources = {Source::web};
   query.filter.published_from = "2024-05-06";
   query.filter.attributes["k"] = {"v", "\"w"};
@@ -331,13 +415,47 @@ TEST(RemoteQuery, CarriesFiltersAsClausesThatDoNotScore) {
   ASSERT_TRUE(body);
   EXPECT_EQ(
       *body,
-      R"({"size":7,"track_total_hits":10000,"query":{"bool":{"should":[{"term":{"u":{"value":"水","boost":0.5}}}],"minimum_should_match":1,)"
+      R"({"size":7,"track_total_hits":10000,"query":{"bool":{"should":[{"term":{"u":{"value":"水","boost":0.5}}},{"term":{"w":{"value":"iphone 15","boost":1.0}}}],"minimum_should_match":1,)"
       R"("filter":[{"term":{"kind":"passage"}},{"terms":{"source":["web"]}},{"range":{"time":{"gte":1714953600}}},)"
       R"({"terms":{"labels":["a1:kv","a1:k\"w"]}},)"
       R"({"bool":{"should":[{"bool":{"must_not":[{"term":{"labels":"q"}}]}},{"terms":{"labels":["pme"]}}],"minimum_should_match":1}}]}},)"
       R"("sort":[{"_score":"desc"},{"document_id":"asc"},{"ordinal":"asc"}]})");
   query.filter.published_until = "someday";
   EXPECT_EQ(passage_search(query).status().code(), StatusCode::invalid_argument);
+}
+
+TEST(RemoteQuery, AsksForTheNearestVectorsInTheFormOfEachProduct) {
+  PassageQuery among;
+  among.sources = {Source::web};
+  among.size = 70;
+  const std::vector<float> vector = {0.6f, -0.8f};
+  const std::string filter = R"("filter":{"bool":{"filter":[{"term":{"kind":"passage"}},{"terms":{"source":["web"]}}]}})";
+  EXPECT_EQ(*vector_search(vector, among, true),
+            R"({"size":70,"track_total_hits":false,"query":{"knn":{"v":{"vector":[0.6,-0.8],"k":70,)" + filter + "}}}}");
+  EXPECT_EQ(*vector_search(vector, among, false),
+            R"({"size":70,"track_total_hits":false,"knn":{"field":"v","query_vector":[0.6,-0.8],"k":70,"num_candidates":140,)" + filter + "}}");
+  among.filter.published_from = "someday";
+  EXPECT_EQ(vector_search(vector, among, true).status().code(), StatusCode::invalid_argument);
+}
+
+TEST(RemoteQuery, FusesWhatWordsAndVectorsFoundAsALocalIndexDoes) {
+  const auto hit = [](const char* id, uint32_t ordinal, double score) {
+    RemoteHit found;
+    found.hit.passage.document_id = id;
+    found.hit.passage.ordinal = ordinal;
+    found.hit.score = score;
+    return found;
+  };
+  const auto fused = [&](const SearchRequest& request) {
+    std::vector<std::string> names;
+    for (const RemoteHit& found : fuse_remote({hit("a", 0, 9), hit("b", 1, 8), hit("c", 0, 7)}, {hit("d", 0, 0.5), hit("b", 2, 0.9), hit("c", 0, 0.7)}, request))
+      names.push_back(found.hit.passage.document_id + std::to_string(found.hit.passage.ordinal));
+    return names;
+  };
+  // c is second and third; a and b2 are first of a list each.
+  EXPECT_EQ(fused({}), (std::vector<std::string>{"c0", "a0", "b2", "b1", "d0"}));
+  // b, of which each list has a passage, is first and second then.
+  EXPECT_EQ(fused({.one_per_document = true}), (std::vector<std::string>{"b1", "c0", "a0", "d0"}));
 }
 
 TEST(RemoteQuery, BoostsTermsSoThatTheClustersScoreBecomesOurs) {
@@ -382,7 +500,7 @@ TEST(RemoteLayout, KeepsTextAndTermsApart) {
   document.acl = {"me"};
   document.attributes[".a b."] = "c";
   std::vector<BulkItem> items;
-  append_document(document, split_passages(document), 1, Analyzer(), items);
+  append_document(document, split_passages(document), 1, Analyzer(), {}, items);
   ASSERT_EQ(items.size(), 2u);
   const std::string& passage = items[1].lines;
   for (const char* part : {R"("text":"The herons 水边 stand.")", R"("tw":"heron")", R"("u":"水 边","lu":2)",

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Holds an index in a cluster against one on the disk: remote_test.py WENQU [EXAMPLE_ASK]
+"""Holds an index in a cluster against one on the disk: remote_test.py WENQU WRITE_EMBEDDER [EXAMPLE_ASK]
 
 The cluster's part is played by Java Lucene (LuceneServer.java), over http and, with a certificate made here, over https.
 Needs a JDK and Debian's liblucene8-java; exits with 77, which counts as skipped, where they are not there. Each check is
@@ -16,7 +16,8 @@ import urllib.request
 from urllib.parse import quote
 
 WENQU = os.path.abspath(sys.argv[1])
-EXAMPLE = os.path.abspath(sys.argv[2]) if len(sys.argv) > 2 else None
+WRITE_EMBEDDER = os.path.abspath(sys.argv[2])
+EXAMPLE = os.path.abspath(sys.argv[3]) if len(sys.argv) > 3 else None
 HERE = os.path.dirname(os.path.abspath(__file__))
 TOWN = os.path.join(HERE, "../../examples/town")
 USER, PASSWORD = "reader", "it is s3cret:%"
@@ -198,7 +199,7 @@ def what_is_wrong_is_told(server, d):
     expect(run("search", "--index", server.url("absent"), "x"), 1, "no such index", "wenqu index --remote")
     expect(run("search", "--index", server.url("Bad"), "x"), 2, "small letters")
     expect(run("search", "--index", f"https://u:{quote(PASSWORD)}@127.0.0.1:{server.port}/town", "x"), 2, "***@", "WENQU_REMOTE_PASSWORD")
-    expect(run("index", "--remote", server.url("town"), "--embed", "model.gguf", HERE), 1)
+    expect(run("index", "--remote", server.url("town"), "--optimize"), 2, "--optimize")
     server.be(health="red")
     expect(run("search", "--index", server.url("town"), "x"), 1, "red")
     server.be(health="yellow")
@@ -214,6 +215,57 @@ def very_long_questions_are_asked(server, d):
     path = write(d + "/words.jsonl", document("w", words))
     index(server.url("words"), d + "/state-w", path)
     assert len(set(ids(hits(search(server.url("words"), words))))) == 1
+
+
+def a_cluster_is_taught_as_a_local_index_is(server, d):
+    remote, local, state = server.url("taught"), d + "/taught", d + "/state-t"
+    documents = write(d + "/docs.jsonl", "".join(document(f"t{i}", text, title=title) for i, (title, text) in enumerate([
+        ("北京大学", "北京大学在海淀区，校园里有一个湖。"), ("", "马铃薯要在春天种。"), ("", "土豆炖牛肉要两个小时。"), ("", "渠塘活水今天开放。"),
+        ("", "新的 iPhone 15 Pro 到了。"), ("", "手机 iPhone 与 15 个 Pro 配件。"), ("", "图书馆周末开门。")])))
+    words = write(d + "/words.txt", "渠塘活水\niPhone 15 Pro\n")
+    synonyms = write(d + "/synonyms.txt", "土豆, 马铃薯\n")
+    taught = ["--words", words, "--synonyms", synonyms, "--pinyin"]
+    index(remote, state, *taught, documents)
+    expect(run("index", "--index", local, *taught, documents), 0)
+    for question in ("bei jing da xue", "bjdx", "土豆怎么种", "渠塘活水", "iPhone 15 Pro"):
+        ours, theirs = hits(search(local, question)), hits(search(remote, question))
+        assert ours and sorted(ids(ours)) == sorted(ids(theirs)) and ids(ours)[0] == ids(theirs)[0], f"{question}: {ids(ours)} and {ids(theirs)}"
+        assert abs(ours[0]["wenqu"]["raw_score"] - theirs[0]["wenqu"]["raw_score"]) < 0.1 * ours[0]["wenqu"]["raw_score"], f"another score for {question}"
+    # What decides about the terms of documents stays; synonyms may change.
+    expect(run("index", "--remote", remote, "--state", state, "--words", write(d + "/other.txt", "图书馆周末\n"), documents), 1, "other words")
+    index(remote, state, "--synonyms", write(d + "/fewer.txt", "番茄, 西红柿\n"), documents)
+    assert ids(hits(search(remote, "土豆"))) == ["t2"]
+    index(remote, state, "--synonyms", synonyms, documents)
+    assert sorted(ids(hits(search(remote, "土豆")))) == ["t1", "t2"]
+
+
+def vectors_are_searched_in_the_forms_of_both_products(work, d):
+    model, local = d + "/embedder.gguf", d + "/local"
+    subprocess.run([WRITE_EMBEDDER, model], check=True)
+    letters = "abcdefghijklmnopqrst"
+    path = write(d + "/v.jsonl", "".join(
+        document(f"v{i:02}", " ".join(letters[(i * step + start) % len(letters)] for step, start in ((1, 0), (3, 7), (7, 2), (5, 11))) + " stone" * (i % 3),
+                 source=["web", "chat"][i % 2]) for i in range(40)))
+    expect(run("index", "--index", local, "--embed", model, path), 0)
+    by_vectors = ["--embed", model, "--hybrid", "--dense-weight", "1", "--top", "20"]
+    asked = (by_vectors + ["the stone bridge"], by_vectors + ["s t a g", "--source", "chat"])
+    together = ["--embed", model, "--top", "10", "a b c d e"]
+    wanted = [ids(hits(search(local, *options))) for options in asked]
+    wanted_together = ids(hits(search(local, *together)))
+    for product, version in (("elasticsearch", "8.13.0"), ("opensearch", "2.11.0")):
+        with Server(work, "--product", product, "--version", version) as server:
+            remote, state = server.url("vectors"), f"{d}/state-{product}"
+            expect(run("index", "--remote", remote, "--state", state, "--embed", model, path), 0, "40 documents added")
+            for options, ours in zip(asked, wanted):
+                theirs = ids(hits(search(remote, *options)))
+                assert len(ours) == 20 and ours == theirs, f"{product}, {options}: {ours} and {theirs}"
+            theirs = ids(hits(search(remote, *together)))
+            assert len(set(wanted_together) & set(theirs)) >= 8, f"{product}: {wanted_together} and {theirs}"
+            # A document that is replaced is found by its new vector, and without the model by words.
+            index(remote, state, "--embed", model, write(d + "/new.jsonl", document("v00", "the stone bridge")))
+            assert ids(hits(search(remote, *asked[0])))[0] == "v00"
+            assert "v00" in ids(hits(search(remote, "bridge")))
+            expect(run("index", "--remote", remote, "--state", state, path), 1, "have vectors")
 
 
 def tls_and_credentials_are_asked_for(work, d):
@@ -252,17 +304,23 @@ def main():
     with tempfile.TemporaryDirectory(prefix="wenqu-remote-") as work:
         subprocess.run(["javac", "-nowarn", "-Xlint:none", "-cp", ":".join(jars()), "-d", work + "/classes", HERE + "/LuceneServer.java"], check=True,
                        stderr=subprocess.DEVNULL)
+
+        def passes(check, where):
+            try:
+                check(where, tempfile.mkdtemp(dir=work))
+                print(f"ok      {check.__name__}")
+                return True
+            except Exception as error:   # each check is to run, whatever the others do
+                print(f"FAILED  {check.__name__}: {error}")
+                return False
+
         with Server(work) as server:
             for check in (the_same_is_found_as_in_a_local_index, filters_are_those_of_a_local_index, documents_are_replaced_and_removed,
                           questions_are_answered_from_a_cluster, an_overloaded_cluster_is_asked_again, what_is_wrong_is_told,
-                          very_long_questions_are_asked, tls_and_credentials_are_asked_for):
-                folder = tempfile.mkdtemp(dir=work)
-                try:
-                    check(server if check is not tls_and_credentials_are_asked_for else work, folder)
-                    print(f"ok      {check.__name__}")
-                except Exception as error:   # each check is to run, whatever the others do
-                    failed += 1
-                    print(f"FAILED  {check.__name__}: {error}")
+                          very_long_questions_are_asked, a_cluster_is_taught_as_a_local_index_is):
+                failed += not passes(check, server)
+        for check in (vectors_are_searched_in_the_forms_of_both_products, tls_and_credentials_are_asked_for):
+            failed += not passes(check, work)
     return 1 if failed else 0
 
 

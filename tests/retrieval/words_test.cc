@@ -14,6 +14,7 @@
 #include "retrieval/index_migrate.h"
 #include "retrieval/index_report.h"
 #include "retrieval/rank/bm25.h"
+#include "retrieval/query/snapshot_counts.h"
 #include "retrieval/rank/other_words.h"
 #include "retrieval/store/file_probe.h"
 #include "retrieval/store/manifest.h"
@@ -200,7 +201,8 @@ TEST_F(WordsTest, NoSynonymsOutweighWhatWasAsked) {
     std::vector<Term> terms = Analyzer(snapshot->lexicon()).analyze_question("土豆");
     std::vector<QuestionTerm> asked = search_terms(terms);
     const size_t own = asked.size();
-    ASSERT_TRUE(add_other_words(*snapshot, "土豆", parameters, asked, terms));
+    SnapshotCounts counts(*snapshot);
+    ASSERT_TRUE(add_other_words(snapshot->lexicon(), counts, "土豆", parameters, asked, terms));
     double of_own = 0, of_others = 0;
     for (size_t i = 0; i < asked.size(); ++i)
       for (const TermField field : fields_of(asked[i].term.kind)) {
@@ -219,7 +221,8 @@ TEST_F(WordsTest, AQuestionWithoutSynonymsIsAskedAsItStands) {
   std::vector<Term> terms = Analyzer().analyze_question("小麦怎样种");
   std::vector<QuestionTerm> asked = search_terms(terms);
   const size_t size = asked.size();
-  ASSERT_TRUE(add_other_words(*snapshot, "小麦怎样种", RankingParameters(), asked, terms));
+  SnapshotCounts counts(*snapshot);
+  ASSERT_TRUE(add_other_words(snapshot->lexicon(), counts, "小麦怎样种", RankingParameters(), asked, terms));
   EXPECT_EQ(asked.size(), size);
 }
 

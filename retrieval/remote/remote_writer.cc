@@ -1,0 +1,116 @@
+#include "retrieval/remote/remote_writer.h"
+
+#include <algorithm>
+#include <iterator>
+#include <utility>
+
+#include "retrieval/documents/passages.h"
+#include "retrieval/vectors/embed_texts.h"
+#include "retrieval/vectors/segment.h"
+
+namespace wenqu::retrieval {
+namespace {
+
+// Of changes that wait to be sent.
+constexpr size_t kBatchDocuments = 500;
+constexpr size_t kBatchBytes = size_t{4} << 20;
+// Of one request, unless one document alone is larger. Clusters take 100 MiB, services in front of them often 10.
+constexpr size_t kRequestBytes = size_t{8} << 20;
+constexpr size_t kTextsAtOnce = 32;  // that the embedding model is given
+
+}  // namespace
+
+Status RemoteWriter::add(Document document) { return change({std::move(document), false}); }
+
+Status RemoteWriter::remove(const std::string& document_id) {
+  Change gone;
+  gone.document.id = document_id;
+  gone.removes = true;
+  return change(std::move(gone));
+}
+
+Status RemoteWriter::change(Change change) {
+  const std::lock_guard lock(mutex_);
+  pending_bytes_ += change.document.text.size() + change.document.title.size();
+  const std::string id = change.document.id;
+  pending_[id] = std::move(change);
+  if (pending_.size() < kBatchDocuments && pending_bytes_ < kBatchBytes) return {};
+  const Status sent = flush();
+  // Which would say that this document is at fault.
+  if (sent.code() == StatusCode::invalid_argument || sent.code() == StatusCode::limit_exceeded)
+    return Status(StatusCode::io_error, sent.message(), sent.where());
+  return sent;
+}
+
+Status RemoteWriter::send_all(const std::vector<BulkItem>& last) {
+  const std::lock_guard lock(mutex_);
+  WENQU_RETURN_IF_ERROR(flush());
+  return last.empty() ? Status() : cluster_.bulk(last, {});
+}
+
+// Sends what is pending. What fails is dropped. REQUIRES: mutex_ is held
+Status RemoteWriter::flush() {
+  if (pending_.empty()) return {};
+  const std::map<std::string, Change> changes = std::exchange(pending_, {});
+  pending_bytes_ = 0;
+  std::vector<std::string> keys;
+  for (const auto& [id, change] : changes) keys.push_back(record_key(id));
+  // Of passages that are not replaced it must be known that they are there.
+  WENQU_ASSIGN_OR_RETURN(const std::vector<uint32_t> slots, cluster_.slots(keys, {}));
+  std::vector<BulkItem> items;
+  size_t place = 0;
+  for (const auto& [id, change] : changes) {
+    WENQU_RETURN_IF_ERROR(append(id, change, slots[place++], items));
+    WENQU_RETURN_IF_ERROR(send(items, kRequestBytes));
+  }
+  return send(items, 0);
+}
+
+// What a document's change consists of; `slots`: how many passages of it there may be.
+Status RemoteWriter::append(const std::string& id, const Change& change, uint32_t slots, std::vector<BulkItem>& items) const {
+  const std::string key = record_key(id);
+  uint32_t now = 0;
+  if (!change.removes) {
+    std::vector<Passage> passages = split_passages(change.document);
+    if (passages.empty()) passages.emplace_back();  // it is found by its title
+    now = static_cast<uint32_t>(passages.size());
+    std::vector<float> numbers;
+    std::vector<std::span<const float>> vectors;
+    if (model_) {
+      for (size_t first = 0; first < passages.size(); first += kTextsAtOnce) {
+        std::vector<std::string> texts;
+        for (size_t i = first; i < std::min(first + kTextsAtOnce, passages.size()); ++i)
+          texts.push_back(embedded_text(change.document.title, passages[i].text));
+        WENQU_ASSIGN_OR_RETURN(const std::vector<float> some, embed_texts(model_, texts, TextRole::passage, {}));
+        numbers.insert(numbers.end(), some.begin(), some.end());
+      }
+      for (size_t i = 0; i < passages.size(); ++i) {
+        const std::span<const float> vector(numbers.data() + i * model_.dimensions, model_.dimensions);
+        vectors.push_back(is_zero(vector) ? std::span<const float>() : vector);   // it has no angle to be compared by
+      }
+    }
+    append_document(change.document, passages, std::max(slots, now), analyzer_, vectors, items);
+  }
+  for (uint32_t ordinal = now; ordinal < slots; ++ordinal) items.push_back(removal(id, key, passage_key(key, ordinal)));
+  // Last, as it tells how many passages there are.
+  if (change.removes && slots > 0) items.push_back(removal(id, key, key));
+  return {};
+}
+
+// Sends the items from the front while there are so many bytes of them; 0: all.
+Status RemoteWriter::send(std::vector<BulkItem>& items, size_t least) const {
+  size_t bytes = 0;
+  for (const BulkItem& item : items) bytes += item.lines.size();
+  while (!items.empty() && bytes >= least) {
+    size_t count = 0, sent = 0;
+    for (; count < items.size() && (count == 0 || sent + items[count].lines.size() <= kRequestBytes); ++count) sent += items[count].lines.size();
+    const auto end = items.begin() + static_cast<std::ptrdiff_t>(count);
+    const std::vector<BulkItem> some(std::make_move_iterator(items.begin()), std::make_move_iterator(end));
+    items.erase(items.begin(), end);
+    bytes -= sent;
+    WENQU_RETURN_IF_ERROR(cluster_.bulk(some, {}));
+  }
+  return {};
+}
+
+}  // namespace wenqu::retrieval

@@ -1,0 +1,54 @@
+// Gathers changes of an index in a cluster and sends them in batches, passages with their terms and, where the index has
+// such, their vectors.
+//
+// Thread safety: all members from any thread; changes are sent in order. Lifetime: the cluster outlives it.
+#pragma once
+
+#include <map>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <vector>
+
+#include "base/status.h"
+#include "retrieval/analysis/lexicon.h"
+#include "retrieval/document.h"
+#include "retrieval/embed.h"
+#include "retrieval/remote/cluster.h"
+
+namespace wenqu::retrieval {
+
+class RemoteWriter {
+ public:
+  // `lexicon`: what the index was taught. `model`: of the index's vectors; empty where it has none.
+  RemoteWriter(const Cluster& cluster, std::shared_ptr<const Lexicon> lexicon, EmbeddingModel model)
+      : cluster_(cluster), analyzer_(std::move(lexicon)), model_(std::move(model)) {}
+
+  // REQUIRES: the document, or the id, is valid as index.h asks. Errors: those of the cluster and of the model. What could
+  // not be sent is dropped, of earlier calls too.
+  Status add(Document document);
+  Status remove(const std::string& document_id);
+  // Sends everything, and `last` behind it.
+  Status send_all(const std::vector<BulkItem>& last);
+
+ private:
+  // A document that is to be added, or removed, under its id.
+  struct Change {
+    Document document;
+    bool removes = false;
+  };
+
+  Status change(Change change);
+  Status flush();
+  Status append(const std::string& id, const Change& change, uint32_t slots, std::vector<BulkItem>& items) const;
+  Status send(std::vector<BulkItem>& items, size_t least) const;
+
+  const Cluster& cluster_;
+  const Analyzer analyzer_;
+  const EmbeddingModel model_;
+  std::mutex mutex_;                       // of what follows; held while changes are sent
+  std::map<std::string, Change> pending_;  // by document id
+  size_t pending_bytes_ = 0;
+};
+
+}  // namespace wenqu::retrieval
