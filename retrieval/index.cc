@@ -291,7 +291,10 @@ Status LocalIndex::optimize(const CancelToken& cancel) {
   WENQU_RETURN_IF_ERROR(check_writable());
   WENQU_RETURN_IF_ERROR(change([&] { return writer_->commit(); }));
   WENQU_RETURN_IF_ERROR(upkeep_->merge_now(MergeWish::one, cancel));
-  return change([&] { return writer_->commit(); });
+  return change([&] {
+    writer_->join_vectors();
+    return writer_->commit();
+  });
 }
 
 Status LocalIndex::refresh() {

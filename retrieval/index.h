@@ -100,8 +100,9 @@ class Index : public Retriever {
   // Lets this object's own searches see all changes so far. They do not last before the next commit(), and
   // are gone from sight again if it fails. Errors: as of add().
   virtual Status make_visible() = 0;
-  // Commits, and merges everything into one segment, which is searched fastest. Searches and changes go on
-  // meanwhile. Errors: cancelled, corrupt (a file fails its checksum), io_error; the index is as good as before.
+  // Commits, and merges everything into one segment, which is searched fastest. Vectors become one graph, where the
+  // index was opened with their model. Searches go on meanwhile, and changes but while that graph is built.
+  // Errors: cancelled, corrupt (a file fails its checksum), io_error; the index is as good as before.
   virtual Status optimize(const CancelToken& cancel) = 0;
   // Why the last merge or automatic commit failed; ok when it did not.
   virtual Status upkeep_status() const = 0;

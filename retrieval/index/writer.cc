@@ -35,6 +35,10 @@ Status Writer::use_vectors(const EmbeddingModel& model, bool again) {
   return committed_ ? catch_up(*committed_, *vectors_, changed_) : Status();
 }
 
+void Writer::join_vectors() {
+  if (vectors_ && vectors_->join_all()) changed_ = true;
+}
+
 Status Writer::start() {
   // A writer that died may have left a commit that is seen but does not last yet. Before anything
   // builds on it, or is removed because of it, it has to.

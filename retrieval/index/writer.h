@@ -55,6 +55,8 @@ class Writer {
   // all of them, whatever there was. Errors: version_mismatch (there are some of another model), corrupt, io_error,
   // those of the model.
   Status use_vectors(const EmbeddingModel& model, bool again);
+  // Has the next commit make one segment of all vectors, if there are several.
+  void join_vectors();
   // Those of the last commit, if they are kept; may be null.
   std::shared_ptr<const VectorSet> vectors() const { return vectors_ ? vectors_->last() : nullptr; }
 

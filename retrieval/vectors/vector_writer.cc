@@ -51,6 +51,12 @@ void VectorWriter::roll_back() {
   pending_.clear();
   fresh_.clear();
   waiting_.clear();
+  joins_all_ = false;
+}
+
+bool VectorWriter::join_all() {
+  joins_all_ = parts_.size() > 1 || std::any_of(parts_.begin(), parts_.end(), [](const VectorSet::Part& part) { return part.deleted_count > 0; });
+  return joins_all_;
 }
 
 void VectorWriter::committed() {
@@ -170,7 +176,7 @@ Result<std::vector<VectorSet::Part>> VectorWriter::parts_of_commit() {
   size_t pending = 0;
   for (const auto& [id, keys] : pending_) pending += keys.size();
   // How many of each tier there would be; the tier of the new ones and those below are joined as long as one is full.
-  std::vector<bool> joining(parts_.size());
+  std::vector<bool> joining(parts_.size(), joins_all_);
   size_t size = pending;
   for (bool more = pending > 0; more;) {
     const size_t tier = tier_of(size);

@@ -42,6 +42,9 @@ class VectorWriter {
   // Writes what the commit needs and lists it in the manifest, which has the commit's number; all is durable then. Errors: as add(),
   // io_error, out_of_memory.
   Status write(Manifest& manifest);
+  // Has the next commit make one segment of all, without what was deleted. False, and nothing is done, when that is so
+  // already.
+  bool join_all();
   // After the manifest lasts: this is the last commit now.
   void committed();
   // Back to the last commit.
@@ -76,6 +79,7 @@ class VectorWriter {
   std::unordered_map<VectorKey, std::vector<float>, KeyHash> fresh_;   // vectors of new texts; empty while they wait
   std::vector<std::pair<VectorKey, std::string>> waiting_;  // texts to embed
   uint64_t embedded_ = 0;
+  bool joins_all_ = false;
 };
 
 // Removes what neither manifest names from the folder of vectors.

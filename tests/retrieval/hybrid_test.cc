@@ -135,6 +135,26 @@ TEST_F(HybridTest, EmbedsAPassageOnceHoweverOftenItsDocumentIsAdded) {
   EXPECT_EQ(model_->passages, 4u);
 }
 
+TEST_F(HybridTest, MakesOneGraphOfAllVectorsWhenItIsOptimized) {
+  write_some();
+  const auto index = open_dense(Index::Mode::write);
+  EXPECT_OK(index->add(make_document("street", "A car in the street.")));
+  EXPECT_OK(index->commit());
+  EXPECT_OK(index->remove("bridge"));
+  EXPECT_OK(index->commit());
+  const auto segments = [&] { return read_manifest(IndexPaths(directory_).manifest)->vectors.size() - 1; };   // beside the set
+  EXPECT_EQ(segments(), 2u);
+  const auto before = ids(search(*index, {.query = "vehicle", .hybrid = {.dense_weight = 1}}));
+  EXPECT_OK(index->optimize({}));
+  EXPECT_EQ(segments(), 1u);
+  EXPECT_EQ(index->stats().vectors, 3u);
+  EXPECT_EQ(ids(search(*index, {.query = "vehicle", .hybrid = {.dense_weight = 1}})), before);
+  EXPECT_EQ(model_->passages, 4u);   // none was embedded again
+  const uint64_t commit = index->stats().commit;
+  EXPECT_OK(index->optimize({}));
+  EXPECT_EQ(index->stats().commit, commit);
+}
+
 TEST_F(HybridTest, ForgetsWhatIsRemovedOrReplaced) {
   write_some();
   const auto index = open_dense(Index::Mode::write);
