@@ -1,7 +1,9 @@
-// How fast searches are while an index changes, how soon what was added is found, and how long commits take:
-//   wenqu_index_life_bench DOCUMENTS.jsonl DIRECTORY [SECONDS [ADDED_A_SECOND [REMOVED_A_SECOND]]]
+// How fast searches are while an index changes, how soon what was added is found, how long commits take, and whether
+// anything is found that should not be:
+//   wenqu_index_life_bench DOCUMENTS.jsonl DIRECTORY [SECONDS [ADDED_A_SECOND [REMOVED_A_SECOND [SEED]]]]
 // Indexes all documents but the last tenth, asks for stretches of them, first alone, then while those of the tenth are
-// added and others removed. DIRECTORY is made, and has to be empty or absent.
+// added and others removed. DIRECTORY is made, and has to be empty or absent. A wrong hit is one of a document that was
+// removed two seconds before the search, or not added yet.
 #include <algorithm>
 #include <atomic>
 #include <chrono>
@@ -46,9 +48,33 @@ std::string question_from(const std::vector<Document>& documents, std::mt19937& 
   return utf32_to_utf8(text.substr(begin, 12));
 }
 
+// What was done to the documents so far, for who asks at the same time.
+class Known {
+ public:
+  explicit Known(size_t documents) : removed_(documents) {}
+  void add(size_t number) { added_ = number + 1; }
+  void remove(size_t number) { removed_[number] = now(); }
+  // Whether a search that began then and is over by now may give this document: "d" or "new", and its number.
+  bool may_be_found(const std::string& id, double begun) const {
+    if (id.starts_with("new")) return std::strtoul(id.c_str() + 3, nullptr, 10) < added_;
+    const double removed = removed_.at(std::strtoul(id.c_str() + 1, nullptr, 10));
+    return removed == 0 || begun < removed + 2;
+  }
+  double now() const { return milliseconds_since(begun_) / 1000 + 1e-9; }
+
+ private:
+  const Clock::time_point begun_ = Clock::now();
+  std::atomic<size_t> added_{0};
+  std::vector<std::atomic<double>> removed_;   // when; 0: not
+};
+
+struct Failures {
+  size_t failed = 0, wrong = 0;
+};
+
 // Searches for `seconds`, some forty times a second, as a user would.
-std::vector<double> ask(const Index& index, const std::vector<Document>& documents, double seconds, size_t& failed) {
-  std::mt19937 random(7);
+std::vector<double> ask(const Index& index, const std::vector<Document>& documents, double seconds, std::mt19937& random, const Known& known,
+                        Failures& failures) {
   std::vector<double> times;
   const auto begun = Clock::now();
   while (milliseconds_since(begun) < seconds * 1000) {
@@ -57,7 +83,10 @@ std::vector<double> ask(const Index& index, const std::vector<Document>& documen
     const auto start = Clock::now();
     const auto response = index.search(request, CancelToken());
     times.push_back(milliseconds_since(start));
-    failed += !response;
+    failures.failed += !response;
+    const double began = known.now() - times.back() / 1000;
+    for (size_t i = 0; response && i < response->hits.size(); ++i)
+      failures.wrong += !known.may_be_found(response->hits[i].passage.document_id, began);
     std::this_thread::sleep_for(std::chrono::milliseconds(25));
   }
   return times;
@@ -69,7 +98,7 @@ struct Changes {
 };
 
 // Adds and removes at the rates, commits each two seconds, and sees for one document in a hundred when it is found.
-Changes change(Index& index, const std::vector<Document>& spare, size_t documents, double seconds, double adds, double removals) {
+Changes change(Index& index, const std::vector<Document>& spare, size_t documents, double seconds, double adds, double removals, Known& known) {
   Changes done;
   const auto begun = Clock::now();
   auto committed = begun;
@@ -79,6 +108,7 @@ Changes change(Index& index, const std::vector<Document>& spare, size_t document
     const double spent = milliseconds_since(begun) / 1000;
     while (static_cast<double>(done.added) < spent * adds) {
       Document document = spare[done.added % spare.size()];
+      known.add(done.added);
       document.id = "new" + std::to_string(done.added++);
       done.failed += !index.add(document);
       if (waiting.empty() && done.added % 100 == 0) {
@@ -86,8 +116,11 @@ Changes change(Index& index, const std::vector<Document>& spare, size_t document
         waiting_since = Clock::now();
       }
     }
-    while (static_cast<double>(done.removed) < spent * removals)
-      done.failed += !index.remove("d" + std::to_string(done.removed++ * 7919 % documents));
+    while (static_cast<double>(done.removed) < spent * removals) {
+      const size_t number = done.removed++ * 7919 % documents;
+      done.failed += !index.remove("d" + std::to_string(number));
+      known.remove(number);
+    }
     if (!waiting.empty() && index.fetch(waiting)) {
       done.found.push_back(milliseconds_since(waiting_since));
       waiting.clear();
@@ -107,12 +140,13 @@ Changes change(Index& index, const std::vector<Document>& spare, size_t document
 
 int main(int argc, char** argv) {
   if (argc < 3) {
-    std::fprintf(stderr, "usage: %s DOCUMENTS.jsonl DIRECTORY [SECONDS [ADDED_A_SECOND [REMOVED_A_SECOND]]]\n", argv[0]);
+    std::fprintf(stderr, "usage: %s DOCUMENTS.jsonl DIRECTORY [SECONDS [ADDED_A_SECOND [REMOVED_A_SECOND [SEED]]]]\n", argv[0]);
     return 2;
   }
   const double seconds = argc > 3 ? std::atof(argv[3]) : 20;
   const double adds = argc > 4 ? std::atof(argv[4]) : 200;
   const double removals = argc > 5 ? std::atof(argv[5]) : 50;
+  std::mt19937 random(argc > 6 ? static_cast<unsigned>(std::strtoul(argv[6], nullptr, 10)) : 7);
   std::vector<Document> documents;
   ReadSink sink;
   sink.document = [&](Document&& document) {
@@ -139,16 +173,17 @@ int main(int argc, char** argv) {
   std::printf("and merged after %.1f s: %llu passages\n", milliseconds_since(begun) / 1000,
               static_cast<unsigned long long>((*index)->stats().passages));
 
-  size_t failed = 0;
-  (void)ask(**index, documents, 1, failed);
-  print_times("search, quiet", ask(**index, documents, seconds, failed));
+  Known known(documents.size());
+  Failures failures;
+  (void)ask(**index, documents, 1, random, known, failures);
+  print_times("search, quiet", ask(**index, documents, seconds, random, known, failures));
   Changes changes;
-  std::thread changing([&] { changes = change(**index, spare, documents.size(), seconds, adds, removals); });
-  print_times("search, while it changes", ask(**index, documents, seconds, failed));
+  std::thread changing([&] { changes = change(**index, spare, documents.size(), seconds, adds, removals, known); });
+  print_times("search, while it changes", ask(**index, documents, seconds, random, known, failures));
   changing.join();
   print_times("found after add", changes.found);
   print_times("commit", changes.commits);
-  std::printf("added %zu, removed %zu, failed calls %zu; upkeep: %s\n", changes.added, changes.removed,
-              failed + changes.failed, (*index)->upkeep_status() ? "ok" : (*index)->upkeep_status().to_string().c_str());
-  return failed + changes.failed == 0 ? 0 : 1;
+  std::printf("added %zu, removed %zu, wrong hits %zu, failed calls %zu; upkeep: %s\n", changes.added, changes.removed, failures.wrong,
+              failures.failed + changes.failed, (*index)->upkeep_status() ? "ok" : (*index)->upkeep_status().to_string().c_str());
+  return failures.wrong + failures.failed + changes.failed == 0 ? 0 : 1;
 }

@@ -80,7 +80,7 @@ TEST_F(CrashGate, NothingIsLostWhereverAWriterIsKilled) {
   Gate gate("D7-operations");
   const int wanted = repetitions(2000, 20'000);
   int deadly = 0;
-  for (unsigned seed = 1; gate.cases() < wanted; ++seed) {
+  for (unsigned seed = gate_seed(1); gate.cases() < wanted; ++seed) {
     const std::vector<Commit> story = make_story(seed, 2);
     Teller teller(directory_, story, ++deadly);
     const size_t done = teller.wait();
@@ -93,8 +93,8 @@ TEST_F(CrashGate, NothingIsLostWhereverAWriterIsKilled) {
 TEST_F(CrashGate, NothingIsLostWheneverAWriterIsKilled) {
   Gate gate("D7-random");
   const int wanted = repetitions(300, 5000);
-  std::mt19937 random(20261125);
-  for (unsigned seed = 1; gate.cases() < wanted; ++seed) {
+  std::mt19937 random(gate_seed(20261125));
+  for (unsigned seed = gate_seed(1); gate.cases() < wanted; ++seed) {
     const std::vector<Commit> story = make_story(seed, 500);
     Teller teller(directory_, story, 0);
     usleep(random() % 20'000);

@@ -1,6 +1,7 @@
 // What the durability gates share: how much of them is run, where, and the line each leaves behind.
 //
-// The short form runs with every change; WENQU_GATES=long in the environment asks for the long one.
+// The short form runs with every change; WENQU_GATES=long in the environment asks for the long one, and WENQU_GATE_SEED=N
+// for other cases than usual.
 #pragma once
 
 #include <gtest/gtest.h>
@@ -29,6 +30,12 @@ inline int repetitions(int short_form, int long_form_count) {
 #else
   return short_form;
 #endif
+}
+
+// What cases are drawn by, in the place of a number of the gate's own.
+inline unsigned gate_seed(unsigned usual) {
+  const char* other = ::getenv("WENQU_GATE_SEED");
+  return usual + (other ? static_cast<unsigned>(std::strtoul(other, nullptr, 10)) : 0);
 }
 
 // Counts cases and bad ones, and tells both in one line: `RELIABILITY id=D7 n=1000 bad=0 sec=12.3`.

@@ -98,14 +98,14 @@ class PowerLossGate : public GateTest {
     return lost;
   }
 
-  std::mt19937 random_{10};
+  std::mt19937 random_{gate_seed(10)};
   std::set<size_t> met_;
 };
 
 TEST_F(PowerLossGate, NoAcknowledgedDocumentIsLostWhenThePowerIsCut) {
   Gate gate("D10");
   const int wanted = repetitions(6000, 60'000);
-  for (unsigned seed = 1; gate.cases() < wanted; ++seed) {
+  for (unsigned seed = gate_seed(1); gate.cases() < wanted; ++seed) {
     std::filesystem::remove_all(directory_);
     State state;
     DiskModel disk(root_);
@@ -118,8 +118,8 @@ TEST_F(PowerLossGate, NoAcknowledgedDocumentIsLostWhenThePowerIsCut) {
 TEST_F(PowerLossGate, NothingIsLostWhenThePowerIsCutAfterAKill) {
   Gate gate("D10-after-kill");
   const int wanted = repetitions(6000, 60'000);
-  std::mt19937 random(3);
-  for (unsigned seed = 1; gate.cases() < wanted; ++seed) {
+  std::mt19937 random(gate_seed(3));
+  for (unsigned seed = gate_seed(1); gate.cases() < wanted; ++seed) {
     std::filesystem::remove_all(directory_);
     State state;
     const std::vector<Moment> first = tell(make_story(seed, 3), {}, state);
@@ -142,7 +142,7 @@ TEST_F(PowerLossGate, NothingIsLostWhenThePowerIsCutAfterAKill) {
 TEST_F(PowerLossGate, NothingIsLostWhenThePowerIsCutAfterAFailedCommit) {
   Gate gate("D10-after-failure");
   const int wanted = repetitions(6000, 60'000);
-  for (unsigned seed = 1; gate.cases() < wanted; ++seed) {
+  for (unsigned seed = gate_seed(1); gate.cases() < wanted; ++seed) {
     std::filesystem::remove_all(directory_);
     int synchronised = 0;
     const int failing = 4 + static_cast<int>(seed) % 4;
