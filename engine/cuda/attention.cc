@@ -127,7 +127,7 @@ Status attend(Device& device, const AttentionPlan& plan, AttentionArguments argu
       device,
       {static_cast<unsigned>(divide_up(rows, CombineSplits::kRows)),
        static_cast<unsigned>(divide_up(arguments.value, CombineSplits::kColumns))},
-      {arguments.partial, arguments.partial_scale, arguments.out, rows, plan.splits, arguments.value});
+      {arguments.partial, arguments.partial_scale, arguments.out, rows, plan.splits, arguments.value, arguments.heads, arguments.row_heads});
 }
 
 }  // namespace wenqu::engine::cuda

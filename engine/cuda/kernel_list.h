@@ -5,6 +5,7 @@
 #include "engine/cuda/kernels/attention.h"
 #include "engine/cuda/kernels/cache_rows.h"
 #include "engine/cuda/kernels/experts.h"
+#include "engine/cuda/kernels/latents.h"
 #include "engine/cuda/kernels/matmul.h"
 #include "engine/cuda/kernels/matvec.h"
 #include "engine/cuda/kernels/router.h"
@@ -14,7 +15,8 @@ namespace wenqu::engine::cuda {
 
 // For one row and for several, which reads weights once for up to eight, and for many.
 template <gguf::Type type>
-using TypeKernels = KernelSet<Embed<type>, MatVec<type, 1>, MatVec<type, 8>, MatMul<type>, Gated<type>, GatedTiles<type>, Down<type>>;
+using TypeKernels = KernelSet<Embed<type>, MatVec<type, 1>, MatVec<type, 8>, MatMul<type>, Gated<type>, GatedTiles<type>, Down<type>,
+                              HalfRows<type>>;
 
 using gguf::Type;
 using WeightKernels = JoinKernels<
@@ -23,7 +25,8 @@ using WeightKernels = JoinKernels<
     TypeKernels<Type::q3_k>, TypeKernels<Type::q4_k>, TypeKernels<Type::q5_k>, TypeKernels<Type::q6_k>, TypeKernels<Type::iq4_xs>>::type;
 
 using RowKernels = KernelSet<RmsNorm, RoundRows, AddRows, SiluMultiply, ChooseExperts, SortByExpert, SumExperts>;
-using CacheKernels = KernelSet<PlaceQueries, StoreKeys, FewRows, FewWideRows, ManyRows, SomeWideRows, ManyWideRows, CombineSplits>;
+using CacheKernels = KernelSet<PlaceQueries, StoreKeys, FewRows, FewWideRows, ManyRows, SomeWideRows, ManyWideRows, CombineSplits,
+                               ExpandLatents>;
 
 using Kernels = JoinKernels<RowKernels, CacheKernels, WeightKernels>::type;
 

@@ -1,44 +1,14 @@
 #include "engine/cuda/products.h"
 
-#include <fmt/format.h>
-
 #include <algorithm>
-#include <type_traits>
 
 #include "engine/cuda/kernel_list.h"
+#include "engine/cuda/types.h"
 
 namespace wenqu::engine::cuda {
 namespace {
 
-
 unsigned blocks(int n, int by) { return static_cast<unsigned>(divide_up(n, by)); }
-
-// Calls `launcher` with the type as a constant.
-template <typename Launcher>
-Status by_type(gguf::Type type, Launcher&& launcher) {
-  using gguf::Type;
-#define WENQU_TYPE(name) \
-  case Type::name: return launcher(std::integral_constant<Type, Type::name>())
-  switch (type) {
-    WENQU_TYPE(f32);
-    WENQU_TYPE(f16);
-    WENQU_TYPE(bf16);
-    WENQU_TYPE(q8_0);
-    WENQU_TYPE(q4_0);
-    WENQU_TYPE(q4_1);
-    WENQU_TYPE(q5_0);
-    WENQU_TYPE(q5_1);
-    WENQU_TYPE(iq4_nl);
-    WENQU_TYPE(q2_k);
-    WENQU_TYPE(q3_k);
-    WENQU_TYPE(q4_k);
-    WENQU_TYPE(q5_k);
-    WENQU_TYPE(q6_k);
-    WENQU_TYPE(iq4_xs);
-  }
-#undef WENQU_TYPE
-  return Status(StatusCode::internal, fmt::format("no kernels for weights of type {}", static_cast<uint32_t>(type)));
-}
 
 // Up to so many rows meet the weights as MatVec and Gated take them, at the memory's speed.
 constexpr int kFewRows = 8;

@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "engine/cuda/attention.h"
+#include "engine/cuda/expansion.h"
 #include "engine/cuda/kernel_list.h"
 #include "engine/cuda/products.h"
 #include "engine/device/memory.h"
@@ -93,9 +94,12 @@ class DeviceModel::Implementation {
 
  private:
   struct Batch {
+    std::vector<Sequence> order;   // those whose latents are expanded stand last
     size_t tokens = 0, sequences = 0;
     KvShape kv;
+    size_t planned = 0;            // tokens that `plan` sees to: the first
     cuda::AttentionPlan plan;
+    cuda::ExpansionPlan expansion;   // of the others; no tiles where there are none
     std::vector<size_t> rows;   // tokens whose logits are wanted, in order
     bool all_rows = false;      // they are all tokens
   };
@@ -110,6 +114,8 @@ class DeviceModel::Implementation {
     return {as_int(config_.heads), 1, as_int(size_t{config_.mla.kv_lora} + config_.mla.rope), as_int(config_.mla.kv_lora), true};
   }
 
+  // How many sequences keep the absorbed form: those that stand first then.
+  size_t put_expanded_last(std::vector<Sequence>& order) const;
   Result<Batch> describe(std::span<const Sequence> batch);
   Status layers(const Batch& batch, const CancelToken& cancel);
   Status run(const Batch& batch, const CancelToken& cancel);
@@ -140,19 +146,25 @@ class DeviceModel::Implementation {
     return {tables_->cosines, tables_->sines, as_int(config_.rope.frequencies.size()), as_int(offset),
             config_.rope.pairing == ops::RopePairing::adjacent};
   }
-  Status attend(const Batch& batch, size_t layer, const float* queries, float* out) {
-    const cuda::AttentionShape shape = attention_shape();
+  cuda::AttentionArguments attention_arguments(const Batch& batch, size_t layer, const float* queries, float* out) const {
     cuda::AttentionArguments arguments{};
     arguments.queries = queries, arguments.out = out;
     arguments.partial = partial_, arguments.partial_scale = partial_scale_;
     arguments.tiles = tables_->tiles, arguments.places = tables_->places;
     arguments.cache = cache_rows(batch, layer);
-    arguments.heads = shape.heads, arguments.value = shape.value, arguments.values_are_keys = shape.values_are_keys;
     arguments.scale = config_.attention_scale;
+    return arguments;
+  }
+  Status attend(const Batch& batch, size_t layer, const float* queries, float* out) {
+    const cuda::AttentionShape shape = attention_shape();
+    cuda::AttentionArguments arguments = attention_arguments(batch, layer, queries, out);
+    arguments.heads = arguments.row_heads = shape.heads, arguments.value = shape.value, arguments.values_are_keys = shape.values_are_keys;
     return cuda::attend(*device_, batch.plan, arguments);
   }
   Status gqa(const Batch& batch, size_t l);
   Status mla(const Batch& batch, size_t l);
+  Status attend_absorbed(const Batch& batch, size_t l);
+  Status attend_expanded(const Batch& batch, size_t l);
   Status attention_output(const Batch& batch, const DeviceLayer& layer, size_t width);
   Status feed_forward(const Batch& batch, size_t l, const CancelToken& cancel);
   Status experts_on_cpu(const Batch& batch, size_t l, const CancelToken& cancel, const std::function<Status()>& meanwhile);
@@ -184,8 +196,26 @@ std::string DeviceModel::Implementation::fmt_needs(double weights, double scratc
                      scratch, free);
 }
 
-Result<DeviceModel::Implementation::Batch> DeviceModel::Implementation::describe(std::span<const Sequence> sequences) {
+size_t DeviceModel::Implementation::put_expanded_last(std::vector<Sequence>& order) const {
+  const size_t scratch = expansion_scratch(config_, placement_.batch_tokens);
+  if (scratch == 0 || config_.mla.kv_lora % cuda::kBlock != 0) return order.size();
+  const cuda::LatentShape shape = latent_shape(config_);
+  size_t pages = 0;
+  const auto absorbed = std::stable_partition(order.begin(), order.end(), [&](const Sequence& sequence) {
+    if (sequence.deterministic || !cuda::expansion_pays(shape, sequence.position, sequence.tokens.size())) return true;
+    const size_t more = (sequence.position + sequence.tokens.size() + cuda::kPageTokens - 1) / cuda::kPageTokens;
+    if (cuda::expansion_bytes(shape, pages + more) > scratch) return true;
+    pages += more;
+    return false;
+  });
+  return static_cast<size_t>(absorbed - order.begin());
+}
+
+Result<DeviceModel::Implementation::Batch> DeviceModel::Implementation::describe(std::span<const Sequence> unordered) {
   Batch batch;
+  batch.order.assign(unordered.begin(), unordered.end());
+  const size_t absorbed = put_expanded_last(batch.order);
+  const std::span<const Sequence> sequences = batch.order;
   batch.kv = sequences.front().cache->shape();
   std::vector<Place> places;
   std::vector<size_t> positions;
@@ -196,7 +226,7 @@ Result<DeviceModel::Implementation::Batch> DeviceModel::Implementation::describe
     const Sequence& sequence = sequences[s];
     first_page.push_back(static_cast<int32_t>(pages.size()));
     const size_t end = sequence.position + sequence.tokens.size();
-    longest = std::max(longest, end);
+    if (s < absorbed) longest = std::max(longest, end), batch.planned += sequence.tokens.size();
     for (size_t p = 0; p * KvCache::kSegmentTokens < end; ++p) pages.push_back(sequence.cache->segment(p));
     const size_t first = tokens.size();
     for (size_t i = 0; i < sequence.tokens.size(); ++i) {
@@ -212,11 +242,20 @@ Result<DeviceModel::Implementation::Batch> DeviceModel::Implementation::describe
   batch.tokens = tokens.size(), batch.sequences = sequences.size();
   batch.all_rows = batch.rows.size() == batch.tokens;
   // Rounded up, so that a plan and what was recorded for it serve for a while.
-  WENQU_ASSIGN_OR_RETURN(batch.plan, cuda::attention_plan(attention_shape(), places, as_int(std::bit_ceil(longest)), device_->info()));
+  WENQU_ASSIGN_OR_RETURN(batch.plan, cuda::attention_plan(attention_shape(), std::span(places).first(batch.planned),
+                                                          as_int(std::bit_ceil(longest)), device_->info()));
+  if (batch.planned < batch.tokens) {
+    WENQU_ASSIGN_OR_RETURN(batch.expansion,
+                           cuda::expansion_plan(latent_shape(config_), std::span(places).subspan(batch.planned), batch.sequences, scratch_->expansion,
+                                                expansion_scratch(config_, placement_.batch_tokens), device_->info()));
+  }
 
   const ops::RopeTable rope(config_.rope.frequencies, config_.rope.magnitude, positions);
+  const cuda::ExpansionPlan& expansion = batch.expansion;
+  const Tables::Counts counts{batch.tokens, batch.sequences, config_.rope.frequencies.size(), batch.plan.tiles.size(), expansion.attention.tiles.size(),
+                              expansion.tiles.size(), expansion.pages.size(), pages.size()};
   Parts counting(nullptr);
-  const Tables sizes(counting, batch.tokens, sequences.size(), config_.rope.frequencies.size(), batch.plan.tiles.size(), pages.size());
+  const Tables sizes(counting, counts);
   if (counting.bytes() > table_memory_.bytes()) {
     forget_recorded();   // they know the old place
     table_memory_ = {};
@@ -230,28 +269,35 @@ Result<DeviceModel::Implementation::Batch> DeviceModel::Implementation::describe
     std::copy(rope.cosines().begin(), rope.cosines().end(), to.cosines);
     std::copy(rope.sines().begin(), rope.sines().end(), to.sines);
     std::copy(batch.plan.tiles.begin(), batch.plan.tiles.end(), to.tiles);
+    std::copy(expansion.attention.tiles.begin(), expansion.attention.tiles.end(), to.expanded_tiles);
+    std::copy(expansion.tiles.begin(), expansion.tiles.end(), to.latent_tiles);
+    std::copy(expansion.first_page.begin(), expansion.first_page.end(), to.expanded_first_page);
+    std::copy(expansion.pages.begin(), expansion.pages.end(), to.expanded_pages);
     std::copy(pages.begin(), pages.end(), to.pages);
   };
   const auto place = [&](std::byte* memory) {
     Parts parts(memory);
-    return Tables(parts, batch.tokens, sequences.size(), config_.rope.frequencies.size(), batch.plan.tiles.size(), pages.size());
+    return Tables(parts, counts);
   };
   fill(place(host_tables_.data()));
   WENQU_RETURN_IF_ERROR(device_->upload(table_memory_.data(), host_tables_.data(), host_tables_.size()));
   tables_ = place(table_memory_.data());
 
-  const cuda::AttentionShape shape = attention_shape();
+  // Both forms' in turn.
+  const cuda::AttentionShape shape = attention_shape(), expanded = expansion.shape(latent_shape(config_));
+  const size_t numbers = std::max(batch.plan.partial_numbers(shape), expansion.attention.partial_numbers(expanded));
+  const size_t scales = std::max(batch.plan.partial_scales(shape), expansion.attention.partial_scales(expanded));
   Parts partial_sizes(nullptr);
-  partial_sizes.take<float>(batch.plan.partial_numbers(shape));
-  partial_sizes.take<cuda::Float2>(batch.plan.partial_scales(shape));
+  partial_sizes.take<float>(numbers);
+  partial_sizes.take<cuda::Float2>(scales);
   if (partial_sizes.bytes() > partial_memory_.bytes()) {
     forget_recorded();
     partial_memory_ = {};
     WENQU_ASSIGN_OR_RETURN(partial_memory_, Memory::allocate(device_, std::bit_ceil(partial_sizes.bytes())));
   }
   Parts partials(partial_memory_.data());
-  partial_ = partials.take<float>(batch.plan.partial_numbers(shape));
-  partial_scale_ = partials.take<cuda::Float2>(batch.plan.partial_scales(shape));
+  partial_ = partials.take<float>(numbers);
+  partial_scale_ = partials.take<cuda::Float2>(scales);
   return batch;
 }
 
@@ -282,12 +328,12 @@ Status DeviceModel::Implementation::gqa(const Batch& batch, size_t l) {
   return attention_output(batch, layer, heads * head);
 }
 
-// Multi-head latent attention, absorbed: k_b carries each head's query into the latent space, v_b its result out.
+// Multi-head latent attention (engine/ops/latent_attention.h).
 Status DeviceModel::Implementation::mla(const Batch& batch, size_t l) {
   const DeviceLayer& layer = weights_.layers[l];
   const MlaConfig& m = config_.mla;
   Scratch& s = *scratch_;
-  const size_t tokens = batch.tokens, heads = config_.heads, head = m.nope + m.rope, row = m.kv_lora + m.rope;
+  const size_t tokens = batch.tokens, row = m.kv_lora + m.rope;
   if (m.q_lora > 0) {
     WENQU_RETURN_IF_ERROR(multiply(layer.q_a, normed(), tokens, s.q_latent));
     WENQU_RETURN_IF_ERROR(launch<cuda::RmsNorm>(
@@ -304,6 +350,18 @@ Status DeviceModel::Implementation::mla(const Batch& batch, size_t l) {
       {s.keys, as_int(row), nullptr, 0, tables_->places, {layer.kv_a_norm, as_int(m.kv_lora), config_.rms_epsilon}, rotation(m.kv_lora),
        cache_rows(batch, l)},
       static_cast<size_t>(cuda::StoreKeys::shared_bytes(as_int(row)))));
+  WENQU_RETURN_IF_ERROR(attend_absorbed(batch, l));
+  WENQU_RETURN_IF_ERROR(attend_expanded(batch, l));
+  return attention_output(batch, layer, config_.heads * m.value);
+}
+
+// k_b carries each head's query into the latent space, v_b its result out.
+Status DeviceModel::Implementation::attend_absorbed(const Batch& batch, size_t l) {
+  if (batch.planned == 0) return {};
+  const DeviceLayer& layer = weights_.layers[l];
+  const MlaConfig& m = config_.mla;
+  Scratch& s = *scratch_;
+  const size_t tokens = batch.planned, heads = config_.heads, head = m.nope + m.rope, row = m.kv_lora + m.rope;
   WENQU_RETURN_IF_ERROR(round(s.queries, tokens * heads, head, m.nope, s.rounded_heads));
   const Input queries{s.queries, as_int(head), s.rounded_heads.q, s.rounded_heads.scales, s.rounded_heads.stride};
   WENQU_RETURN_IF_ERROR(
@@ -316,7 +374,25 @@ Status DeviceModel::Implementation::mla(const Batch& batch, size_t l) {
   const Input latents{s.latents, as_int(m.kv_lora), s.rounded_heads.q, s.rounded_heads.scales, s.rounded_heads.stride};
   WENQU_RETURN_IF_ERROR(
       cuda::multiply(*device_, layer.v_b.stack, layer.v_b.type, latents, as_int(tokens), as_int(heads), s.attended, as_int(m.value), nullptr));
-  return attention_output(batch, layer, heads * m.value);
+  return {};
+}
+
+// Keys and values of the sequences' tokens are made of the latents in the cache, and attended to.
+Status DeviceModel::Implementation::attend_expanded(const Batch& batch, size_t l) {
+  const size_t first = batch.planned, tokens = batch.tokens - first;
+  if (tokens == 0) return {};
+  const DeviceLayer& layer = weights_.layers[l];
+  const size_t heads = config_.heads, head = size_t{config_.mla.nope} + config_.mla.rope;
+  float* const queries = scratch_->queries + first * heads * head;
+  cuda::Rotation turn = rotation(config_.mla.nope);
+  turn.cos += first * config_.rope.frequencies.size(), turn.sin += first * config_.rope.frequencies.size();
+  WENQU_RETURN_IF_ERROR(launch<cuda::PlaceQueries>(
+      *device_, {as_unsigned((heads + cuda::PlaceQueries::kHeads - 1) / cuda::PlaceQueries::kHeads), as_unsigned(tokens)},
+      {queries, as_int(heads), as_int(head), {}, turn, nullptr, 0}));
+  cuda::AttentionArguments arguments = attention_arguments(batch, l, queries, scratch_->attended + first * heads * config_.mla.value);
+  arguments.tiles = tables_->expanded_tiles, arguments.places = tables_->places + first;
+  return cuda::attend_expanded(*device_, batch.expansion, latent_shape(config_), {layer.k_b.stack, layer.v_b.stack, layer.k_b.type, layer.v_b.type},
+                               {tables_->latent_tiles, tables_->expanded_pages, tables_->expanded_first_page}, scratch_->expansion, arguments);
 }
 
 // The part of a layer behind attention: a dense feed-forward, or the chosen experts and the shared ones.
@@ -381,7 +457,7 @@ Status DeviceModel::Implementation::layers(const Batch& batch, const CancelToken
 }
 
 Status DeviceModel::Implementation::run(const Batch& batch, const CancelToken& cancel) {
-  if (batch.tokens > kRecordedTokens || placement_.on_cpu > 0) return layers(batch, cancel);
+  if (batch.tokens > kRecordedTokens || batch.planned < batch.tokens || placement_.on_cpu > 0) return layers(batch, cancel);
   const Key key{batch.tokens, batch.sequences, batch.kv.type, batch.plan.kernel, batch.plan.splits, batch.plan.split_keys, batch.plan.buffers,
                 batch.plan.tiles.size(), batch.all_rows};
   auto found = recorded_.find(key);
@@ -445,7 +521,7 @@ Status DeviceModel::Implementation::forward(std::span<const Sequence> sequences,
   const std::lock_guard lock(*mutex_);
   WENQU_ASSIGN_OR_RETURN(const Batch batch, describe(sequences));
   WENQU_RETURN_IF_ERROR(run(batch, cancel));
-  WENQU_RETURN_IF_ERROR(give(batch, sequences));
+  WENQU_RETURN_IF_ERROR(give(batch, batch.order));
   WENQU_RETURN_IF_ERROR(device_->synchronize());   // the caches are complete now
   return cancel.status();
 }

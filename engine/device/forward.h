@@ -1,7 +1,7 @@
 // A model on a device: its weights, the memory its batches need, and the forward pass of engine/model/forward.h as a
 // sequence of kernels. A batch of decoding, the same again and again, is recorded once and launched whole.
 //
-// Differences from the CPU's: MLA is absorbed always; activations are rounded to 8 bits in blocks of 32 for every
+// Differences from the CPU's: what form MLA takes is decided by operations, not by times; activations are rounded to 8 bits in blocks of 32 for every
 // quantized type; attention's queries, keys and probabilities are half floats.
 //
 // Thread safety: all members from any thread; one forward pass runs at a time.

@@ -1,10 +1,11 @@
 // How the memory of a batch on a device is divided.
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 
-#include "engine/cuda/kernels/attention.h"
+#include "engine/cuda/expansion.h"
 #include "engine/cuda/kernels/input.h"
 #include "engine/cuda/kernels/matvec.h"
 #include "engine/model/config.h"
@@ -37,6 +38,19 @@ class Parts {
   size_t bytes_ = 0;
 };
 
+inline cuda::LatentShape latent_shape(const Config& config) {
+  const MlaConfig& m = config.mla;
+  return {as_int(config.heads), as_int(m.kv_lora), as_int(m.rope), as_int(m.nope), as_int(m.value)};
+}
+
+// For keys and values of as many heads at a time as are worth it: the whole context's, if that is little.
+inline size_t expansion_scratch(const Config& config, size_t tokens) {
+  constexpr size_t kMost = size_t{64} << 20;
+  if (!config.has_mla() || !cuda::expansion_pays(latent_shape(config), 0, tokens)) return 0;
+  const size_t pages = (config.context + cuda::kPageTokens - 1) / cuda::kPageTokens;
+  return std::min(kMost, config.heads * cuda::expansion_bytes(latent_shape(config), pages));
+}
+
 // What a batch of up to `tokens` tokens computes in. Addresses do not change, so that recorded launches stay right.
 struct Scratch {
   float *hidden, *normed, *delta;            // [tokens][embedding]
@@ -46,6 +60,7 @@ struct Scratch {
   float *q_latent, *q_latent_normed;         // [tokens][q_lora]
   cuda::Rounded rounded_q_latent;
   float *absorbed, *latents;                 // [tokens][heads][kv_lora + rope], [tokens][heads][kv_lora]
+  std::byte* expansion;                      // expansion_scratch() bytes
   float* attended;                           // [tokens][heads][value]
   cuda::Rounded rounded_attended;            // [tokens][heads * value]
   float* scores;                             // [tokens][experts]
@@ -68,6 +83,7 @@ struct Scratch {
     q_latent = parts.take<float>(tokens * m.q_lora), q_latent_normed = parts.take<float>(tokens * m.q_lora);
     rounded_q_latent = parts.rounded(tokens, m.q_lora);
     absorbed = parts.take<float>(mla ? tokens * heads * row : 0), latents = parts.take<float>(mla ? tokens * heads * m.kv_lora : 0);
+    expansion = parts.take<std::byte>(expansion_scratch(config, tokens));
     attended = parts.take<float>(tokens * heads * value);
     rounded_attended = parts.rounded(tokens, heads * value);
     scores = parts.take<float>(tokens * config.moe.router.experts);
@@ -82,20 +98,31 @@ struct Scratch {
 
 // What the host tells about a batch, uploaded at once. Where each part lies depends on the batch's size alone.
 struct Tables {
-  int32_t* tokens;       // [tokens]
-  cuda::Place* places;         // [tokens]
-  int32_t* first_page;   // [sequences]
+  struct Counts {
+    size_t tokens = 0, sequences = 0, pairs = 0, tiles = 0;
+    size_t expanded_tiles = 0, latent_tiles = 0, expanded_pages = 0;   // of sequences whose latents are expanded
+    size_t pages = 0;
+  };
+  int32_t* tokens;          // [tokens]
+  cuda::Place* places;      // [tokens]
+  int32_t* first_page;      // [sequences]
   float *cosines, *sines;   // [tokens][pairs]
-  cuda::QueryTile* tiles;
-  std::byte** pages;     // last: their number changes as the sequences grow
+  cuda::QueryTile *tiles, *expanded_tiles;
+  cuda::LatentTile* latent_tiles;
+  int32_t* expanded_first_page;   // [sequences]
+  std::byte** expanded_pages;
+  std::byte** pages;        // last: their number changes as the sequences grow
 
-  Tables(Parts& parts, size_t token_count, size_t sequence_count, size_t pairs, size_t tile_count, size_t page_count) {
-    tokens = parts.take<int32_t>(token_count);
-    places = parts.take<cuda::Place>(token_count);
-    first_page = parts.take<int32_t>(sequence_count);
-    cosines = parts.take<float>(token_count * pairs), sines = parts.take<float>(token_count * pairs);
-    tiles = parts.take<cuda::QueryTile>(tile_count);
-    pages = parts.take<std::byte*>(page_count);
+  Tables(Parts& parts, const Counts& n) {
+    tokens = parts.take<int32_t>(n.tokens);
+    places = parts.take<cuda::Place>(n.tokens);
+    first_page = parts.take<int32_t>(n.sequences);
+    cosines = parts.take<float>(n.tokens * n.pairs), sines = parts.take<float>(n.tokens * n.pairs);
+    tiles = parts.take<cuda::QueryTile>(n.tiles), expanded_tiles = parts.take<cuda::QueryTile>(n.expanded_tiles);
+    latent_tiles = parts.take<cuda::LatentTile>(n.latent_tiles);
+    expanded_first_page = parts.take<int32_t>(n.latent_tiles > 0 ? n.sequences : 0);
+    expanded_pages = parts.take<std::byte*>(n.expanded_pages);
+    pages = parts.take<std::byte*>(n.pages);
   }
 };
 

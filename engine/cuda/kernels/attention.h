@@ -8,7 +8,7 @@
 // Long contexts are split over blocks; what these give, unnormed, is put together by CombineSplits.
 //
 // Keys and values may lie in scratch as well: whatever a list of pages names that are laid out as the cache's are.
-// Expanded MLA is this kernel with a page's layout of `heads` heads, nope + rope numbers a key, and F16.
+// Expanded MLA is this kernel with pages that ExpandLatents (latents.h) filled, for some of the heads at a time.
 #pragma once
 
 #include "engine/cuda/kernels/cache_rows.h"
@@ -22,14 +22,15 @@ struct alignas(16) QueryTile {
 };
 
 struct AttentionArguments {
-  const float* queries;     // [tokens][heads][key]
-  float* out;               // [tokens][heads][value]
+  const float* queries;     // [tokens][row_heads][key], of which the first `heads` count
+  float* out;               // [tokens][row_heads][value]
   float* partial;           // [tokens][heads][splits][value] sums; unused with one split
   Float2* partial_scale;    // [tokens][heads][splits] the largest score, the sum of exp(score - largest)
   const QueryTile* tiles;
   const Place* places;      // [tokens]; a token sees its sequence's up to itself
   CacheRows cache;
-  int heads, splits;
+  int heads, row_heads;
+  int splits;
   int value;                // numbers of a value
   bool values_are_keys;
   float scale;              // on query * key
@@ -42,7 +43,9 @@ namespace attending {
 // Numbers 8 * unit .. 8 * unit + 7 of a row as halves.
 template <KvType type, typename Machine>
 WENQU_DEVICE Word4 eight_halves(Machine& m, const std::byte* row, int unit) {
-  if constexpr (type == KvType::f32) {
+  if constexpr (type == KvType::f16) {
+    return m.load(reinterpret_cast<const Word4*>(row) + unit);
+  } else if constexpr (type == KvType::f32) {
     const Float4* const from = reinterpret_cast<const Float4*>(row) + 2 * unit;
     const Float4 a = m.load(from), b = m.load(from + 1);
     return {m.pack(a.x, a.y), m.pack(a.z, a.w), m.pack(b.x, b.y), m.pack(b.z, b.w)};
@@ -59,6 +62,12 @@ WENQU_DEVICE Word4 eight_halves(Machine& m, const std::byte* row, int unit) {
     }
     return {words[0], words[1], words[2], words[3]};
   }
+}
+
+template <typename Machine>
+WENQU_DEVICE Word4 eight_halves(Machine& m, KvType type, const std::byte* row, int unit) {
+  if (type == KvType::f16) return eight_halves<KvType::f16>(m, row, unit);
+  return type == KvType::f32 ? eight_halves<KvType::f32>(m, row, unit) : eight_halves<KvType::q8_0>(m, row, unit);
 }
 
 // Brings `count` of Keys rows to shared memory, `stride` units of eight apart, and zeros for the others and behind a
@@ -162,17 +171,19 @@ struct Attention {
     const int part = m.warp() % Split, base = m.warp() / Split * 16, g = m.lane() / 4, t = m.lane() % 4;
     const int row[2] = {base + g, base + g + 8};
     int position[2];
-    size_t place[2];   // of the row in [tokens][heads]
+    size_t place[2], split_place[2];   // of the row in [tokens][row_heads], in [tokens][heads]
     WENQU_UNROLL
     for (int i = 0; i < 2; ++i) {
       const int token = tile.first_token + (row[i] < rows ? row[i] / tile.heads : 0);
       position[i] = row[i] < rows ? m.load(a.places + token).position : -1;
-      place[i] = static_cast<size_t>(token) * a.heads + first_head + row[i] % tile.heads;
+      const int own_head = first_head + row[i] % tile.heads;
+      place[i] = static_cast<size_t>(token) * a.row_heads + own_head;
+      split_place[i] = static_cast<size_t>(token) * a.heads + own_head;
     }
     if (begin >= end) {   // of a sequence too short to be split so often
       if (part == 0 && t == 0)
         for (int i = 0; i < 2; ++i)
-          if (row[i] < rows) m.store(a.partial_scale + place[i] * a.splits + m.block_x(), Float2{kNothing, 0});
+          if (row[i] < rows) m.store(a.partial_scale + split_place[i] * a.splits + m.block_x(), Float2{kNothing, 0});
       return;
     }
 
@@ -181,7 +192,7 @@ struct Attention {
       Word4 halves = {};
       if (r < rows && unit < a.cache.key / 8) {
         const size_t token = static_cast<size_t>(tile.first_token + r / tile.heads);
-        const size_t at = token * a.heads + first_head + r % tile.heads;
+        const size_t at = token * a.row_heads + first_head + r % tile.heads;
         const Float4* const from = reinterpret_cast<const Float4*>(a.queries + at * a.cache.key) + 2 * unit;
         const Float4 x = m.load(from), y = m.load(from + 1);
         halves = {m.pack(x.x * a.scale, x.y * a.scale), m.pack(x.z * a.scale, x.w * a.scale),
@@ -333,7 +344,7 @@ struct Attention {
     WENQU_UNROLL
     for (int i = 0; i < 2; ++i) {
       if (row[i] >= rows) continue;
-      const size_t at = place[i] * a.splits + m.block_x();
+      const size_t at = split_place[i] * a.splits + m.block_x();
       float* const out = a.splits > 1 ? a.partial + at * a.value : a.out + place[i] * a.value;
       const float factor = a.splits > 1 ? 1.0f : 1.0f / total[i];
       if (a.splits > 1 && part == 0 && t == 0) m.store(a.partial_scale + at, Float2{largest[i], total[i]});
@@ -361,8 +372,9 @@ struct CombineSplits {
   struct Arguments {
     const float* partial;          // [rows][splits][value]
     const Float2* partial_scale;   // [rows][splits]
-    float* out;                    // [rows][value]
+    float* out;                    // [tokens][row_heads][value]
     int rows, splits, value;
+    int heads, row_heads;          // rows are [tokens][heads]
   };
   static constexpr int kThreads = 128;
   static constexpr int kRows = kThreads / kWarp, kColumns = kWarp * 4;
@@ -402,7 +414,8 @@ struct CombineSplits {
     }
     total = warp_sum(m, total);
     if (column >= a.value) return;
-    m.store(reinterpret_cast<Float4*>(a.out + static_cast<size_t>(row) * a.value + column),
+    const size_t place = static_cast<size_t>(row / a.heads) * a.row_heads + row % a.heads;
+    m.store(reinterpret_cast<Float4*>(a.out + place * a.value + column),
             Float4{sum.x / total, sum.y / total, sum.z / total, sum.w / total});
   }
 };

@@ -83,7 +83,7 @@ class CudaAttentionTest : public testing::Test {
     const Array<Place> where(device_, places);
     const uint64_t before = bytes_loaded();
     Status status = attend(device_, *plan, {on_device.data(), out.data(), partial.data(), partial_scale.data(), tiles.data(), where.data(), pages.rows(1),
-                                            shape.heads, 0, shape.value, shape.values_are_keys, scale});
+                                            shape.heads, shape.heads, 0, shape.value, shape.values_are_keys, scale});
     ASSERT_TRUE(status) << status.to_string();
     loaded_ = bytes_loaded() - before;
     const std::vector<float> got = out.values();

@@ -3,6 +3,7 @@
 
 #include <gmock/gmock.h>
 
+#include "engine/cuda/kernel_list.h"
 #include "engine/runtime.h"
 #include "tests/engine/model_fixture.h"
 #include "tests/engine/cuda/test_device.h"
@@ -225,6 +226,40 @@ TEST_F(TimelineOnADevice, SequencesOfOneBatchDoNotTouchEachOther) {
   ASSERT_TRUE(status) << status.to_string();
   EXPECT_LT(distance(got_first, want_first), 1e-3);
   EXPECT_LT(distance(got_second, std::span(want_second).last(got_second.size())), 1e-3);
+}
+
+// Prompts of MLA are expanded where that pays: here from 33 tokens on. Beside them other sequences keep to the latents.
+TEST_F(TimelineOnADevice, LongPromptsOfLatentAttentionAreExpandedAndGiveTheSame) {
+  use(small());
+  std::vector<TokenId> tokens;
+  for (int i = 0; i < 64; ++i) tokens.push_back(i * 37 % 250);
+  auto on_cpu = *Timeline::create(model_, {.kv_type = KvType::f32, .deterministic = true});
+  const std::vector<float> all = *on_cpu->append_with_logits(tokens, {});
+  const size_t vocabulary = model_->info().vocabulary;
+  const auto expansions = [&] {
+    return device_->emulator() ? device_->emulator()->launches_of(engine::cuda::Kernels::number<engine::cuda::ExpandLatents>()) : 0;
+  };
+  KvCache own = cache(KvType::f16);
+  const std::vector<float> prompt = read(own, std::span(tokens).first(24), 24);
+  EXPECT_EQ(expansions(), 0u);
+  KvCache other = cache(KvType::f16);
+  ASSERT_TRUE(other.resize(36));
+  ASSERT_TRUE(own.resize(25));
+  std::vector<float> of_prompt, of_one;
+  const std::array batch = {Sequence{.tokens = std::span(tokens).first(36), .cache = &other, .wanted = Sequence::Logits::all, .logits = &of_prompt},
+                            Sequence{.tokens = std::span(tokens).subspan(24, 1), .position = 24, .cache = &own, .logits = &of_one}};
+  const Status status = on_device_->forward(batch, {});
+  ASSERT_TRUE(status) << status.to_string();
+  if (device_->emulator()) EXPECT_EQ(expansions(), 2u);   // one a layer
+  EXPECT_LT(distance(of_prompt, std::span(all).first(36 * vocabulary)), 0.01);
+  EXPECT_LT(distance(of_one, std::span(all).subspan(24 * vocabulary, vocabulary)), 0.01);
+
+  of_prompt.clear();
+  ASSERT_TRUE(own.resize(25));
+  Sequence same = batch[0];
+  same.deterministic = true;
+  ASSERT_TRUE(on_device_->forward({&same, 1}, {}));
+  if (device_->emulator()) EXPECT_EQ(expansions(), 2u);
 }
 
 TEST_F(TimelineOnADevice, AModelThatDoesNotFitIsRefusedWithFigures) {

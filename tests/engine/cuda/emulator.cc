@@ -304,6 +304,7 @@ struct Emulator::Recording final : Device::Graph {
 };
 
 Emulator::Emulator(std::vector<Kernel> kernels, size_t memory_bytes) : kernels_(std::move(kernels)) {
+  launches_of_.resize(kernels_.size());
   info_ = {"emulated device", 90, 1, memory_bytes, 227 << 10, 0, 0};
 }
 
@@ -403,6 +404,7 @@ Status Emulator::launch(const Launch& launch) {
 Status Emulator::run(const Launch& launch) {
   if (!fault_) return fault_;
   ++launches_;
+  ++launches_of_[static_cast<size_t>(launch.kernel)];
   const Kernel& kernel = kernels_[static_cast<size_t>(launch.kernel)];
   EmulatedBlock block(*this, launch);
   const EmulatedBlock::Body body = [&](EmulatedBlock& mine, int thread) {

@@ -281,6 +281,7 @@ class Emulator final : public Device {
   // From now on nothing can be allocated.
   void take_all_memory() { used_ = info_.memory_bytes; }
   size_t launches() const { return launches_; }
+  size_t launches_of(int kernel) const { return launches_of_[static_cast<size_t>(kernel)]; }
   uint64_t bytes_loaded() const { return bytes_loaded_; }   // by kernels, of device memory
 
  private:
@@ -302,6 +303,7 @@ class Emulator final : public Device {
   std::map<const std::byte*, Buffer> buffers_;
   std::map<const std::byte*, Buffer>::iterator last_ = buffers_.end();
   size_t used_ = 0, launches_ = 0, recordings_ = 0;
+  std::vector<size_t> launches_of_;   // [kernels]
   uint64_t bytes_loaded_ = 0;
   Status fault_;
   struct Recording;
