@@ -86,7 +86,7 @@ Status read_timeline(const std::string& path, const KvShape& shape, uint64_t voc
     return fail(StatusCode::version_mismatch, fmt::format("has the version {}, this program reads {}", header.version, kVersion));
   if (!std::equal(origin.fingerprint.begin(), origin.fingerprint.end(), header.fingerprint))
     return fail(StatusCode::version_mismatch, "was saved with another model: read the conversation anew with this one");
-  if (header.kv_type > static_cast<uint32_t>(KvType::q8_0) || header.deterministic > 1)
+  if (header.kv_type > static_cast<uint32_t>(KvType::fp8) || header.deterministic > 1)
     return fail(StatusCode::corrupt, "has a header that makes no sense");
   KvShape own = shape;
   own.type = static_cast<KvType>(header.kv_type);

@@ -4,11 +4,13 @@
 
 #include <algorithm>
 #include <atomic>
+#include <bit>
 #include <cmath>
 #include <cstring>
 #include <new>
 
 #include "engine/cpu/blocks.h"
+#include "engine/cpu/fp8.h"
 
 namespace wenqu::engine {
 namespace {
@@ -17,6 +19,7 @@ using cpu::BlockQ8_0;
 
 constexpr size_t kBlock = 32;
 constexpr float kLargestHalf = 65504;
+constexpr size_t kFp8Block = 128;
 
 uint16_t saturated_half(float value) {
   // Written so that NaN stays NaN.
@@ -38,6 +41,32 @@ void store_block(const float* values, size_t n, BlockQ8_0& block) {
   for (size_t i = 0; i < n; ++i) block.q[i] = static_cast<int8_t>(std::clamp(std::nearbyint(values[i] / scale), -127.0f, 127.0f));
 }
 
+uint16_t nearest_bfloat(float value) {
+  const uint32_t bits = std::bit_cast<uint32_t>(value);
+  if (std::isnan(value)) return static_cast<uint16_t>(bits >> 16 | 0x40);
+  return static_cast<uint16_t>((bits + 0x7FFF + (bits >> 16 & 1)) >> 16);
+}
+
+// A scale, then the numbers.
+void store_fp8(const float* values, size_t n, std::byte* block) {
+  constexpr float kMost = 3e38f;   // so that the largest number times the scale is finite
+  float largest = 0;
+  bool wrong = false;
+  for (size_t i = 0; i < n; ++i) {
+    wrong |= std::isnan(values[i]);
+    largest = std::max(largest, std::fabs(values[i]));
+  }
+  const float scale = wrong ? std::bit_cast<float>(0x7FC00000u) : std::min(largest, kMost) / cpu::kLargestE4m3;
+  std::memcpy(block, &scale, sizeof(scale));
+  for (size_t i = 0; i < n; ++i) block[sizeof(scale) + i] = static_cast<std::byte>(scale > 0 ? cpu::float_to_e4m3(values[i] / scale) : 0);
+}
+
+void load_fp8(const std::byte* block, size_t n, float* values) {
+  float scale;
+  std::memcpy(&scale, block, sizeof(scale));
+  for (size_t i = 0; i < n; ++i) values[i] = scale * cpu::e4m3_to_float(static_cast<uint8_t>(block[sizeof(scale) + i]));
+}
+
 }  // namespace
 
 std::string_view kv_type_name(KvType type) {
@@ -45,12 +74,14 @@ std::string_view kv_type_name(KvType type) {
     case KvType::f32: return "f32";
     case KvType::f16: return "f16";
     case KvType::q8_0: return "q8_0";
+    case KvType::bf16: return "bf16";
+    case KvType::fp8: return "fp8";
   }
   return "unknown";
 }
 
 std::optional<KvType> parse_kv_type(std::string_view name) {
-  for (KvType type : {KvType::f32, KvType::f16, KvType::q8_0})
+  for (KvType type : kKvTypes)
     if (name == kv_type_name(type)) return type;
   return std::nullopt;
 }
@@ -71,6 +102,15 @@ void store_row(KvType type, const float* values, size_t n, std::byte* row) {
         store_block(values + i, std::min(kBlock, n - i), block);
         std::memcpy(row, &block, sizeof(block));
       }
+      break;
+    case KvType::bf16:
+      for (size_t i = 0; i < n; ++i) {
+        const uint16_t bfloat = nearest_bfloat(values[i]);
+        std::memcpy(row + i * sizeof(bfloat), &bfloat, sizeof(bfloat));
+      }
+      break;
+    case KvType::fp8:
+      for (size_t i = 0; i < n; i += kFp8Block, row += sizeof(float) + kFp8Block) store_fp8(values + i, std::min(kFp8Block, n - i), row);
       break;
   }
 }
@@ -94,6 +134,16 @@ void load_row(KvType type, const std::byte* row, size_t n, float* values) {
         for (size_t k = 0; k < std::min(kBlock, n - i); ++k) values[i + k] = scale * static_cast<float>(block.q[k]);
       }
       break;
+    case KvType::bf16:
+      for (size_t i = 0; i < n; ++i) {
+        uint16_t bfloat;
+        std::memcpy(&bfloat, row + i * sizeof(bfloat), sizeof(bfloat));
+        values[i] = cpu::bfloat_to_float(bfloat);
+      }
+      break;
+    case KvType::fp8:
+      for (size_t i = 0; i < n; i += kFp8Block, row += sizeof(float) + kFp8Block) load_fp8(row, std::min(kFp8Block, n - i), values + i);
+      break;
   }
 }
 
@@ -102,6 +152,8 @@ size_t KvShape::row_bytes(size_t numbers) const {
     case KvType::f32: return numbers * sizeof(float);
     case KvType::f16: return numbers * sizeof(uint16_t);
     case KvType::q8_0: return (numbers + kBlock - 1) / kBlock * sizeof(BlockQ8_0);
+    case KvType::bf16: return numbers * sizeof(uint16_t);
+    case KvType::fp8: return (numbers + kFp8Block - 1) / kFp8Block * sizeof(float) + (numbers + 3) / 4 * 4;
   }
   return 0;
 }

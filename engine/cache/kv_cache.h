@@ -111,7 +111,8 @@ class KvCache {
 };
 
 // One row of `n` numbers as `type` keeps them, and back. Q8_0 keeps whole blocks of 32: the last one is
-// filled up with zeros, which load_row() does not give back.
+// filled up with zeros, which load_row() does not give back. FP8: blocks of 128, the last one as long as it is, each a
+// scale as a float and then its numbers; a row ends at a multiple of four bytes.
 void store_row(KvType type, const float* values, size_t n, std::byte* row);
 void load_row(KvType type, const std::byte* row, size_t n, float* values);
 

@@ -1,10 +1,9 @@
 #include "engine/convert/dtype.h"
 
-#include <array>
-#include <cmath>
 #include <cstring>
 
 #include "engine/cpu/blocks.h"
+#include "engine/cpu/fp8.h"
 
 namespace wenqu::engine::convert {
 namespace {
@@ -14,20 +13,6 @@ constexpr DType kTypes[] = {{"F32", 32, true},       {"F16", 16, true},      {"B
                             {"U8", 8, false},        {"I8", 8, false},       {"U16", 16, false}, {"I16", 16, false},
                             {"U32", 32, false},      {"I32", 32, false},     {"U64", 64, false}, {"I64", 64, false}};
 
-const std::array<float, 256>& f8_table() {
-  static const std::array<float, 256> table = [] {
-    std::array<float, 256> values{};
-    for (int i = 0; i < 256; ++i) {
-      const int exponent = i >> 3 & 15, fraction = i & 7;
-      const float magnitude = exponent == 0 ? std::ldexp(static_cast<float>(fraction), -9)
-                                            : std::ldexp(1 + static_cast<float>(fraction) / 8, exponent - 7);
-      values[static_cast<size_t>(i)] = (i & 127) == 127 ? NAN : i & 128 ? -magnitude : magnitude;
-    }
-    return values;
-  }();
-  return table;
-}
-
 }  // namespace
 
 const DType* find_dtype(std::string_view name) {
@@ -36,14 +21,11 @@ const DType* find_dtype(std::string_view name) {
   return nullptr;
 }
 
-float f8_e4m3_to_float(uint8_t bits) { return f8_table()[bits]; }
-
 void decode(const DType& dtype, const std::byte* data, size_t count, float* out) {
   if (dtype.name == "F32") {
     std::memcpy(out, data, count * 4);
   } else if (dtype.name == "F8_E4M3") {
-    const std::array<float, 256>& table = f8_table();
-    for (size_t i = 0; i < count; ++i) out[i] = table[static_cast<uint8_t>(data[i])];
+    for (size_t i = 0; i < count; ++i) out[i] = cpu::e4m3_to_float(static_cast<uint8_t>(data[i]));
   } else {
     const bool half = dtype.name == "F16";
     for (size_t i = 0; i < count; ++i) {

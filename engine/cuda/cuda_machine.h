@@ -79,6 +79,20 @@ class CudaMachine {
   }
   __device__ __forceinline__ uint32_t permute(uint32_t a, uint32_t b, uint32_t selector) const { return __byte_perm(a, b, selector); }
   __device__ __forceinline__ float as_float(uint32_t bits) const { return __uint_as_float(bits); }
+  __device__ __forceinline__ uint32_t bits(float value) const { return __float_as_uint(value); }
+  __device__ __forceinline__ Float4 fp8_to_float(uint32_t four) const {
+#if __CUDA_ARCH__ >= 890
+    uint32_t low, high;
+    asm("{.reg .b16 a, b; mov.b32 {a, b}, %2; cvt.rn.f16x2.e4m3x2 %0, a; cvt.rn.f16x2.e4m3x2 %1, b;}" : "=r"(low), "=r"(high) : "r"(four));
+    constexpr float kFactor = 1;
+#else   // as halves they have the exponent of a number 256 times as small
+    const uint32_t low_bytes = __byte_perm(four, 0, 0x1404), high_bytes = __byte_perm(four, 0, 0x3424);
+    const uint32_t low = (low_bytes & 0x80008000) | (low_bytes & 0x7F007F00) >> 1, high = (high_bytes & 0x80008000) | (high_bytes & 0x7F007F00) >> 1;
+    constexpr float kFactor = 256;
+#endif
+    return {kFactor * to_float(Half{static_cast<uint16_t>(low)}), kFactor * to_float(Half{static_cast<uint16_t>(low >> 16)}),
+            kFactor * to_float(Half{static_cast<uint16_t>(high)}), kFactor * to_float(Half{static_cast<uint16_t>(high >> 16)})};
+  }
   __device__ __forceinline__ float to_float(Half value) const { return __half2float(__ushort_as_half(value.bits)); }
   __device__ __forceinline__ float to_float(Bfloat value) const { return __uint_as_float(static_cast<uint32_t>(value.bits) << 16); }
   // Beyond the range, the largest half float.

@@ -37,6 +37,8 @@
 //   exp(x) rsqrt(x) fma(a, b, c) round(x)        arithmetic; round is to the nearest, ties to even
 //   pack(a, b)                                   two floats as halves in a word, a below
 //   to_float(Half)  to_half(float)               to_half gives the largest half float for what is beyond the range
+//   fp8_to_float(word)                           four numbers in E4M3, without NaN
+//   as_float(word) bits(float)                   the same bits
 //
 // Fragments of the matrix products (PTX ISA, "Matrix Fragments"), g = lane / 4, t = lane % 4, d: F32 or S32 [16][8]:
 //   d[0] (g, 2t)   d[1] (g, 2t+1)   d[2] (g+8, 2t)   d[3] (g+8, 2t+1)

@@ -198,7 +198,7 @@ std::string DeviceModel::Implementation::fmt_needs(double weights, double scratc
 
 size_t DeviceModel::Implementation::put_expanded_last(std::vector<Sequence>& order) const {
   const size_t scratch = expansion_scratch(config_, placement_.batch_tokens);
-  if (scratch == 0 || config_.mla.kv_lora % cuda::kBlock != 0) return order.size();
+  if (scratch == 0) return order.size();
   const cuda::LatentShape shape = latent_shape(config_);
   size_t pages = 0;
   const auto absorbed = std::stable_partition(order.begin(), order.end(), [&](const Sequence& sequence) {

@@ -11,7 +11,8 @@ namespace {
 constexpr size_t kTogether = 32;   // queries whose scores are kept at once
 constexpr size_t kTile = 32;       // rows that stay in the cache while the queries pass by
 
-size_t row_bytes(KvType type, size_t n) { return type == KvType::f16 ? n * 2 : n * sizeof(float); }
+// Others are made floats, a tile at a time.
+bool kernels_read(KvType type) { return type == KvType::f32 || type == KvType::f16; }
 
 }  // namespace
 
@@ -71,12 +72,12 @@ void Attention::score(const KeyValueRun& run, size_t first, std::span<const size
     const size_t rows = std::min(kTile, most - row);
     cpu::DotRows args{.weights = run.keys + row * run.key_bytes, .first = row, .row_bytes = run.key_bytes, .rows = rows, .n = shape_.key,
                       .inputs = inputs.data(), .outputs = outputs.data(), .tokens = seen.size()};
-    if (run.type == KvType::q8_0) {
+    if (!kernels_read(run.type)) {
       rows_.resize(kTile * std::max(shape_.key, shape_.value));
       for (size_t r = 0; r < rows; ++r)
         load_row(run.type, run.keys + (row + r) * run.key_bytes, shape_.key, rows_.data() + r * shape_.key);
       args.weights = reinterpret_cast<const std::byte*>(rows_.data());
-      args.row_bytes = row_bytes(KvType::f32, shape_.key);
+      args.row_bytes = shape_.key * sizeof(float);
     }
     kernels_.dot_rows(run.type == KvType::f16 ? gguf::Type::f16 : gguf::Type::f32)(args);
   }
@@ -89,12 +90,12 @@ void Attention::sum_values(const KeyValueRun& run, size_t first, std::span<const
   for (size_t row = 0; row < most; row += kTile) {
     const size_t rows = std::min(kTile, most - row);
     cpu::SumRows args{.rows = run.values + row * run.value_bytes, .row_bytes = run.value_bytes, .n = shape_.value};
-    if (run.type == KvType::q8_0) {
+    if (!kernels_read(run.type)) {
       rows_.resize(kTile * std::max(shape_.key, shape_.value));
       for (size_t r = 0; r < rows; ++r)
         load_row(run.type, run.values + (row + r) * run.value_bytes, shape_.value, rows_.data() + r * shape_.value);
       args.rows = reinterpret_cast<const std::byte*>(rows_.data());
-      args.row_bytes = row_bytes(KvType::f32, shape_.value);
+      args.row_bytes = shape_.value * sizeof(float);
     }
     std::array<cpu::WeightedSum, kTogether> sums;
     size_t count = 0;

@@ -45,7 +45,7 @@ wq_status wq_assistant_open(const wq_assistant_options* given, wq_assistant** ou
     if (options.chat_template) open.model.chat_template = options.chat_template;
     if (options.kv_type) {
       const auto type = engine::parse_kv_type(options.kv_type);
-      if (!type) return Status(StatusCode::invalid_argument, "must be f32, f16 or q8_0", "options.kv_type");
+      if (!type) return Status(StatusCode::invalid_argument, "must be f32, f16, bf16, q8_0 or fp8", "options.kv_type");
       open.model.kv_type = open.timeline.kv_type = *type;
     }
     if (options.deterministic > 1) return Status(StatusCode::invalid_argument, "must be 0 or 1", "options.deterministic");

@@ -21,8 +21,8 @@ CLI::App* add_command(CLI::App& app, const char* name, const char* text, const s
 void add_kv_option(CLI::App& command, wenqu::engine::KvType& kv) {
   command.add_option_function<std::string>(
       "--kv", [&kv](const std::string& name) { kv = *wenqu::engine::parse_kv_type(name); },
-      "how the KV cache keeps numbers: f32, f16 or q8_0 (default " + std::string(wenqu::engine::kv_type_name(kv)) + ")")
-      ->check(CLI::IsMember({"f32", "f16", "q8_0"}));
+      "how the KV cache keeps numbers: f32, f16, bf16, q8_0 or fp8 (default " + std::string(wenqu::engine::kv_type_name(kv)) + ")")
+      ->check(CLI::IsMember({"f32", "f16", "bf16", "q8_0", "fp8"}));
 }
 
 void add_remote_options(CLI::App& command, RemoteFlags& remote) {

@@ -12,8 +12,6 @@
 namespace wenqu::engine::ops {
 namespace {
 
-constexpr KvType kTypes[] = {KvType::f32, KvType::f16, KvType::q8_0};
-
 std::vector<float> random_numbers(size_t count, uint32_t seed, float deviation = 1) {
   std::mt19937 random(seed);
   std::normal_distribution<float> normal(0, deviation);
@@ -70,7 +68,7 @@ class AttentionTest : public testing::TestWithParam<cpu::Isa> {
 
 TEST_P(AttentionTest, IsTheSoftmaxOfItsDefinitionForEveryTypeAndLength) {
   constexpr size_t kKey = 40, kValue = 24;
-  for (KvType type : kTypes) {
+  for (KvType type : kKvTypes) {
     const Filled filled({.layers = 2, .heads = 2, .key = kKey, .value = kValue, .type = type}, 530);
     const std::vector<size_t> counts = {1, 2, 31, 32, 33, 255, 256, 257, 300, 511, 512, 513, 530};
     const std::vector<float> queries = random_numbers(counts.size() * kKey, 99);
@@ -125,7 +123,7 @@ TEST_P(AttentionTest, ExpandedLatentsGiveWhatAHeadsKeysAndValuesWould) {
     return Matrix{.type = gguf::Type::f32, .data = reinterpret_cast<const std::byte*>(numbers.data()), .inputs = inputs, .outputs = outputs,
                   .row_bytes = inputs * 4, .stride_bytes = inputs * outputs * 4};
   };
-  for (KvType type : kTypes) {
+  for (KvType type : kKvTypes) {
     const Filled filled({.layers = 2, .heads = 1, .key = kLatent + kRope, .value = 0, .type = type}, kTokens);
     for (size_t head = 0; head < kHeads; ++head) {
       std::vector<std::vector<float>> keys, values;

@@ -6,10 +6,10 @@
 #include <cstring>
 #include <random>
 
+#include "engine/cpu/fp8.h"
+
 namespace wenqu::engine {
 namespace {
-
-constexpr KvType kTypes[] = {KvType::f32, KvType::f16, KvType::q8_0};
 
 std::vector<float> back(const KvCache& cache, size_t layer, size_t head, size_t token) {
   const KvShape& shape = cache.shape();
@@ -21,7 +21,7 @@ std::vector<float> back(const KvCache& cache, size_t layer, size_t head, size_t 
 }
 
 TEST(KvCache, GivesBackEachRowAsItsTypeKeepsIt) {
-  for (KvType type : kTypes) {
+  for (KvType type : kKvTypes) {
     const KvShape shape{.layers = 2, .heads = 3, .key = 40, .value = 33, .type = type};
     KvCache cache(shape);
     ASSERT_TRUE(cache.resize(260));
@@ -35,7 +35,11 @@ TEST(KvCache, GivesBackEachRowAsItsTypeKeepsIt) {
           for (size_t i = 0; i < row.size(); ++i) row[i] = number(l, h, t, i);
           cache.put(l, h, t, row.data(), row.data() + 40);
         }
-    const float tolerance = type == KvType::f32 ? 0 : type == KvType::f16 ? 3.0f / 2048 : 3.0f / 254 + 0.002f;
+    const float tolerance = type == KvType::f32    ? 0
+                            : type == KvType::f16  ? 3.0f / 2048
+                            : type == KvType::bf16 ? 3.0f / 256
+                            : type == KvType::q8_0 ? 3.0f / 254 + 0.002f
+                                                   : 3.0f / 16;
     for (size_t l = 0; l < 2; ++l)
       for (size_t h = 0; h < 3; ++h)
         for (size_t t : {0, 1, 255, 256, 259}) {
@@ -56,13 +60,36 @@ TEST(KvCache, NumbersThatItsTypeCannotHoldComeNearestAndNeverInfinite) {
   load_row(KvType::q8_0, row.data(), out.size(), out.data());
   for (float value : out) EXPECT_TRUE(std::isfinite(value));
   EXPECT_LT(out[1], -8e6f);
+  store_row(KvType::fp8, numbers.data(), numbers.size(), row.data());
+  load_row(KvType::fp8, row.data(), out.size(), out.data());
+  EXPECT_FLOAT_EQ(out[1], -1e9f);
+  EXPECT_NEAR(out[0], 1e6f, 1e5f);
+  const std::vector<float> endless = {1, INFINITY, -INFINITY};
+  store_row(KvType::fp8, endless.data(), 3, row.data());
+  load_row(KvType::fp8, row.data(), 3, out.data());
+  EXPECT_TRUE(std::isfinite(out[1]) && out[1] > 1e38f && out[2] == -out[1]);
   // What is no number stays none.
   const std::vector<float> bad = {1, NAN, 2};
-  for (KvType type : kTypes) {
+  for (KvType type : kKvTypes) {
     store_row(type, bad.data(), bad.size(), row.data());
     load_row(type, row.data(), 3, out.data());
     EXPECT_TRUE(std::isnan(out[1])) << kv_type_name(type);
   }
+}
+
+TEST(KvCache, EightBitFloatsAreTheNearestAndTheirOwnNearest) {
+  for (int code = 0; code < 256; ++code) {
+    const float value = cpu::e4m3_to_float(static_cast<uint8_t>(code));
+    if (std::isnan(value)) continue;
+    EXPECT_EQ(cpu::float_to_e4m3(value), code);
+    if ((code & 127) == 126) continue;   // the largest
+    const float next = cpu::e4m3_to_float(static_cast<uint8_t>(code + 1)), middle = (value + next) / 2;
+    EXPECT_EQ(cpu::float_to_e4m3(std::nextafter(middle, value)), code);
+    EXPECT_EQ(cpu::float_to_e4m3(std::nextafter(middle, next)), code + 1);
+    EXPECT_EQ(cpu::float_to_e4m3(middle), code % 2 == 0 ? code : code + 1);
+  }
+  EXPECT_EQ(cpu::float_to_e4m3(1e9f), 0x7E);
+  EXPECT_EQ(cpu::float_to_e4m3(-460), 0xFE);
 }
 
 TEST(KvCache, ForksShareUntilOneAdds) {
@@ -88,7 +115,7 @@ TEST(KvCache, ForksShareUntilOneAdds) {
 }
 
 TEST(KvCache, NamesOfTypesGoBothWays) {
-  for (KvType type : kTypes) EXPECT_EQ(parse_kv_type(kv_type_name(type)), type);
+  for (KvType type : kKvTypes) EXPECT_EQ(parse_kv_type(kv_type_name(type)), type);
   EXPECT_FALSE(parse_kv_type("q4_0"));
 }
 

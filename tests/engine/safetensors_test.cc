@@ -6,6 +6,7 @@
 #include <cstring>
 #include <random>
 
+#include "engine/cpu/fp8.h"
 #include "tests/engine/hf_folder.h"
 
 namespace wenqu::engine::convert {
@@ -93,14 +94,14 @@ TEST(Safetensors, NoChangedByteOfAHeaderCrashes) {
 }
 
 TEST(DType, Fp8FollowsItsDefinition) {
-  EXPECT_EQ(f8_e4m3_to_float(0x00), 0.0f);
-  EXPECT_EQ(f8_e4m3_to_float(0x01), 0x1p-9f);
-  EXPECT_EQ(f8_e4m3_to_float(0x08), 0x1p-6f);
-  EXPECT_EQ(f8_e4m3_to_float(0x38), 1.0f);
-  EXPECT_EQ(f8_e4m3_to_float(0xB9), -1.125f);
-  EXPECT_EQ(f8_e4m3_to_float(0x7E), 448.0f);
-  EXPECT_TRUE(std::isnan(f8_e4m3_to_float(0x7F)));
-  EXPECT_TRUE(std::isnan(f8_e4m3_to_float(0xFF)));
+  EXPECT_EQ(cpu::e4m3_to_float(0x00), 0.0f);
+  EXPECT_EQ(cpu::e4m3_to_float(0x01), 0x1p-9f);
+  EXPECT_EQ(cpu::e4m3_to_float(0x08), 0x1p-6f);
+  EXPECT_EQ(cpu::e4m3_to_float(0x38), 1.0f);
+  EXPECT_EQ(cpu::e4m3_to_float(0xB9), -1.125f);
+  EXPECT_EQ(cpu::e4m3_to_float(0x7E), 448.0f);
+  EXPECT_TRUE(std::isnan(cpu::e4m3_to_float(0x7F)));
+  EXPECT_TRUE(std::isnan(cpu::e4m3_to_float(0xFF)));
 }
 
 }  // namespace

@@ -16,8 +16,6 @@ using test::kTokens;
 using test::ReferenceModel;
 using test::ReferenceOptions;
 
-constexpr KvType kTypes[] = {KvType::f32, KvType::f16, KvType::q8_0};
-
 class TimelineTest : public test::ModelTest {
  protected:
   void TearDown() override {
@@ -45,7 +43,7 @@ class TimelineTest : public test::ModelTest {
 TEST_F(TimelineTest, OneByOneInChunksOrAtOnceIsTheSameToTheLastBitWhenDeterministic) {
   const std::vector<TokenId> tokens = some_tokens(600);   // over segments of the cache and a batch
   for (bool deepseek : {false, true})
-    for (KvType type : kTypes) {
+    for (KvType type : kKvTypes) {
       const auto model = load({.deepseek = deepseek, .seed = 5});
       const TimelineOptions options{.kv_type = type, .deterministic = true};
       const std::vector<float> at_once = after(*fresh(model, options), tokens);
@@ -91,11 +89,15 @@ TEST_F(TimelineTest, SmallerTypesOfTheCacheStayNearTheExactOne) {
       std::nth_element(errors.begin(), errors.begin() + 150, errors.end());
       return errors[150];
     };
-    const double half = error(KvType::f16), eight = error(KvType::q8_0);
+    const double half = error(KvType::f16), eight = error(KvType::q8_0), bfloat = error(KvType::bf16), small = error(KvType::fp8);
     EXPECT_GT(half, 0);
     EXPECT_LT(half, 1e-3);
     EXPECT_GT(eight, half);
     EXPECT_LT(eight, 2e-2);
+    EXPECT_GT(bfloat, half);
+    EXPECT_LT(bfloat, 1e-2);
+    EXPECT_GT(small, eight);
+    EXPECT_LT(small, 0.15);   // three bits of fraction
   }
 }
 
@@ -109,6 +111,7 @@ TEST_F(TimelineTest, TheCacheTakesTheBytesThatItsTypeNeeds) {
   EXPECT_EQ(bytes(KvType::f32), 256u * 3 * 40 * 4);   // tokens of a segment, layers, latent and rotated key
   EXPECT_EQ(bytes(KvType::f16), 256u * 3 * 40 * 2);
   EXPECT_EQ(bytes(KvType::q8_0), 256u * 3 * 2 * 34);  // two blocks of 32, the second filled up
+  EXPECT_EQ(bytes(KvType::fp8), 256u * 3 * (4 + 40));
 }
 
 TEST_F(TimelineTest, ActivationsBeyondHalfFloatsDoNotSpoilTheCache) {
@@ -177,7 +180,7 @@ TEST_F(TimelineTest, AForkOfAForkTruncatedIntoASharedSegmentLeavesTheOthersAlone
 
 TEST_F(TimelineTest, WhatWasSavedAndRestoredGoesOnAsIfItHadNeverStopped) {
   for (bool deepseek : {false, true})
-    for (KvType type : kTypes)
+    for (KvType type : kKvTypes)
       for (int count : {0, 1, 256, 300}) {
         const auto model = load({.deepseek = deepseek});
         auto timeline = fresh(model, {.kv_type = type, .deterministic = true});

@@ -11,6 +11,8 @@
 // Expanded MLA is this kernel with pages that ExpandLatents (latents.h) filled, for some of the heads at a time.
 #pragma once
 
+#include <type_traits>
+
 #include "engine/cuda/kernels/cache_rows.h"
 
 namespace wenqu::engine::cuda {
@@ -45,6 +47,25 @@ template <KvType type, typename Machine>
 WENQU_DEVICE Word4 eight_halves(Machine& m, const std::byte* row, int unit) {
   if constexpr (type == KvType::f16) {
     return m.load(reinterpret_cast<const Word4*>(row) + unit);
+  } else if constexpr (type == KvType::bf16) {
+    const Word4 pairs = m.load(reinterpret_cast<const Word4*>(row) + unit);
+    const uint32_t from[4] = {pairs.x, pairs.y, pairs.z, pairs.w};
+    uint32_t words[4];
+    WENQU_UNROLL
+    for (int i = 0; i < 4; ++i) words[i] = m.pack(m.as_float(from[i] << 16), m.as_float(from[i] & 0xFFFF0000));
+    return {words[0], words[1], words[2], words[3]};
+  } else if constexpr (type == KvType::fp8) {
+    constexpr int kUnits = kFp8Block / 8;
+    const std::byte* const block = row + unit / kUnits * kFp8BlockBytes;
+    const float scale = m.load(reinterpret_cast<const float*>(block));
+    uint32_t words[4];
+    WENQU_UNROLL
+    for (int i = 0; i < 2; ++i) {   // blocks are aligned to four bytes
+      const uint32_t four = m.load(reinterpret_cast<const uint32_t*>(block + 4 + unit % kUnits * 8) + i);
+      const Float4 v = m.fp8_to_float(four);
+      words[2 * i] = m.pack(scale * v.x, scale * v.y), words[2 * i + 1] = m.pack(scale * v.z, scale * v.w);
+    }
+    return {words[0], words[1], words[2], words[3]};
   } else if constexpr (type == KvType::f32) {
     const Float4* const from = reinterpret_cast<const Float4*>(row) + 2 * unit;
     const Float4 a = m.load(from), b = m.load(from + 1);
@@ -66,15 +87,21 @@ WENQU_DEVICE Word4 eight_halves(Machine& m, const std::byte* row, int unit) {
 
 template <typename Machine>
 WENQU_DEVICE Word4 eight_halves(Machine& m, KvType type, const std::byte* row, int unit) {
-  if (type == KvType::f16) return eight_halves<KvType::f16>(m, row, unit);
-  return type == KvType::f32 ? eight_halves<KvType::f32>(m, row, unit) : eight_halves<KvType::q8_0>(m, row, unit);
+  switch (type) {
+    case KvType::f32: return eight_halves<KvType::f32>(m, row, unit);
+    case KvType::f16: return eight_halves<KvType::f16>(m, row, unit);
+    case KvType::bf16: return eight_halves<KvType::bf16>(m, row, unit);
+    case KvType::q8_0: return eight_halves<KvType::q8_0>(m, row, unit);
+    case KvType::fp8: return eight_halves<KvType::fp8>(m, row, unit);
+  }
+  return {};
 }
 
 // Brings `count` of Keys rows to shared memory, `stride` units of eight apart, and zeros for the others and behind a
-// row's end: `units` are filled, of which the row has `own`. Halves are copied while the thread goes on.
+// row's end: `units` are filled, of which the row has `own`, beginning with its `first`. Halves are copied while the thread goes on.
 template <KvType type, int Keys, int Threads, typename Machine, typename Shared>
 WENQU_DEVICE void fetch(Machine& m, const std::byte* rows, int row_bytes, int count, int own, int units, Shared to,
-                        int stride) {
+                        int stride, int first = 0) {
   constexpr int kTogether = 4;   // loads on their way at once, where numbers are to be converted
   int row = m.thread() / units, unit = m.thread() % units;
   const int row_step = Threads / units, unit_step = Threads % units;
@@ -86,7 +113,7 @@ WENQU_DEVICE void fetch(Machine& m, const std::byte* rows, int row_bytes, int co
     for (; row < Keys; next()) {
       if (row < count && unit < own)
         m.copy_async(to, row * stride + unit,
-                     reinterpret_cast<const Word4*>(rows + static_cast<size_t>(row) * row_bytes) + unit);
+                     reinterpret_cast<const Word4*>(rows + static_cast<size_t>(row) * row_bytes) + first + unit);
       else
         to.set(row * stride + unit, Word4{0, 0, 0, 0});
     }
@@ -99,7 +126,7 @@ WENQU_DEVICE void fetch(Machine& m, const std::byte* rows, int row_bytes, int co
         at[i] = row < Keys ? row * stride + unit : -1;
         loaded[i] = Word4{0, 0, 0, 0};
         if (row < count && unit < own)
-          loaded[i] = eight_halves<type>(m, rows + static_cast<size_t>(row) * row_bytes, unit);
+          loaded[i] = eight_halves<type>(m, rows + static_cast<size_t>(row) * row_bytes, first + unit);
       }
       WENQU_UNROLL
       for (int i = 0; i < kTogether; ++i)
@@ -110,10 +137,15 @@ WENQU_DEVICE void fetch(Machine& m, const std::byte* rows, int row_bytes, int co
 
 template <int Keys, int Threads, typename Machine, typename Shared>
 WENQU_DEVICE void fetch(Machine& m, KvType type, const std::byte* rows, int row_bytes, int count, int own, int units,
-                        Shared to, int stride) {
-  if (type == KvType::f16) fetch<KvType::f16, Keys, Threads>(m, rows, row_bytes, count, own, units, to, stride);
-  if (type == KvType::f32) fetch<KvType::f32, Keys, Threads>(m, rows, row_bytes, count, own, units, to, stride);
-  if (type == KvType::q8_0) fetch<KvType::q8_0, Keys, Threads>(m, rows, row_bytes, count, own, units, to, stride);
+                        Shared to, int stride, int first = 0) {
+  const auto as = [&](auto constant) { fetch<constant.value, Keys, Threads>(m, rows, row_bytes, count, own, units, to, stride, first); };
+  switch (type) {
+    case KvType::f32: return as(std::integral_constant<KvType, KvType::f32>());
+    case KvType::f16: return as(std::integral_constant<KvType, KvType::f16>());
+    case KvType::bf16: return as(std::integral_constant<KvType, KvType::bf16>());
+    case KvType::q8_0: return as(std::integral_constant<KvType, KvType::q8_0>());
+    case KvType::fp8: return as(std::integral_constant<KvType, KvType::fp8>());
+  }
 }
 
 // Units of eight halves. An odd number of them apart, eight rows' units lie in different banks.

@@ -11,6 +11,7 @@
 namespace wenqu::engine::cuda {
 
 inline constexpr int kPageTokens = 256;
+inline constexpr int kFp8Block = 128, kFp8BlockBytes = 4 + kFp8Block;   // numbers of a block, a scale before them
 
 // Where a token of the batch stands.
 struct alignas(8) Place {
@@ -33,6 +34,8 @@ WENQU_BOTH constexpr int cache_row_bytes(KvType type, int numbers) {
     case KvType::f32: return numbers * 4;
     case KvType::f16: return numbers * 2;
     case KvType::q8_0: return divide_up(numbers, kBlock) * 34;
+    case KvType::bf16: return numbers * 2;
+    case KvType::fp8: return divide_up(numbers, kFp8Block) * 4 + round_up(numbers, 4);
   }
   return 0;
 }
@@ -135,13 +138,59 @@ WENQU_DEVICE Half cache_half(Machine& m, float value) {
   return value == value ? m.to_half(value) : Half{0x7E00};
 }
 
-// Writes a row, `get(i)` being its numbers. Blocks of 32 go to warps.
+template <typename Machine>
+WENQU_DEVICE Bfloat cache_bfloat(Machine& m, float value) {
+  const uint32_t bits = m.bits(value);
+  return {static_cast<uint16_t>(value == value ? (bits + 0x7FFF + (bits >> 16 & 1)) >> 16 : bits >> 16 | 0x40)};
+}
+
+// As engine/cpu/fp8.h rounds. REQUIRES: no NaN.
+template <typename Machine>
+WENQU_DEVICE uint8_t cache_fp8(Machine& m, float value) {
+  const uint32_t sign = m.bits(value) >> 24 & 0x80;
+  float magnitude = value < 0 ? -value : value;
+  magnitude = magnitude > 448.0f ? 448.0f : magnitude;
+  if (magnitude < 0.015625f) return static_cast<uint8_t>(sign | static_cast<uint32_t>(m.round(magnitude * 512.0f)));
+  uint32_t rest = m.bits(magnitude);
+  rest += 0x7FFFF + (rest >> 20 & 1);
+  return static_cast<uint8_t>(sign | ((rest >> 20) - (120 << 3)));
+}
+
+// A block of a row in FP8, by a warp.
+template <typename Machine, typename Get>
+WENQU_DEVICE void store_fp8_block(Machine& m, int first, int n, std::byte* block, const Get& get) {
+  float values[kFp8Block / kWarp], largest = 0;
+  int wrong = 0;
+  WENQU_UNROLL
+  for (int i = 0; i < kFp8Block / kWarp; ++i) {
+    const int at = first + i * kWarp + m.lane();
+    values[i] = at < n ? get(at) : 0;
+    wrong |= values[i] == values[i] ? 0 : 1;
+    const float magnitude = values[i] < 0 ? -values[i] : values[i];
+    largest = magnitude > largest ? magnitude : largest;
+  }
+  largest = warp_max(m, largest);
+  largest = largest > 3e38f ? 3e38f : largest;
+  const float scale = warp_sum(m, wrong) > 0 ? m.as_float(0x7FC00000) : largest / 448.0f;
+  if (m.lane() == 0) m.store(reinterpret_cast<float*>(block), scale);
+  WENQU_UNROLL
+  for (int i = 0; i < kFp8Block / kWarp; ++i) {
+    const int at = i * kWarp + m.lane();
+    if (first + at < n) m.store(reinterpret_cast<uint8_t*>(block + 4 + at), scale > 0 ? cache_fp8(m, values[i] / scale) : uint8_t{0});
+  }
+}
+
+// Writes a row, `get(i)` being its numbers. Blocks of 32 or 128 go to warps.
 template <typename Machine, typename Get>
 WENQU_DEVICE void store_cache_row(Machine& m, KvType type, int n, std::byte* row, const Get& get) {
   if (type == KvType::f32)
     for (int i = m.thread(); i < n; i += m.threads()) m.store(reinterpret_cast<float*>(row) + i, get(i));
   if (type == KvType::f16)
     for (int i = m.thread(); i < n; i += m.threads()) m.store(reinterpret_cast<Half*>(row) + i, cache_half(m, get(i)));
+  if (type == KvType::bf16)
+    for (int i = m.thread(); i < n; i += m.threads()) m.store(reinterpret_cast<Bfloat*>(row) + i, cache_bfloat(m, get(i)));
+  if (type == KvType::fp8)
+    for (int b = m.warp(); b < divide_up(n, kFp8Block); b += m.warps()) store_fp8_block(m, b * kFp8Block, n, row + b * kFp8BlockBytes, get);
   if (type != KvType::q8_0) return;
   for (int b = m.warp(); b < divide_up(n, kBlock); b += m.warps()) {
     const int i = b * kBlock + m.lane();

@@ -66,7 +66,7 @@ struct alignas(16) LatentTile {
 // A block makes up to 128 numbers of a head's keys or values for up to 128 tokens, 32 numbers of the latents at a
 // time. grid: x over heads * (pieces of a key's unturned part + pieces of a value), y over the tiles.
 //
-// REQUIRES: latent, nope, rope and value multiples of 8; latents in Q8_0: latent a multiple of 32.
+// REQUIRES: latent, nope, rope and value multiples of 8.
 struct ExpandLatents {
   struct Arguments {
     CacheRows latents;           // one head, keys of latent + rope numbers
@@ -102,8 +102,8 @@ struct ExpandLatents {
 
     const auto bring = [&](int depth, int buffer) {
       const int left = a.latent - depth;
-      attending::fetch<kTokens, kThreads>(m, a.latents.type, latents + cache_row_bytes(a.latents.type, depth), a.latents.key_bytes, tile.count,
-                                          left / 8, kDepth / 8, all_latents.at(buffer * kLatentUnits, kLatentUnits), kDepthStride);
+      attending::fetch<kTokens, kThreads>(m, a.latents.type, latents, a.latents.key_bytes, tile.count, left / 8, kDepth / 8,
+                                          all_latents.at(buffer * kLatentUnits, kLatentUnits), kDepthStride, depth / 8);
       const auto to = all_columns.at(buffer * kMatrixUnits, kMatrixUnits);
       if (is_key)
         attending::fetch<KvType::f16, kDepth, kThreads>(m, reinterpret_cast<const std::byte*>(matrix + static_cast<size_t>(depth) * a.nope + first),

@@ -191,7 +191,7 @@ typedef struct wq_assistant_options {
   const char* chat_template;    /* a template's name; NULL: as the model says */
   wq_load_progress on_progress; /* NULL: none */
   void* user;                   /* given to on_progress */
-  const char* kv_type;          /* how the KV cache keeps numbers: "f32", "f16" or "q8_0"; NULL: "f16" */
+  const char* kv_type;          /* how the KV cache keeps numbers: "f32", "f16", "bf16", "q8_0" or "fp8"; NULL: "f16" */
   uint32_t deterministic;       /* 1: the model's figures are the same to the last bit however a prompt
                                    was divided (slower prefill of MLA models); 0: off */
   int32_t nice;                 /* how far the compute threads step back for the machine's other work: 0 (not

@@ -105,7 +105,7 @@ class CudaAttentionTest : public testing::Test {
 };
 
 TEST_F(CudaAttentionTest, OneTokenOfEachSequenceSeesItsOwnKeys) {
-  for (const KvType type : {KvType::f16, KvType::f32, KvType::q8_0})
+  for (const KvType type : engine::kKvTypes)
     check({{.heads = 12, .kv_heads = 2, .key = 64, .value = 64}, type, {1, 600, 64, 257}, {1, 1, 1, 1}});
 }
 
@@ -140,11 +140,12 @@ TEST_F(CudaAttentionTest, BlocksShareTheKeysOfAllContexts) {
 }
 
 TEST_F(CudaAttentionTest, LatentsAreKeysAndValuesOfAllHeads) {
-  for (const KvType type : {KvType::f16, KvType::f32, KvType::q8_0})
+  for (const KvType type : engine::kKvTypes)
     check({{.heads = 16, .kv_heads = 1, .key = 48, .value = 32, .values_are_keys = true}, type, {300, 2}, {1, 1}, 4});
   check({{.heads = 16, .kv_heads = 1, .key = 576, .value = 512, .values_are_keys = true}, KvType::f16, {200}, {1}, 8});
   EXPECT_EQ(plan_.splits, 4);
   check({{.heads = 5, .kv_heads = 1, .key = 576, .value = 512, .values_are_keys = true}, KvType::q8_0, {70}, {4}});
+  check({{.heads = 5, .kv_heads = 1, .key = 576, .value = 512, .values_are_keys = true}, KvType::fp8, {70}, {4}});
   check({{.heads = 16, .kv_heads = 1, .key = 576, .value = 512, .values_are_keys = true}, KvType::f16, {290, 3}, {9, 2}});
 }
 
@@ -168,7 +169,7 @@ TEST_F(CudaAttentionTest, BatchesOfAnyShapeAreAsTheReferenceSays) {
     c.shape.kv_heads = pick(1, 2, 3), c.shape.heads = c.shape.kv_heads * pick(1, 6, 8, 16);
     c.shape.key = pick(16, 64, 128, 40, 192), c.shape.value = pick(16, 64, 128, 8, 200);
     if (round % 4 == 0) c.shape = {c.shape.heads, 1, pick(144, 136, 576), pick(32, 136), true};
-    c.type = static_cast<KvType>(pick(0, 1, 2));
+    c.type = static_cast<KvType>(pick(0, 1, 2, 3, 4));
     for (int sequences = pick(1, 2, 3); sequences > 0; --sequences) {
       c.tokens.push_back(pick(1, 1, 2, 5, 19));
       c.contexts.push_back(static_cast<size_t>(c.tokens.back() + pick(0, 1, 62, 255, 400)));

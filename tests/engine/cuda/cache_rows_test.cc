@@ -95,8 +95,8 @@ TEST_F(CacheRowsTest, TurnedPartsOfQueriesGoBehindTheLatentOnes) {
 
 // Bytes of the cache on the device and on the host, where the batch's keys were written.
 TEST_F(CacheRowsTest, KeysAndValuesAreKeptByteForByteAsOnTheHost) {
-  for (const KvType type : {KvType::f32, KvType::f16, KvType::q8_0})
-    for (const size_t value : {size_t{0}, size_t{40}}) {
+  for (const KvType type : engine::kKvTypes)
+    for (const size_t value : {size_t{0}, size_t{140}}) {
       constexpr int heads = 3, key = 70, pairs = 30, offset = 10;
       HostCaches caches({.layers = 2, .heads = heads, .key = key, .value = value, .type = type}, {3, 300, 512});
       caches.fill(random_);

@@ -197,7 +197,7 @@ TEST_F(TimelineOnADevice, ContextsOfSeveralPagesAreReadInEveryKvType) {
   const std::vector<float> all = *on_cpu->append_with_logits(tokens, {});
   const size_t vocabulary = model_->info().vocabulary;
   const std::span<const float> want = std::span(all).last(vocabulary);
-  for (KvType type : {KvType::f32, KvType::f16, KvType::q8_0}) {
+  for (KvType type : {KvType::f16, KvType::q8_0, KvType::fp8}) {
     KvCache own = cache(type);
     std::vector<float> logits;
     ASSERT_TRUE(own.resize(tokens.size()));
@@ -208,7 +208,7 @@ TEST_F(TimelineOnADevice, ContextsOfSeveralPagesAreReadInEveryKvType) {
       const Status status = on_device_->forward({&sequence, 1}, {});
       ASSERT_TRUE(status) << status.to_string();
     }
-    EXPECT_LT(distance(logits, want), type == KvType::q8_0 ? 0.03 : 0.01) << kv_type_name(type);
+    EXPECT_LT(distance(logits, want), type == KvType::fp8 ? 0.1 : type == KvType::q8_0 ? 0.03 : 0.01) << kv_type_name(type);
   }
 }
 

@@ -23,6 +23,7 @@
 #include <vector>
 
 #include "engine/cpu/blocks.h"
+#include "engine/cpu/fp8.h"
 #include "engine/cuda/device.h"
 #include "engine/cuda/machine.h"
 
@@ -208,6 +209,11 @@ class EmulatedMachine {
     return out;
   }
   float as_float(uint32_t bits) const { return std::bit_cast<float>(bits); }
+  uint32_t bits(float value) const { return std::bit_cast<uint32_t>(value); }
+  Float4 fp8_to_float(uint32_t four) const {
+    const auto number = [&](int i) { return engine::cpu::e4m3_to_float(static_cast<uint8_t>(four >> (8 * i))); };
+    return {number(0), number(1), number(2), number(3)};
+  }
   float to_float(Half value) const { return engine::cpu::half_to_float(value.bits); }
   float to_float(Bfloat value) const { return std::bit_cast<float>(static_cast<uint32_t>(value.bits) << 16); }
   Half to_half(float value) const { return {engine::cpu::float_to_half(std::fmin(std::fmax(value, -65504.0f), 65504.0f))}; }

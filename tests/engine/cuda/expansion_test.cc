@@ -106,8 +106,8 @@ class ExpansionTest : public testing::Test {
 };
 
 TEST_F(ExpansionTest, APromptAttendsToTheKeysAndValuesThatItsLatentsStandFor) {
-  for (const KvType type : {KvType::f16, KvType::f32, KvType::q8_0})
-    check({{.heads = 3, .latent = 64, .rope = 16, .nope = 32, .value = 24}, type, Type::f16, Type::q8_0, {70}, {9}});
+  for (const KvType type : engine::kKvTypes)
+    check({{.heads = 3, .latent = 160, .rope = 16, .nope = 32, .value = 24}, type, Type::f16, Type::q8_0, {70}, {9}});
   check({{.heads = 2, .latent = 256, .rope = 8, .nope = 32, .value = 40}, KvType::f16, Type::q5_0, Type::q4_k, {40}, {40}});
   check({{.heads = 1, .latent = 40, .rope = 8, .nope = 24, .value = 16}, KvType::f16, Type::bf16, Type::f32, {33}, {5}});
 }
