@@ -114,20 +114,26 @@ Result<AttentionPlan> attention_plan(const AttentionShape& shape, std::span<cons
   return plan;
 }
 
-Status attend(Device& device, const AttentionPlan& plan, AttentionArguments arguments) {
+Status attend(Device& device, const AttentionPlan& plan, AttentionArguments arguments, const Rounded& rounded) {
   if (plan.tiles.empty()) return {};
   arguments.splits = plan.splits, arguments.split_keys = plan.split_keys, arguments.buffers = plan.buffers;
   const Grid grid{static_cast<unsigned>(plan.splits), static_cast<unsigned>(plan.kv_heads),
                   static_cast<unsigned>(plan.tiles.size())};
   WENQU_RETURN_IF_ERROR(
       device.launch({plan.kernel, grid, plan.threads, plan.shared_bytes, &arguments, sizeof arguments}));
-  if (plan.splits == 1) return {};
+  if (plan.splits == 1) {
+    if (!rounded.q) return {};
+    return launch<RoundRows>(device,
+                             {static_cast<unsigned>(plan.tokens * arguments.row_heads),
+                              static_cast<unsigned>(divide_up(arguments.value, RoundRows::kBlocks * kBlock))},
+                             {arguments.out, arguments.value, arguments.value, rounded});
+  }
   const int rows = plan.tokens * arguments.heads;
   return launch<CombineSplits>(
       device,
       {static_cast<unsigned>(divide_up(rows, CombineSplits::kRows)),
        static_cast<unsigned>(divide_up(arguments.value, CombineSplits::kColumns))},
-      {arguments.partial, arguments.partial_scale, arguments.out, rows, plan.splits, arguments.value, arguments.heads, arguments.row_heads});
+      {arguments.partial, arguments.partial_scale, arguments.out, rows, plan.splits, arguments.value, arguments.heads, arguments.row_heads, rounded});
 }
 
 }  // namespace wenqu::engine::cuda

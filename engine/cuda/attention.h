@@ -37,7 +37,8 @@ struct AttentionPlan {
 Result<AttentionPlan> attention_plan(const AttentionShape& shape, std::span<const Place> places, int longest,
                                      const DeviceInfo& device);
 
-// Launches what the plan says; the arguments' `splits`, `split_keys` and `buffers` are the plan's.
-Status attend(Device& device, const AttentionPlan& plan, AttentionArguments arguments);
+// Launches what the plan says; the arguments' `splits`, `split_keys` and `buffers` are the plan's. rounded: where
+// [tokens][row_heads] results are put rounded too, if anywhere; values must be multiples of 32 numbers then.
+Status attend(Device& device, const AttentionPlan& plan, AttentionArguments arguments, const Rounded& rounded = {});
 
 }  // namespace wenqu::engine::cuda

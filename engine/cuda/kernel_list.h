@@ -13,10 +13,8 @@
 
 namespace wenqu::engine::cuda {
 
-// For one row and for several, which reads weights once for up to eight, and for many.
 template <gguf::Type type>
-using TypeKernels = KernelSet<Embed<type>, MatVec<type, 1>, MatVec<type, 8>, MatMul<type>, Gated<type>, GatedTiles<type>, Down<type>,
-                              HalfRows<type>>;
+using TypeKernels = KernelSet<Embed<type>, MatMul<type>, GatedTiles<type>, HalfRows<type>>;
 
 using gguf::Type;
 using WeightKernels = JoinKernels<
@@ -24,11 +22,13 @@ using WeightKernels = JoinKernels<
     TypeKernels<Type::q4_1>, TypeKernels<Type::q5_0>, TypeKernels<Type::q5_1>, TypeKernels<Type::iq4_nl>, TypeKernels<Type::q2_k>,
     TypeKernels<Type::q3_k>, TypeKernels<Type::q4_k>, TypeKernels<Type::q5_k>, TypeKernels<Type::q6_k>, TypeKernels<Type::iq4_xs>>::type;
 
+// For one row and for several, which reads weights once for up to eight.
+using FewRowKernels = KernelSet<MatVecs<1>, MatVecs<8>, RoundedMatVec, Gated, Down>;
 using RowKernels = KernelSet<RmsNorm, RoundRows, AddRows, SiluMultiply, ChooseExperts, SortByExpert, SumExperts>;
-using CacheKernels = KernelSet<PlaceQueries, StoreKeys, FewRows, FewWideRows, ManyRows, SomeWideRows, ManyWideRows, CombineSplits,
+using CacheKernels = KernelSet<PlaceTokens, FewRows, FewWideRows, ManyRows, SomeWideRows, ManyWideRows, CombineSplits,
                                ExpandLatents>;
 
-using Kernels = JoinKernels<RowKernels, CacheKernels, WeightKernels>::type;
+using Kernels = JoinKernels<RowKernels, FewRowKernels, CacheKernels, WeightKernels>::type;
 
 // Launches a kernel of the list.
 template <typename Kernel>

@@ -55,10 +55,12 @@
 #define WENQU_DEVICE __device__ __forceinline__
 #define WENQU_BOTH __host__ __device__ __forceinline__
 #define WENQU_UNROLL _Pragma("unroll")   // where a loop's counter picks registers
+#define WENQU_NO_UNROLL _Pragma("unroll 1")   // where its body is long
 #else
 #define WENQU_DEVICE inline
 #define WENQU_BOTH inline
 #define WENQU_UNROLL
+#define WENQU_NO_UNROLL
 #endif
 
 namespace wenqu::engine::cuda {

@@ -10,7 +10,7 @@ namespace {
 
 unsigned blocks(int n, int by) { return static_cast<unsigned>(divide_up(n, by)); }
 
-// Up to so many rows meet the weights as MatVec and Gated take them, at the memory's speed.
+// Up to so many rows meet the weights as MatVecs and Gated take them, at the memory's speed.
 constexpr int kFewRows = 8;
 // More tokens of a mixture go in turns, which bounds the scratch; an expert's weights are read once for each.
 constexpr int kMostPlaces = 16384;
@@ -18,7 +18,7 @@ constexpr int kMostPlaces = 16384;
 // What feed_forward() keeps between its kernels: parts of the scratch, each aligned for whatever it holds.
 struct Scratch {
   float* values = nullptr;      // [places][width]: SwiGLU's first half
-  float* up = nullptr;          // [kFewRows][width]
+  float* up = nullptr;          // [kFewRows][width]; [places][width] where gate and up differ
   Rounded rounded;              // values
   int32_t* order = nullptr;     // [places], of a mixture as are all that follow
   Tile* tiles = nullptr;
@@ -30,7 +30,7 @@ struct Scratch {
     rounded.stride = round_up(weights.gate.outputs, kBlock);
     const size_t stride = static_cast<size_t>(rounded.stride);
     values = take<float>(places * width);
-    up = take<float>(kFewRows * width);
+    up = take<float>((weights.gate_type == weights.up_type ? kFewRows : std::max<size_t>(kFewRows, places)) * width);
     rounded.q = take<int8_t>(places * stride);
     rounded.scales = take<float>(places * stride / kBlock);
     if (weights.experts == 0) return;
@@ -60,13 +60,17 @@ Input from_row(const Input& x, int row) {
 }
 
 template <int N>
-Status few(Device& device, const Stack& stack, gguf::Type type, const Input& x, int tokens, int matrices, float* out, int out_stride,
-           const float* bias) {
-  return by_type(type, [&](auto constant) {
-    using Kernel = MatVec<constant.value, N>;
-    return launch<Kernel>(device, {blocks(stack.outputs, Kernel::kRows), blocks(tokens, N), static_cast<unsigned>(matrices)},
-                          {stack, x, tokens, matrices, out, out_stride, bias});
-  });
+Status few(Device& device, std::span<const Product> products, const Input& x, int tokens, int matrices) {
+  using Kernel = MatVecs<N>;
+  if (products.size() > Kernel::kMost) return Status(StatusCode::internal, "more products than a launch takes");
+  typename Kernel::Arguments arguments{{}, static_cast<int>(products.size()), x, tokens, matrices};
+  std::copy(products.begin(), products.end(), arguments.products);
+  unsigned outputs = 0;
+  for (const Product& product : products) outputs += blocks(product.stack.outputs, Kernel::kRows);
+  return launch<Kernel>(device, {outputs, blocks(tokens, N), static_cast<unsigned>(matrices)}, arguments);
+}
+Status few(Device& device, std::span<const Product> products, const Input& x, int tokens, int matrices) {
+  return tokens == 1 ? few<1>(device, products, x, tokens, matrices) : few<kFewRows>(device, products, x, tokens, matrices);
 }
 
 Status many(Device& device, const Stack& stack, gguf::Type type, const Input& x, const RowTiles& rows, unsigned tiles, float* out, int out_stride,
@@ -77,62 +81,97 @@ Status many(Device& device, const Stack& stack, gguf::Type type, const Input& x,
   });
 }
 
-Status gate_many(Device& device, const FeedForward& weights, const Input& x, const RowTiles& rows, unsigned tiles, const Scratch& to) {
-  return by_type(weights.type, [&](auto constant) {
+Status silu_multiply(Device& device, const Scratch& scratch, int width, int rows) {
+  return launch<SiluMultiply>(device, {static_cast<unsigned>(rows), blocks(width, SiluMultiply::kBlocks * kBlock)},
+                              {scratch.values, scratch.up, width, scratch.values, scratch.rounded});
+}
+
+// Rows of x meet gate and up; `places` rows come of it.
+Status gate_many(Device& device, const FeedForward& weights, const Input& x, const RowTiles& rows, unsigned tiles, int places, const Scratch& to) {
+  const int width = weights.gate.outputs;
+  if (weights.gate_type != weights.up_type) {
+    WENQU_RETURN_IF_ERROR(many(device, weights.gate, weights.gate_type, x, rows, tiles, to.values, width, nullptr, false));
+    WENQU_RETURN_IF_ERROR(many(device, weights.up, weights.up_type, x, rows, tiles, to.up, width, nullptr, false));
+    return silu_multiply(device, to, width, places);
+  }
+  return by_type(weights.gate_type, [&](auto constant) {
     // Only what down is multiplied with.
     const bool whole = is_quantized(weights.down_type);
     return launch<GatedTiles<constant.value>>(
-        device, {blocks(weights.gate.outputs, kBlock), tiles},
-        {weights.gate, weights.up, x, rows, whole ? nullptr : to.values, weights.gate.outputs, whole ? to.rounded : Rounded()});
+        device, {blocks(width, kBlock), tiles},
+        {weights.gate, weights.up, x, rows, whole ? nullptr : to.values, width, whole ? to.rounded : Rounded()});
   });
 }
 
-Status down_few(Device& device, const FeedForward& weights, const Input& h, int tokens, const Choice* choices, int used, float* out, bool add) {
-  return by_type(weights.down_type, [&](auto constant) {
-    using Kernel = Down<constant.value>;
-    return launch<Kernel>(device, {blocks(weights.down.outputs, Kernel::kRows), static_cast<unsigned>(tokens)},
-                          {weights.down, h, choices, used, out, add});
-  });
+Input of(const FeedForward& weights, const Scratch& scratch) {
+  return {scratch.values, weights.gate.outputs, scratch.rounded.q, scratch.rounded.scales, scratch.rounded.stride};
 }
 
-Status dense(Device& device, const FeedForward& weights, const Input& x, int tokens, float* out, bool add, const Scratch& scratch, const Input& h) {
+// Whose scratch is null is not wanted.
+struct FewExperts {
+  const FeedForward* weights;
+  const Scratch* scratch;
+  Chosen chosen;
+};
+
+// Gated and Down for few tokens, of one set of experts or two.
+Status few_gated(Device& device, std::span<const FewExperts> sets, const Input& x, int tokens) {
+  Gated::Arguments arguments{{}, x};
+  unsigned width = 0;
+  for (size_t i = 0; i < sets.size(); ++i) {
+    const FeedForward& w = *sets[i].weights;
+    arguments.sets[i] = {w.gate, w.up, w.gate_type, w.up_type, sets[i].chosen, sets[i].scratch->values, w.gate.outputs, sets[i].scratch->rounded};
+    width += blocks(w.gate.outputs, kBlock) * static_cast<unsigned>(sets[i].chosen.used);
+  }
+  return launch<Gated>(device, {width, static_cast<unsigned>(tokens)}, arguments);
+}
+
+Status few_down(Device& device, std::span<const FewExperts> sets, int tokens, float* out, bool add) {
+  Down::Arguments arguments{{}, out, add};
+  int used = 0;
+  for (size_t i = 0; i < sets.size(); ++i) {
+    const FeedForward& w = *sets[i].weights;
+    arguments.sets[i] = {w.down, w.down_type, of(w, *sets[i].scratch), sets[i].chosen};
+    used += sets[i].chosen.used;
+  }
+  if (used > Down::kMostUsed) return Status(StatusCode::internal, "more experts of a token than a launch takes");
+  return launch<Down>(device, {blocks(arguments.sets[0].down.outputs, Down::kRows), static_cast<unsigned>(tokens)}, arguments);
+}
+
+Status dense(Device& device, const FeedForward& weights, const Input& x, int tokens, float* out, bool add, const Scratch& scratch) {
   const int width = weights.gate.outputs, outputs = weights.down.outputs;
   const RowTiles rows{nullptr, nullptr, 1, tokens, 1};
+  const Input h = of(weights, scratch);
+  const FewExperts one[] = {{&weights, &scratch, {nullptr, 1}}};
   if (tokens > kFewRows) {
-    WENQU_RETURN_IF_ERROR(gate_many(device, weights, x, rows, blocks(tokens, kTileRows), scratch));
+    WENQU_RETURN_IF_ERROR(gate_many(device, weights, x, rows, blocks(tokens, kTileRows), tokens, scratch));
   } else if (tokens > 1) {
     // Gated would read the weights again for each token.
-    WENQU_RETURN_IF_ERROR(few<kFewRows>(device, weights.gate, weights.type, x, tokens, 1, scratch.values, width, nullptr));
-    WENQU_RETURN_IF_ERROR(few<kFewRows>(device, weights.up, weights.type, x, tokens, 1, scratch.up, width, nullptr));
-    WENQU_RETURN_IF_ERROR(launch<SiluMultiply>(device, {static_cast<unsigned>(tokens), blocks(width, SiluMultiply::kBlocks * kBlock)},
-                                               {scratch.values, scratch.up, width, scratch.values, scratch.rounded}));
+    const Product both[] = {{weights.gate, weights.gate_type, scratch.values, width, nullptr}, {weights.up, weights.up_type, scratch.up, width, nullptr}};
+    WENQU_RETURN_IF_ERROR(few(device, both, x, tokens, 1));
+    WENQU_RETURN_IF_ERROR(silu_multiply(device, scratch, width, tokens));
   } else {
-    WENQU_RETURN_IF_ERROR(by_type(weights.type, [&](auto constant) {
-      return launch<Gated<constant.value>>(device, {blocks(width, kBlock)},
-                                           {weights.gate, weights.up, x, nullptr, 1, scratch.values, width, scratch.rounded});
-    }));
+    WENQU_RETURN_IF_ERROR(few_gated(device, one, x, tokens));
   }
   if (!add) return multiply(device, weights.down, weights.down_type, h, tokens, 1, out, outputs, nullptr);
   if (tokens > kFewRows) return many(device, weights.down, weights.down_type, h, rows, blocks(tokens, kTileRows), out, outputs, nullptr, true);
-  return down_few(device, weights, h, tokens, nullptr, 1, out, true);
+  return few_down(device, one, tokens, out, true);
 }
 
 Status mixture(Device& device, const FeedForward& weights, const Input& x, int tokens, const Choice* choices, int used, float* out, bool add,
-               const Scratch& scratch, const Input& h) {
-  const int width = weights.gate.outputs, outputs = weights.down.outputs, places = tokens * used;
+               const Scratch& scratch) {
+  const int outputs = weights.down.outputs, places = tokens * used;
   if (tokens <= kFewRows) {
-    WENQU_RETURN_IF_ERROR(by_type(weights.type, [&](auto constant) {
-      return launch<Gated<constant.value>>(device, {blocks(width, kBlock), static_cast<unsigned>(places)},
-                                           {weights.gate, weights.up, x, choices, used, scratch.values, width, scratch.rounded});
-    }));
-    return down_few(device, weights, h, tokens, choices, used, out, add);
+    const FewExperts chosen[] = {{&weights, &scratch, {choices, used}}};
+    WENQU_RETURN_IF_ERROR(few_gated(device, chosen, x, tokens));
+    return few_down(device, chosen, tokens, out, add);
   }
   const auto tiles = static_cast<unsigned>(most_tiles(places, weights.experts));
   WENQU_RETURN_IF_ERROR(launch<SortByExpert>(device, {static_cast<unsigned>(weights.experts)},
                                              {choices, places, weights.experts, scratch.order, scratch.tiles}));
-  WENQU_RETURN_IF_ERROR(gate_many(device, weights, x, {scratch.tiles, scratch.order, used}, tiles, scratch));
-  WENQU_RETURN_IF_ERROR(
-      many(device, weights.down, weights.down_type, h, {scratch.tiles, scratch.order}, tiles, scratch.parts, outputs, nullptr, false));
+  WENQU_RETURN_IF_ERROR(gate_many(device, weights, x, {scratch.tiles, scratch.order, used}, tiles, places, scratch));
+  WENQU_RETURN_IF_ERROR(many(device, weights.down, weights.down_type, of(weights, scratch), {scratch.tiles, scratch.order}, tiles, scratch.parts, outputs,
+                             nullptr, false));
   return launch<SumExperts>(device, {blocks(outputs, SumExperts::kThreads), static_cast<unsigned>(tokens)},
                             {scratch.parts, choices, used, outputs, out, add});
 }
@@ -151,14 +190,33 @@ Status embed(Device& device, const Stack& embedding, gguf::Type type, const int3
 Status multiply(Device& device, const Stack& stack, gguf::Type type, const Input& x, int tokens, int matrices, float* out, int out_stride,
                 const float* bias) {
   if (tokens <= 0) return {};
-  if (tokens == 1) return few<1>(device, stack, type, x, tokens, matrices, out, out_stride, bias);
+  const Product product[] = {{stack, type, out, out_stride, bias}};
+  if (tokens == 1) return few(device, product, x, tokens, matrices);
   // Tiles of a small matrix leave most of the device idle: up to four readings of it, most of them from the cache,
   // are faster.
   const unsigned tiles = blocks(tokens, kTileRows);
   const bool busy = tokens > 4 * kFewRows || 2 * blocks(stack.outputs, kTileOutputs) * static_cast<unsigned>(matrices) >=
                                                  static_cast<unsigned>(device.info().multiprocessors);
   if (tokens > kFewRows && busy) return many(device, stack, type, x, {nullptr, nullptr, 1, tokens, matrices}, tiles, out, out_stride, bias, false);
-  return few<kFewRows>(device, stack, type, x, tokens, matrices, out, out_stride, bias);
+  return few(device, product, x, tokens, matrices);
+}
+
+Status multiply(Device& device, std::span<const Product> products, const Input& x, int tokens) {
+  if (tokens <= 0) return {};
+  if (tokens <= kFewRows) return few(device, products, x, tokens, 1);
+  for (const Product& p : products) WENQU_RETURN_IF_ERROR(multiply(device, p.stack, p.type, x, tokens, 1, p.out, p.out_stride, p.bias));
+  return {};
+}
+
+Status multiply_and_round(Device& device, const Stack& stack, gguf::Type type, const Input& x, int tokens, int matrices, float* out,
+                          const Rounded& rounded) {
+  if (tokens <= 0) return {};
+  if (tokens <= kFewRows)
+    return launch<RoundedMatVec>(device, {blocks(stack.outputs, kBlock), static_cast<unsigned>(tokens), static_cast<unsigned>(matrices)},
+                                 {{stack, type, out, stack.outputs, nullptr}, x, matrices, rounded});
+  WENQU_RETURN_IF_ERROR(multiply(device, stack, type, x, tokens, matrices, out, stack.outputs, nullptr));
+  const int n = matrices * stack.outputs;
+  return launch<RoundRows>(device, {static_cast<unsigned>(tokens), blocks(n, RoundRows::kBlocks * kBlock)}, {out, n, n, rounded});
 }
 
 size_t feed_forward_scratch(const FeedForward& weights, int tokens, int used) {
@@ -172,13 +230,31 @@ Status feed_forward(Device& device, const FeedForward& weights, const Input& x, 
   for (int t = 0; t < tokens; t += together) {
     const int count = std::min(together, tokens - t);
     const Scratch scratch(weights, count, used, memory);
-    const Input h{scratch.values, weights.gate.outputs, scratch.rounded.q, scratch.rounded.scales, scratch.rounded.stride};
     const Input rows = from_row(x, t);
     float* const to = out + static_cast<ptrdiff_t>(t) * weights.down.outputs;
-    WENQU_RETURN_IF_ERROR(choices ? mixture(device, weights, rows, count, choices + static_cast<ptrdiff_t>(t) * used, used, to, add, scratch, h)
-                                  : dense(device, weights, rows, count, to, add, scratch, h));
+    WENQU_RETURN_IF_ERROR(choices ? mixture(device, weights, rows, count, choices + static_cast<ptrdiff_t>(t) * used, used, to, add, scratch)
+                                  : dense(device, weights, rows, count, to, add, scratch));
   }
   return {};
+}
+
+size_t experts_scratch(const FeedForward& routed, const FeedForward& shared, int tokens, int used) {
+  const int together = std::min(tokens, kFewRows);   // both at once
+  return std::max({feed_forward_scratch(routed, tokens, used), feed_forward_scratch(shared, tokens, 1),
+                   Scratch(routed, together, used, nullptr).bytes + Scratch(shared, together, 1, nullptr).bytes});
+}
+
+Status experts(Device& device, const FeedForward& routed, const FeedForward& shared, const Input& x, int tokens, const Choice* choices, int used,
+               float* out, void* memory) {
+  if (tokens > kFewRows || used >= Down::kMostUsed) {
+    WENQU_RETURN_IF_ERROR(feed_forward(device, shared, x, tokens, nullptr, 1, out, false, memory));
+    return feed_forward(device, routed, x, tokens, choices, used, out, true, memory);
+  }
+  const Scratch of_routed(routed, tokens, used, memory);
+  const Scratch of_shared(shared, tokens, 1, static_cast<std::byte*>(memory) + of_routed.bytes);
+  const FewExperts sets[] = {{&routed, &of_routed, {choices, used}}, {&shared, &of_shared, {nullptr, 1}}};
+  WENQU_RETURN_IF_ERROR(few_gated(device, sets, x, tokens));
+  return few_down(device, sets, tokens, out, false);
 }
 
 }  // namespace wenqu::engine::cuda

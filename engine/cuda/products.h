@@ -7,6 +7,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <span>
 
 #include "base/status.h"
 #include "engine/cuda/device.h"
@@ -23,10 +24,17 @@ Status embed(Device& device, const Stack& embedding, gguf::Type type, const int3
 Status multiply(Device& device, const Stack& stack, gguf::Type type, const Input& x, int tokens, int matrices, float* out, int out_stride,
                 const float* bias);
 
+// Up to MatVecs::kMost products of one matrix each with the same rows.
+Status multiply(Device& device, std::span<const Product> products, const Input& x, int tokens);
+
+// As the first, without bias; and rounds what comes of it, rows of [matrices][outputs]. REQUIRES: outputs a multiple of 32.
+Status multiply_and_round(Device& device, const Stack& stack, gguf::Type type, const Input& x, int tokens, int matrices, float* out,
+                          const Rounded& rounded);
+
 // SwiGLU: down(silu(gate x) * up x); of one, or of each of a mixture's experts.
 struct FeedForward {
   Stack gate, up, down;
-  gguf::Type type = gguf::Type::f32;        // of gate and up
+  gguf::Type gate_type = gguf::Type::f32, up_type = gguf::Type::f32;
   gguf::Type down_type = gguf::Type::f32;
   int experts = 0;                          // in each stack; 0: no mixture, one of each
 };
@@ -39,5 +47,11 @@ size_t feed_forward_scratch(const FeedForward& weights, int tokens, int used);
 // with `add`, added to. scratch: feed_forward_scratch() bytes, aligned to 256.
 Status feed_forward(Device& device, const FeedForward& weights, const Input& x, int tokens, const Choice* choices, int used, float* out, bool add,
                     void* scratch);
+
+// A layer's experts: those that tokens have chosen and one that all use. As feed_forward() of both, added up, in fewer
+// launches where tokens are few. scratch: experts_scratch() bytes.
+size_t experts_scratch(const FeedForward& routed, const FeedForward& shared, int tokens, int used);
+Status experts(Device& device, const FeedForward& routed, const FeedForward& shared, const Input& x, int tokens, const Choice* choices, int used,
+               float* out, void* scratch);
 
 }  // namespace wenqu::engine::cuda

@@ -33,23 +33,25 @@ using cuda::Place;
 using cuda::Rounded;
 
 cuda::FeedForward feed_forward_of(const DeviceMatrix& gate, const DeviceMatrix& up, const DeviceMatrix& down, size_t experts) {
-  return {gate.stack, up.stack, down.stack, gate.type, down.type, as_int(experts)};
+  return {gate.stack, up.stack, down.stack, gate.type, up.type, down.type, as_int(experts)};
 }
 
 // The shapes alone, where the weights are not on the device yet.
 cuda::FeedForward shape_of(const Matrix& gate, const Matrix& up, const Matrix& down, size_t experts) {
   const auto stack = [](const Matrix& m) { return cuda::Stack{nullptr, 0, 0, as_int(m.inputs), as_int(m.outputs)}; };
-  return {stack(gate), stack(up), stack(down), gate.type, down.type, as_int(experts)};
+  return {stack(gate), stack(up), stack(down), gate.type, up.type, down.type, as_int(experts)};
 }
 
 size_t largest_feed_forward(const Config& config, const Weights& weights, size_t tokens, size_t on_cpu) {
   size_t bytes = 0;
   const size_t experts = config.moe.router.experts;
   for (const Layer& layer : weights.layers) {
-    if (layer.gate) bytes = std::max(bytes, cuda::feed_forward_scratch(shape_of(layer.gate, layer.up, layer.down, 1), as_int(tokens), 1));
-    if (layer.is_moe && layer.mixture >= on_cpu)
-      bytes = std::max(bytes, cuda::feed_forward_scratch(shape_of(layer.expert_gate, layer.expert_up, layer.expert_down, experts), as_int(tokens),
-                                                         as_int(config.moe.router.used)));
+    const cuda::FeedForward dense = shape_of(layer.gate, layer.up, layer.down, 1);
+    if (layer.gate) bytes = std::max(bytes, cuda::feed_forward_scratch(dense, as_int(tokens), 1));
+    if (!layer.is_moe || layer.mixture < on_cpu) continue;
+    const cuda::FeedForward routed = shape_of(layer.expert_gate, layer.expert_up, layer.expert_down, experts);
+    const int used = as_int(config.moe.router.used);
+    bytes = std::max(bytes, layer.gate ? cuda::experts_scratch(routed, dense, as_int(tokens), used) : cuda::feed_forward_scratch(routed, as_int(tokens), used));
   }
   return bytes;
 }
@@ -127,6 +129,9 @@ class DeviceModel::Implementation {
     return launch<cuda::RmsNorm>(*device_, {as_unsigned(tokens)},
                                  {s.hidden, delta, weight, s.normed, s.rounded, as_int(config_.embedding), config_.rms_epsilon});
   }
+  static cuda::Product product(const DeviceMatrix& matrix, float* out, const float* bias = nullptr) {
+    return {matrix.stack, matrix.type, out, matrix.stack.outputs, bias};
+  }
   Status multiply(const DeviceMatrix& matrix, const Input& x, size_t tokens, float* out, const float* bias = nullptr) {
     return cuda::multiply(*device_, matrix.stack, matrix.type, x, as_int(tokens), 1, out, matrix.stack.outputs, bias);
   }
@@ -155,17 +160,25 @@ class DeviceModel::Implementation {
     arguments.scale = config_.attention_scale;
     return arguments;
   }
-  Status attend(const Batch& batch, size_t layer, const float* queries, float* out) {
+  Status attend(const Batch& batch, size_t layer, const float* queries, float* out, const Rounded& rounded) {
     const cuda::AttentionShape shape = attention_shape();
     cuda::AttentionArguments arguments = attention_arguments(batch, layer, queries, out);
     arguments.heads = arguments.row_heads = shape.heads, arguments.value = shape.value, arguments.values_are_keys = shape.values_are_keys;
-    return cuda::attend(*device_, batch.plan, arguments);
+    return cuda::attend(*device_, batch.plan, arguments, rounded);
+  }
+  // Rounds what each head of a token gave, where heads are whole blocks; else nothing.
+  static Rounded by_head(const Rounded& rows, size_t n) { return n % cuda::kBlock == 0 ? Rounded{rows.q, rows.scales, as_int(n)} : Rounded(); }
+  Status place_tokens(size_t tokens, const cuda::QueryRows& queries, const cuda::KeyRows& keys) {
+    using cuda::PlaceTokens;
+    const int blocks = cuda::divide_up(queries.heads, PlaceTokens::kHeads) + keys.cache.heads;
+    return launch<PlaceTokens>(*device_, {static_cast<unsigned>(blocks), as_unsigned(tokens)}, {queries, keys},
+                               static_cast<size_t>(PlaceTokens::shared_bytes(keys.cache.key)));
   }
   Status gqa(const Batch& batch, size_t l);
   Status mla(const Batch& batch, size_t l);
   Status attend_absorbed(const Batch& batch, size_t l);
   Status attend_expanded(const Batch& batch, size_t l);
-  Status attention_output(const Batch& batch, const DeviceLayer& layer, size_t width);
+  Status attention_output(const Batch& batch, const DeviceLayer& layer, size_t width, size_t rounded);
   Status feed_forward(const Batch& batch, size_t l, const CancelToken& cancel);
   Status experts_on_cpu(const Batch& batch, size_t l, const CancelToken& cancel, const std::function<Status()>& meanwhile);
 
@@ -301,10 +314,15 @@ Result<DeviceModel::Implementation::Batch> DeviceModel::Implementation::describe
   return batch;
 }
 
-Status DeviceModel::Implementation::attention_output(const Batch& batch, const DeviceLayer& layer, size_t width) {
+// `rounded`: of the first so many tokens, what attention gave was rounded already.
+Status DeviceModel::Implementation::attention_output(const Batch& batch, const DeviceLayer& layer, size_t width, size_t rounded) {
   Scratch& s = *scratch_;
-  WENQU_RETURN_IF_ERROR(round(s.attended, batch.tokens, width, width, s.rounded_attended));
-  const Input attended{s.attended, as_int(width), s.rounded_attended.q, s.rounded_attended.scales, s.rounded_attended.stride};
+  if (rounded < batch.tokens) {
+    const size_t stride = padded(width);
+    Rounded rest{s.rounded_attended.q + rounded * stride, s.rounded_attended.scales + rounded * (stride / cuda::kBlock), 0};
+    WENQU_RETURN_IF_ERROR(round(s.attended + rounded * width, batch.tokens - rounded, width, width, rest));
+  }
+  const Input attended{s.attended, as_int(width), s.rounded_attended.q, s.rounded_attended.scales, as_int(padded(width))};
   return multiply(layer.attention_output, attended, batch.tokens, s.delta);
 }
 
@@ -313,19 +331,16 @@ Status DeviceModel::Implementation::gqa(const Batch& batch, size_t l) {
   const DeviceLayer& layer = weights_.layers[l];
   Scratch& s = *scratch_;
   const size_t head = config_.head, heads = config_.heads, kv_heads = config_.kv_heads;
-  WENQU_RETURN_IF_ERROR(multiply(layer.q, normed(), batch.tokens, s.queries, layer.q_bias));
-  WENQU_RETURN_IF_ERROR(multiply(layer.k, normed(), batch.tokens, s.keys, layer.k_bias));
-  WENQU_RETURN_IF_ERROR(multiply(layer.v, normed(), batch.tokens, s.values, layer.v_bias));
-  WENQU_RETURN_IF_ERROR(launch<cuda::PlaceQueries>(
-      *device_, {as_unsigned((heads + cuda::PlaceQueries::kHeads - 1) / cuda::PlaceQueries::kHeads), as_unsigned(batch.tokens)},
-      {s.queries, as_int(heads), as_int(head), {layer.q_norm, as_int(head), config_.rms_epsilon}, rotation(0), nullptr, 0}));
-  WENQU_RETURN_IF_ERROR(launch<cuda::StoreKeys>(
-      *device_, {as_unsigned(kv_heads), as_unsigned(batch.tokens)},
-      {s.keys, as_int(kv_heads * head), s.values, as_int(kv_heads * head), tables_->places, {layer.k_norm, as_int(head), config_.rms_epsilon},
-       rotation(0), cache_rows(batch, l)},
-      static_cast<size_t>(cuda::StoreKeys::shared_bytes(as_int(head)))));
-  WENQU_RETURN_IF_ERROR(attend(batch, l, s.queries, s.attended));
-  return attention_output(batch, layer, heads * head);
+  const cuda::Product products[] = {product(layer.q, s.queries, layer.q_bias), product(layer.k, s.keys, layer.k_bias),
+                                    product(layer.v, s.values, layer.v_bias)};
+  WENQU_RETURN_IF_ERROR(cuda::multiply(*device_, products, normed(), as_int(batch.tokens)));
+  const int row = as_int(kv_heads * head);
+  WENQU_RETURN_IF_ERROR(
+      place_tokens(batch.tokens, {s.queries, as_int(heads), as_int(head), {layer.q_norm, as_int(head), config_.rms_epsilon}, rotation(0)},
+                   {s.keys, row, s.values, row, tables_->places, {layer.k_norm, as_int(head), config_.rms_epsilon}, rotation(0), cache_rows(batch, l)}));
+  const Rounded rounded = by_head(s.rounded_attended, head);
+  WENQU_RETURN_IF_ERROR(attend(batch, l, s.queries, s.attended, rounded));
+  return attention_output(batch, layer, heads * head, rounded.q ? batch.tokens : 0);
 }
 
 // Multi-head latent attention (engine/ops/latent_attention.h).
@@ -333,26 +348,25 @@ Status DeviceModel::Implementation::mla(const Batch& batch, size_t l) {
   const DeviceLayer& layer = weights_.layers[l];
   const MlaConfig& m = config_.mla;
   Scratch& s = *scratch_;
-  const size_t tokens = batch.tokens, row = m.kv_lora + m.rope;
+  const size_t tokens = batch.tokens, heads = config_.heads, head = m.nope + m.rope, row = m.kv_lora + m.rope;
+  const cuda::Product products[] = {m.q_lora > 0 ? product(layer.q_a, s.q_latent) : product(layer.q, s.queries), product(layer.kv_a, s.keys)};
+  WENQU_RETURN_IF_ERROR(cuda::multiply(*device_, products, normed(), as_int(tokens)));
   if (m.q_lora > 0) {
-    WENQU_RETURN_IF_ERROR(multiply(layer.q_a, normed(), tokens, s.q_latent));
     WENQU_RETURN_IF_ERROR(launch<cuda::RmsNorm>(
         *device_, {as_unsigned(tokens)},
         {s.q_latent, nullptr, layer.q_a_norm, s.q_latent_normed, s.rounded_q_latent, as_int(m.q_lora), config_.rms_epsilon}));
     const Input latent{s.q_latent_normed, as_int(m.q_lora), s.rounded_q_latent.q, s.rounded_q_latent.scales, s.rounded_q_latent.stride};
     WENQU_RETURN_IF_ERROR(multiply(layer.q_b, latent, tokens, s.queries));
-  } else {
-    WENQU_RETURN_IF_ERROR(multiply(layer.q, normed(), tokens, s.queries));
   }
-  WENQU_RETURN_IF_ERROR(multiply(layer.kv_a, normed(), tokens, s.keys));
-  WENQU_RETURN_IF_ERROR(launch<cuda::StoreKeys>(
-      *device_, {1, as_unsigned(tokens)},
+  s.rounded_heads.stride = as_int(padded(m.nope));
+  WENQU_RETURN_IF_ERROR(place_tokens(
+      tokens,
+      {s.queries, as_int(heads), as_int(head), {}, rotation(m.nope), as_int(batch.planned), s.absorbed + m.kv_lora, as_int(row), s.rounded_heads},
       {s.keys, as_int(row), nullptr, 0, tables_->places, {layer.kv_a_norm, as_int(m.kv_lora), config_.rms_epsilon}, rotation(m.kv_lora),
-       cache_rows(batch, l)},
-      static_cast<size_t>(cuda::StoreKeys::shared_bytes(as_int(row)))));
+       cache_rows(batch, l)}));
   WENQU_RETURN_IF_ERROR(attend_absorbed(batch, l));
   WENQU_RETURN_IF_ERROR(attend_expanded(batch, l));
-  return attention_output(batch, layer, config_.heads * m.value);
+  return attention_output(batch, layer, heads * m.value, m.value % cuda::kBlock == 0 ? batch.planned : 0);
 }
 
 // k_b carries each head's query into the latent space, v_b its result out.
@@ -362,34 +376,27 @@ Status DeviceModel::Implementation::attend_absorbed(const Batch& batch, size_t l
   const MlaConfig& m = config_.mla;
   Scratch& s = *scratch_;
   const size_t tokens = batch.planned, heads = config_.heads, head = m.nope + m.rope, row = m.kv_lora + m.rope;
-  WENQU_RETURN_IF_ERROR(round(s.queries, tokens * heads, head, m.nope, s.rounded_heads));
-  const Input queries{s.queries, as_int(head), s.rounded_heads.q, s.rounded_heads.scales, s.rounded_heads.stride};
+  const Input queries{s.queries, as_int(head), s.rounded_heads.q, s.rounded_heads.scales, as_int(padded(m.nope))};
   WENQU_RETURN_IF_ERROR(
       cuda::multiply(*device_, layer.k_b.stack, layer.k_b.type, queries, as_int(tokens), as_int(heads), s.absorbed, as_int(row), nullptr));
-  WENQU_RETURN_IF_ERROR(launch<cuda::PlaceQueries>(
-      *device_, {as_unsigned((heads + cuda::PlaceQueries::kHeads - 1) / cuda::PlaceQueries::kHeads), as_unsigned(tokens)},
-      {s.queries, as_int(heads), as_int(head), {}, rotation(m.nope), s.absorbed + m.kv_lora, as_int(row)}));
-  WENQU_RETURN_IF_ERROR(attend(batch, l, s.absorbed, s.latents));
-  WENQU_RETURN_IF_ERROR(round(s.latents, tokens * heads, m.kv_lora, m.kv_lora, s.rounded_heads));
-  const Input latents{s.latents, as_int(m.kv_lora), s.rounded_heads.q, s.rounded_heads.scales, s.rounded_heads.stride};
-  WENQU_RETURN_IF_ERROR(
-      cuda::multiply(*device_, layer.v_b.stack, layer.v_b.type, latents, as_int(tokens), as_int(heads), s.attended, as_int(m.value), nullptr));
-  return {};
+  const Rounded by_latent = by_head(s.rounded_heads, m.kv_lora);   // in the place of the queries
+  WENQU_RETURN_IF_ERROR(attend(batch, l, s.absorbed, s.latents, by_latent));
+  if (!by_latent.q) WENQU_RETURN_IF_ERROR(round(s.latents, tokens * heads, m.kv_lora, m.kv_lora, s.rounded_heads));
+  const Input latents{s.latents, as_int(m.kv_lora), s.rounded_heads.q, s.rounded_heads.scales, as_int(padded(m.kv_lora))};
+  if (m.value % cuda::kBlock == 0)
+    return cuda::multiply_and_round(*device_, layer.v_b.stack, layer.v_b.type, latents, as_int(tokens), as_int(heads), s.attended,
+                                    {s.rounded_attended.q, s.rounded_attended.scales, as_int(heads * m.value)});
+  return cuda::multiply(*device_, layer.v_b.stack, layer.v_b.type, latents, as_int(tokens), as_int(heads), s.attended, as_int(m.value), nullptr);
 }
 
 // Keys and values of the sequences' tokens are made of the latents in the cache, and attended to.
 Status DeviceModel::Implementation::attend_expanded(const Batch& batch, size_t l) {
-  const size_t first = batch.planned, tokens = batch.tokens - first;
-  if (tokens == 0) return {};
+  const size_t first = batch.planned;
+  if (first == batch.tokens) return {};
   const DeviceLayer& layer = weights_.layers[l];
   const size_t heads = config_.heads, head = size_t{config_.mla.nope} + config_.mla.rope;
-  float* const queries = scratch_->queries + first * heads * head;
-  cuda::Rotation turn = rotation(config_.mla.nope);
-  turn.cos += first * config_.rope.frequencies.size(), turn.sin += first * config_.rope.frequencies.size();
-  WENQU_RETURN_IF_ERROR(launch<cuda::PlaceQueries>(
-      *device_, {as_unsigned((heads + cuda::PlaceQueries::kHeads - 1) / cuda::PlaceQueries::kHeads), as_unsigned(tokens)},
-      {queries, as_int(heads), as_int(head), {}, turn, nullptr, 0}));
-  cuda::AttentionArguments arguments = attention_arguments(batch, l, queries, scratch_->attended + first * heads * config_.mla.value);
+  cuda::AttentionArguments arguments =
+      attention_arguments(batch, l, scratch_->queries + first * heads * head, scratch_->attended + first * heads * config_.mla.value);
   arguments.tiles = tables_->expanded_tiles, arguments.places = tables_->places + first;
   return cuda::attend_expanded(*device_, batch.expansion, latent_shape(config_), {layer.k_b.stack, layer.v_b.stack, layer.k_b.type, layer.v_b.type},
                                {tables_->latent_tiles, tables_->expanded_pages, tables_->expanded_first_page}, scratch_->expansion, arguments);
@@ -416,9 +423,11 @@ Status DeviceModel::Implementation::feed_forward(const Batch& batch, size_t l, c
     WENQU_RETURN_IF_ERROR(experts_on_cpu(batch, l, cancel, dense_or_shared));
     return {};
   }
-  WENQU_RETURN_IF_ERROR(dense_or_shared());
-  return cuda::feed_forward(*device_, feed_forward_of(layer.expert_gate, layer.expert_up, layer.expert_down, router.experts), normed(), tokens,
-                            s.choices, as_int(router.used), s.delta, static_cast<bool>(layer.gate), s.feed_forward);
+  const cuda::FeedForward routed = feed_forward_of(layer.expert_gate, layer.expert_up, layer.expert_down, router.experts);
+  if (layer.gate)
+    return cuda::experts(*device_, routed, feed_forward_of(layer.gate, layer.up, layer.down, 1), normed(), tokens, s.choices, as_int(router.used),
+                         s.delta, s.feed_forward);
+  return cuda::feed_forward(*device_, routed, normed(), tokens, s.choices, as_int(router.used), s.delta, false, s.feed_forward);
 }
 
 // The device computes the shared experts while the CPU computes the chosen ones.

@@ -1,7 +1,5 @@
 #include "engine/device/weights.h"
 
-#include <fmt/format.h>
-
 #include <algorithm>
 #include <cstring>
 
@@ -115,18 +113,6 @@ void each(Uploader& to, const Weights& weights, const Config& config, size_t on_
   }
 }
 
-// SwiGLU's two first matrices are read by one kernel.
-Status check_types(const Weights& weights) {
-  for (size_t l = 0; l < weights.layers.size(); ++l) {
-    const Layer& layer = weights.layers[l];
-    const auto differ = [](const Matrix& a, const Matrix& b) { return a && b && a.type != b.type; };
-    if (differ(layer.gate, layer.up) || differ(layer.expert_gate, layer.expert_up))
-      return Status(StatusCode::unsupported, "gate and up matrices of different types do not run on a GPU: use the CPU, or quantize them alike",
-                    fmt::format("layer {}", l));
-  }
-  return {};
-}
-
 }  // namespace
 
 size_t device_weight_bytes(const Weights& weights, const Config& config, size_t on_cpu) {
@@ -138,7 +124,6 @@ size_t device_weight_bytes(const Weights& weights, const Config& config, size_t 
 
 Result<DeviceWeights> upload(const std::shared_ptr<cuda::Device>& device, const Weights& weights, const Config& config, size_t on_cpu,
                              const CancelToken& cancel) {
-  WENQU_RETURN_IF_ERROR(check_types(weights));
   DeviceWeights out;
   WENQU_ASSIGN_OR_RETURN(out.memory, Memory::allocate(device, device_weight_bytes(weights, config, on_cpu)));
   Uploader uploader(device.get(), out.memory.data(), cancel);

@@ -43,7 +43,7 @@ struct DeviceWeights {
 // Bytes that upload() will need. The routed experts of the first `on_cpu` layers that have any stay with the CPU.
 size_t device_weight_bytes(const Weights& weights, const Config& config, size_t on_cpu);
 
-// Errors: out_of_memory with what is left and what is needed; cancelled; unsupported (a matrix that the kernels cannot take).
+// Errors: out_of_memory with what is left and what is needed; cancelled.
 Result<DeviceWeights> upload(const std::shared_ptr<cuda::Device>& device, const Weights& weights, const Config& config, size_t on_cpu,
                              const CancelToken& cancel);
 

@@ -407,6 +407,7 @@ struct CombineSplits {
     float* out;                    // [tokens][row_heads][value]
     int rows, splits, value;
     int heads, row_heads;          // rows are [tokens][heads]
+    Rounded rounded;               // out rounded, rows as there; q nullptr: not wanted. REQUIRES then: value a multiple of 32
   };
   static constexpr int kThreads = 128;
   static constexpr int kRows = kThreads / kWarp, kColumns = kWarp * 4;
@@ -445,10 +446,10 @@ struct CombineSplits {
       }
     }
     total = warp_sum(m, total);
-    if (column >= a.value) return;
-    const size_t place = static_cast<size_t>(row / a.heads) * a.row_heads + row % a.heads;
-    m.store(reinterpret_cast<Float4*>(a.out + place * a.value + column),
-            Float4{sum.x / total, sum.y / total, sum.z / total, sum.w / total});
+    sum = {sum.x / total, sum.y / total, sum.z / total, sum.w / total};
+    const int place = row / a.heads * a.row_heads + row % a.heads;
+    if (column < a.value) m.store(reinterpret_cast<Float4*>(a.out + static_cast<size_t>(place) * a.value + column), sum);
+    if (a.rounded.q) store_rounded_fours(m, a.rounded, place, column, sum, column < a.value);
   }
 };
 

@@ -83,52 +83,52 @@ WENQU_DEVICE Float2 rotated(Machine& m, const Rotation& rotation, int token, int
   return {a * c - b * s, a * s + b * c};
 }
 
-// In place. A warp takes a head's query; grid: x over heads in fours, y over tokens.
-struct PlaceQueries {
-  struct Arguments {
-    float* queries;          // [tokens][heads][stride]
-    int heads, stride;
-    RowNorm norm;            // the same for every head
-    Rotation rotation;
-    // [tokens][heads][turned_stride]: where a head's turned numbers go; nullptr: where they were. Absorbed MLA has
-    // them behind the part that k_b carried into the latent space.
-    float* turned;
-    int turned_stride;
-  };
-  static constexpr int kThreads = 128;
-  static constexpr int kHeads = kThreads / kWarp;
-  static constexpr int shared_bytes() { return 0; }
+// Queries are normed and turned, in place or to where absorbed MLA wants them. A warp takes a head's.
+struct QueryRows {
+  float* queries = nullptr;    // [tokens][heads][stride]
+  int heads = 0, stride = 0;
+  RowNorm norm;                // the same for every head
+  Rotation rotation;
+  // Of the first `absorbed` tokens, turned numbers go to [tokens][heads][turned_stride], behind the part that k_b
+  // carries into the latent space, and those before them are rounded, for k_b.
+  int absorbed = 0;
+  float* turned = nullptr;
+  int turned_stride = 0;
+  Rounded rounded;             // [tokens][heads]
 
   template <typename Machine>
-  WENQU_DEVICE static void run(Machine& m, const Arguments& a) {
-    const int head = m.block_x() * kHeads + m.warp(), token = m.block_y();
-    if (head >= a.heads) return;
-    const size_t row = static_cast<size_t>(token) * a.heads + head;
-    float* const x = a.queries + row * a.stride;
+  WENQU_DEVICE void place(Machine& m, int head, int token) const {
+    const size_t row = static_cast<size_t>(token) * heads + head;
+    float* const x = queries + row * stride;
     float factor = 1;
-    if (a.norm.weight) {
+    if (norm.weight) {
       float squares = 0;
-      for (int i = m.lane(); i < a.norm.n; i += kWarp) {
+      for (int i = m.lane(); i < norm.n; i += kWarp) {
         const float v = m.load(x + i);
         squares += v * v;
       }
-      factor = m.rsqrt(warp_sum(m, squares) / static_cast<float>(a.norm.n) + a.norm.epsilon);
+      factor = m.rsqrt(warp_sum(m, squares) / static_cast<float>(norm.n) + norm.epsilon);
       m.warp_barrier();   // all have read what some will change
     }
     const auto normed = [&](int i) {
       const float v = m.load(x + i);
-      return a.norm.weight && i < a.norm.n ? v * factor * m.load(a.norm.weight + i) : v;
+      return norm.weight && i < norm.n ? v * factor * m.load(norm.weight + i) : v;
     };
-    float* const to = a.turned ? a.turned + row * a.turned_stride : x + a.rotation.offset;
-    for (int p = m.lane(); p < a.rotation.pairs; p += kWarp) {
-      const int i = a.rotation.first(p), k = i + a.rotation.apart();
-      const Float2 v = rotated(m, a.rotation, token, p, normed(i), normed(k));
-      m.store(to + i - a.rotation.offset, v.x);
-      m.store(to + k - a.rotation.offset, v.y);
+    float* const to = token < absorbed ? turned + row * turned_stride : x + rotation.offset;
+    for (int p = m.lane(); p < rotation.pairs; p += kWarp) {
+      const int i = rotation.first(p), k = i + rotation.apart();
+      const Float2 v = rotated(m, rotation, token, p, normed(i), normed(k));
+      m.store(to + i - rotation.offset, v.x);
+      m.store(to + k - rotation.offset, v.y);
     }
-    if (!a.norm.weight) return;
-    for (int i = m.lane(); i < a.norm.n; i += kWarp)
-      if (!a.rotation.turns(i)) m.store(x + i, normed(i));
+    if (token < absorbed)
+      for (int b = 0; b < divide_up(rotation.offset, kBlock); ++b) {
+        const int i = b * kBlock + m.lane();
+        store_rounded(m, rounded, static_cast<int>(row), b, i < rotation.offset ? normed(i) : 0);
+      }
+    if (!norm.weight) return;
+    for (int i = m.lane(); i < norm.n; i += kWarp)
+      if (!rotation.turns(i)) m.store(x + i, normed(i));
   }
 };
 
@@ -206,62 +206,72 @@ WENQU_DEVICE void store_cache_row(Machine& m, KvType type, int n, std::byte* row
   }
 }
 
-// Norms and turns keys, and writes them and their values to the cache. A block takes a head of a token; grid: x over
-// heads, y over tokens. Shared memory: shared_bytes(key).
-struct StoreKeys {
-  struct Arguments {
-    const float* keys;      // [tokens][key_stride]: a key for each head
-    int key_stride;
-    const float* values;    // [tokens][value_stride]; unused where the cache keeps none
-    int value_stride;
-    const Place* places;    // [tokens]
-    RowNorm norm;           // of each head's key; MLA norms the latent part of it
-    Rotation rotation;
-    CacheRows cache;
-  };
-  static constexpr int kThreads = 128;
-  static constexpr int shared_bytes(int key) {
-    return round_up(kThreads / kWarp * 4, 16) + round_up(key * 4, 16);
-  }
+// Keys are normed and turned, and with their values written to the cache. A block takes a head's.
+struct KeyRows {
+  const float* keys = nullptr;     // [tokens][key_stride]: a key for each head
+  int key_stride = 0;
+  const float* values = nullptr;   // [tokens][value_stride]; unused where the cache keeps none
+  int value_stride = 0;
+  const Place* places = nullptr;   // [tokens]
+  RowNorm norm;                    // of each head's key; MLA norms the latent part of it
+  Rotation rotation;
+  CacheRows cache;
 
   template <typename Machine>
-  WENQU_DEVICE static void run(Machine& m, const Arguments& a) {
-    const auto scratch = m.template shared<float>(kThreads / kWarp);
-    const auto key = m.template shared<float>(a.cache.key);
-    const int head = m.block_x(), token = m.block_y();
-    const Place place = m.load(a.places + token);
-    const float* const from = a.keys + static_cast<size_t>(token) * a.key_stride + head * a.cache.key;
+  WENQU_DEVICE void store(Machine& m, int head, int token) const {
+    const auto scratch = m.template shared<float>(m.warps());
+    const auto key = m.template shared<float>(cache.key);
+    const Place place = m.load(places + token);
+    const float* const from = keys + static_cast<size_t>(token) * key_stride + head * cache.key;
     float squares = 0;
-    for (int i = m.thread(); i < a.cache.key; i += kThreads) {
+    for (int i = m.thread(); i < cache.key; i += m.threads()) {
       const float v = m.load(from + i);
       key.set(i, v);
-      if (i < a.norm.n) squares += v * v;
+      if (i < norm.n) squares += v * v;
     }
-    if (a.norm.weight) {
+    if (norm.weight) {
       squares = warp_sum(m, squares);
       if (m.lane() == 0) scratch.set(m.warp(), squares);
     }
     m.barrier();
-    if (a.norm.weight) {
+    if (norm.weight) {
       float sum = 0;
-      for (int i = 0; i < kThreads / kWarp; ++i) sum += scratch.get(i);
-      const float factor = m.rsqrt(sum / static_cast<float>(a.norm.n) + a.norm.epsilon);
-      for (int i = m.thread(); i < a.norm.n; i += kThreads) key.set(i, key.get(i) * factor * m.load(a.norm.weight + i));
+      for (int i = 0; i < m.warps(); ++i) sum += scratch.get(i);
+      const float factor = m.rsqrt(sum / static_cast<float>(norm.n) + norm.epsilon);
+      for (int i = m.thread(); i < norm.n; i += m.threads()) key.set(i, key.get(i) * factor * m.load(norm.weight + i));
       m.barrier();
     }
-    for (int p = m.thread(); p < a.rotation.pairs; p += kThreads) {
-      const int i = a.rotation.first(p), k = i + a.rotation.apart();
-      const Float2 v = rotated(m, a.rotation, token, p, key.get(i), key.get(k));
+    for (int p = m.thread(); p < rotation.pairs; p += m.threads()) {
+      const int i = rotation.first(p), k = i + rotation.apart();
+      const Float2 v = rotated(m, rotation, token, p, key.get(i), key.get(k));
       key.set(i, v.x);
       key.set(k, v.y);
     }
     m.barrier();
-    store_cache_row(m, a.cache.type, a.cache.key, cache_key(m, a.cache, place.sequence, place.position, head),
-                    [&](int i) { return key.get(i); });
-    if (a.cache.value == 0) return;
-    const float* const value = a.values + static_cast<size_t>(token) * a.value_stride + head * a.cache.value;
-    store_cache_row(m, a.cache.type, a.cache.value, cache_value(m, a.cache, place.sequence, place.position, head),
-                    [&](int i) { return m.load(value + i); });
+    store_cache_row(m, cache.type, cache.key, cache_key(m, cache, place.sequence, place.position, head), [&](int i) { return key.get(i); });
+    if (cache.value == 0) return;
+    const float* const value = values + static_cast<size_t>(token) * value_stride + head * cache.value;
+    store_cache_row(m, cache.type, cache.value, cache_value(m, cache, place.sequence, place.position, head), [&](int i) { return m.load(value + i); });
+  }
+};
+
+// Both for the tokens of a batch. grid: x over the heads of queries in fours, then those of keys; y over tokens.
+// Shared memory: shared_bytes(key).
+struct PlaceTokens {
+  struct Arguments {
+    QueryRows queries;
+    KeyRows keys;
+  };
+  static constexpr int kThreads = 128;
+  static constexpr int kHeads = kThreads / kWarp;
+  static constexpr int shared_bytes(int key) { return round_up(kThreads / kWarp * 4, 16) + round_up(key * 4, 16); }
+
+  template <typename Machine>
+  WENQU_DEVICE static void run(Machine& m, const Arguments& a) {
+    const int of_queries = divide_up(a.queries.heads, kHeads), token = m.block_y();
+    if (m.block_x() >= of_queries) return a.keys.store(m, m.block_x() - of_queries, token);
+    const int head = m.block_x() * kHeads + m.warp();
+    if (head < a.queries.heads) a.queries.place(m, head, token);
   }
 };
 

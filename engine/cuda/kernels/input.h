@@ -32,4 +32,18 @@ WENQU_DEVICE void store_rounded(Machine& m, const Rounded& to, int row, int bloc
   if (m.lane() == 0) m.store(to.scales + static_cast<size_t>(row) * (to.stride / kBlock) + block, largest / 127.0f);
 }
 
+// The same where a lane has four neighbours, and eight lanes a block; all lanes take part, those `active` write.
+template <typename Machine>
+WENQU_DEVICE void store_rounded_fours(Machine& m, const Rounded& to, int row, int first, const Float4& v, bool active) {
+  const auto larger = [](float a, float b) { return a > b ? a : b; };
+  const auto size = [](float a) { return a < 0 ? -a : a; };
+  float largest = larger(larger(size(v.x), size(v.y)), larger(size(v.z), size(v.w)));
+  for (int mask = 4; mask > 0; mask /= 2) largest = larger(largest, m.shuffle_xor(largest, mask));
+  if (!active) return;
+  const float inverse = largest > 0 ? 127.0f / largest : 0.0f;
+  const auto byte = [&](float a, int i) { return (static_cast<uint32_t>(m.round(a * inverse)) & 255) << (8 * i); };
+  m.store(reinterpret_cast<uint32_t*>(to.q + static_cast<size_t>(row) * to.stride + first), byte(v.x, 0) | byte(v.y, 1) | byte(v.z, 2) | byte(v.w, 3));
+  if (first % kBlock == 0) m.store(to.scales + static_cast<size_t>(row) * (to.stride / kBlock) + first / kBlock, largest / 127.0f);
+}
+
 }  // namespace wenqu::engine::cuda

@@ -1,5 +1,8 @@
 // Products of weights with few rows of input, where reading the weights is all the cost: a warp takes a row of
 // weights, its lanes take turns along it, and each chunk that was read meets all the inputs.
+//
+// Decoding launches many small kernels, and a launch costs as much as reading a megabyte. So one takes all products of
+// the same input, of whatever types: a block finds out what it works on, and that decides the code it runs.
 #pragma once
 
 #include "engine/cuda/kernels/input.h"
@@ -64,6 +67,33 @@ WENQU_DEVICE void add_products(Machine& m, const std::byte* weights, int inputs,
   }
 }
 
+// The same for a type that is known when the kernel runs.
+template <int N, typename Machine>
+WENQU_DEVICE void add_products_of(Machine& m, gguf::Type type, const std::byte* weights, int inputs, const Input& x, int first, int step, int count,
+                                  float (&sums)[N]) {
+  using gguf::Type;
+#define WENQU_TYPE(name) \
+  case Type::name: return add_products<Type::name>(m, weights, inputs, x, first, step, count, sums)
+  switch (type) {
+    WENQU_TYPE(f32);
+    WENQU_TYPE(f16);
+    WENQU_TYPE(bf16);
+    WENQU_TYPE(q8_0);
+    WENQU_TYPE(q4_0);
+    WENQU_TYPE(q4_1);
+    WENQU_TYPE(q5_0);
+    WENQU_TYPE(q5_1);
+    WENQU_TYPE(iq4_nl);
+    WENQU_TYPE(q2_k);
+    WENQU_TYPE(q3_k);
+    WENQU_TYPE(q4_k);
+    WENQU_TYPE(q5_k);
+    WENQU_TYPE(q6_k);
+    WENQU_TYPE(iq4_xs);
+  }
+#undef WENQU_TYPE
+}
+
 // A stack of matrices of one shape, rows laid out as layout.h says.
 struct Stack {
   const std::byte* data = nullptr;
@@ -76,35 +106,83 @@ WENQU_DEVICE const std::byte* weights_row(Machine&, const Stack& stack, int matr
   return stack.data + static_cast<size_t>(matrix) * stack.matrix_bytes + static_cast<size_t>(row) * stack.row_bytes;
 }
 
-// out[t * matrices + z] = matrix z of the stack times input row t * matrices + z, for up to N of `tokens` tokens at
-// a time. grid: x over outputs in fours, y over tokens in Ns, z over the matrices.
-template <gguf::Type type, int N>
-struct MatVec {
+// A stack's products, and where they go.
+struct Product {
+  Stack stack;
+  gguf::Type type = gguf::Type::f32;
+  float* out = nullptr;            // [tokens][matrices][out_stride]
+  int out_stride = 0;
+  const float* bias = nullptr;     // [outputs], or nullptr
+};
+
+// out[t * matrices + z] = matrix z of a product's stack times input row t * matrices + z, for up to N of `tokens` tokens
+// at a time. grid: x over each product's outputs in fours, y over tokens in Ns, z over the matrices.
+template <int N>
+struct MatVecs {
+  static constexpr int kMost = 3;
   struct Arguments {
-    Stack stack;
+    Product products[kMost];
+    int count;              // of them
     Input x;
     int tokens, matrices;
-    float* out;             // [tokens][matrices][out_stride]
-    int out_stride;
-    const float* bias;      // [outputs], or nullptr
   };
-  static constexpr int kThreads = 128;
+  static constexpr int kThreads = 128, kMinBlocks = N > 1 ? 6 : 0;
   static constexpr int kRows = kThreads / kWarp;
   static constexpr int shared_bytes() { return 0; }
 
   template <typename Machine>
   WENQU_DEVICE static void run(Machine& m, const Arguments& a) {
-    const int row = m.block_x() * kRows + m.warp(), t = m.block_y() * N, z = m.block_z();
-    if (row >= a.stack.outputs) return;
+    int block = m.block_x(), p = 0;
+    for (; p + 1 < a.count; ++p) {
+      const int own = divide_up(a.products[p].stack.outputs, kRows);
+      if (block < own) break;
+      block -= own;
+    }
+    const Product& product = a.products[p];
+    const int row = block * kRows + m.warp(), t = m.block_y() * N, z = m.block_z();
+    if (row >= product.stack.outputs) return;
     const int count = a.tokens - t < N ? a.tokens - t : N;
     float sums[N] = {};
-    add_products<type, N>(m, weights_row(m, a.stack, z, row), a.stack.inputs, a.x, t * a.matrices + z, a.matrices, count, sums);
+    add_products_of<N>(m, product.type, weights_row(m, product.stack, z, row), product.stack.inputs, a.x, t * a.matrices + z, a.matrices, count, sums);
     for (int i = 0; i < N; ++i) {
       if (i >= count) break;
       const float sum = warp_sum(m, sums[i]);
       if (m.lane() == 0)
-        m.store(a.out + static_cast<size_t>((t + i) * a.matrices + z) * a.out_stride + row, a.bias ? sum + m.load(a.bias + row) : sum);
+        m.store(product.out + static_cast<size_t>((t + i) * a.matrices + z) * product.out_stride + row,
+                product.bias ? sum + m.load(product.bias + row) : sum);
     }
+  }
+};
+
+// The same for one product of one row of input at a time, whose outputs are rounded too: a block takes 32 of them.
+// grid: x over outputs in 32s, y over tokens, z over the matrices. REQUIRES: outputs a multiple of 32.
+struct RoundedMatVec {
+  struct Arguments {
+    Product product;        // without bias
+    Input x;
+    int matrices;
+    Rounded rounded;        // rows of [matrices][outputs]
+  };
+  static constexpr int kThreads = 256;
+  static constexpr int kWarps = kThreads / kWarp;
+  static constexpr int shared_bytes() { return kBlock * static_cast<int>(sizeof(float)); }
+
+  template <typename Machine>
+  WENQU_DEVICE static void run(Machine& m, const Arguments& a) {
+    const auto block = m.template shared<float>(kBlock);
+    const Stack& stack = a.product.stack;
+    const int t = m.block_y(), z = m.block_z(), first = m.block_x() * kBlock, place = t * a.matrices + z;
+    for (int i = m.warp(); i < kBlock; i += kWarps) {
+      float sum[1] = {};
+      add_products_of<1>(m, a.product.type, weights_row(m, stack, z, first + i), stack.inputs, a.x, place, 1, 1, sum);
+      const float value = warp_sum(m, sum[0]);
+      if (m.lane() == 0) block.set(i, value);
+    }
+    m.barrier();
+    if (m.warp() > 0) return;
+    const float value = block.get(m.lane());
+    m.store(a.product.out + static_cast<size_t>(place) * a.product.out_stride + first + m.lane(), value);
+    store_rounded(m, a.rounded, t, (z * stack.outputs + first) / kBlock, value);
   }
 };
 
@@ -114,19 +192,33 @@ struct alignas(8) Choice {
   float weight = 0;
 };
 
-// SwiGLU's first half (arXiv 2002.05202) for every token and each of its experts: silu(gate x) * (up x), rounded.
-// Place p stands for choice p % used of token p / used. Without choices it is a dense feed-forward: expert 0.
-// grid: x over the width in 32s, y over places.
-template <gguf::Type type>
+// Experts that tokens have chosen, or with `choices` nullptr one that all take: expert 0, with the weight 1. Place p
+// stands for choice p % used of token p / used.
+struct Chosen {
+  const Choice* choices = nullptr;   // [tokens][used]
+  int used = 0;                      // 0: none
+};
+
+template <typename Machine>
+WENQU_DEVICE Choice choice_at(Machine& m, const Chosen& chosen, int place) {
+  return chosen.choices ? m.load(chosen.choices + place) : Choice{0, 1.0f};
+}
+
+// SwiGLU's first half (arXiv 2002.05202) for every token and each of its experts: silu(gate x) * (up x), rounded; for
+// two sets of experts, the routed ones and the shared one. grid: x over the places of a token, each as many blocks as
+// its width has 32s, the first set's and then the second's; y over tokens.
 struct Gated {
-  struct Arguments {
+  struct Experts {
     Stack gate, up;
-    Input x;                // [tokens]
-    const Choice* choices;  // [tokens][used], or nullptr
-    int used;
+    gguf::Type gate_type, up_type;
+    Chosen chosen;
     float* values;          // [places][value_stride]
     int value_stride;
     Rounded rounded;        // the same
+  };
+  struct Arguments {
+    Experts sets[2];
+    Input x;                // [tokens]
   };
   static constexpr int kThreads = 256;
   static constexpr int kWarps = kThreads / kWarp;
@@ -135,57 +227,77 @@ struct Gated {
   template <typename Machine>
   WENQU_DEVICE static void run(Machine& m, const Arguments& a) {
     const auto block = m.template shared<float>(kBlock);
-    const int place = m.block_y(), first = m.block_x() * kBlock;
-    const int expert = a.choices ? m.load(a.choices + place).expert : 0;
+    const int token = m.block_y(), of_first = divide_up(a.sets[0].gate.outputs, kBlock), all_of_first = a.sets[0].chosen.used * of_first;
+    const int set = m.block_x() < all_of_first ? 0 : 1, at = set == 0 ? m.block_x() : m.block_x() - all_of_first;
+    const Experts& e = a.sets[set];
+    const int width = e.gate.outputs, of_place = divide_up(width, kBlock);
+    const int place = token * e.chosen.used + at / of_place, column = at % of_place, first = column * kBlock;
+    const int expert = choice_at(m, e.chosen, place).expert;
     for (int i = m.warp(); i < kBlock; i += kWarps) {
       float value = 0;
-      if (first + i < a.gate.outputs) {
-        float gate[1] = {}, up[1] = {};
-        add_products<type, 1>(m, weights_row(m, a.gate, expert, first + i), a.gate.inputs, a.x, place / a.used, 1, 1, gate);
-        add_products<type, 1>(m, weights_row(m, a.up, expert, first + i), a.up.inputs, a.x, place / a.used, 1, 1, up);
-        const float g = warp_sum(m, gate[0]);
-        value = g / (1.0f + m.exp(-g)) * warp_sum(m, up[0]);
+      if (first + i < width) {
+        float sums[2];
+        WENQU_NO_UNROLL
+        for (int side = 0; side < 2; ++side) {
+          const Stack& stack = side == 0 ? e.gate : e.up;
+          float sum[1] = {};
+          add_products_of<1>(m, side == 0 ? e.gate_type : e.up_type, weights_row(m, stack, expert, first + i), stack.inputs, a.x, token, 1, 1, sum);
+          sums[side] = warp_sum(m, sum[0]);
+        }
+        value = sums[0] / (1.0f + m.exp(-sums[0])) * sums[1];
       }
       if (m.lane() == 0) block.set(i, value);
     }
     m.barrier();
     if (m.warp() > 0) return;
     const float value = block.get(m.lane());
-    if (first + m.lane() < a.gate.outputs) m.store(a.values + static_cast<size_t>(place) * a.value_stride + first + m.lane(), value);
-    store_rounded(m, a.rounded, place, m.block_x(), value);
+    if (first + m.lane() < width) m.store(e.values + static_cast<size_t>(place) * e.value_stride + first + m.lane(), value);
+    store_rounded(m, e.rounded, place, column, value);
   }
 };
 
-// SwiGLU's second half: the sum over a token's experts of weight * (down h). grid: x over outputs in fours, y over tokens.
-template <gguf::Type type>
+// SwiGLU's second half: the sum over a token's experts of weight * (down h), in order of choice, the second set's last.
+// A block takes four outputs; its warps take turns at the experts of each. grid: x over outputs in fours, y over tokens.
 struct Down {
-  struct Arguments {
+  struct Experts {
     Stack down;
-    Input h;                // [tokens][used]
-    const Choice* choices;  // [tokens][used], or nullptr
-    int used;
+    gguf::Type type;
+    Input h;                // [places]
+    Chosen chosen;
+  };
+  struct Arguments {
+    Experts sets[2];
     float* out;             // [tokens][outputs]
     bool add;               // to what is there
   };
-  static constexpr int kThreads = 128;
-  static constexpr int kRows = kThreads / kWarp;
-  static constexpr int shared_bytes() { return 0; }
+  static constexpr int kThreads = 256;
+  static constexpr int kWarps = kThreads / kWarp, kRows = 4;
+  static constexpr int kMostUsed = 17;   // of both sets
+  static constexpr int shared_bytes() { return kRows * kMostUsed * static_cast<int>(sizeof(float)); }
 
   template <typename Machine>
   WENQU_DEVICE static void run(Machine& m, const Arguments& a) {
-    const int row = m.block_x() * kRows + m.warp(), t = m.block_y();
-    if (row >= a.down.outputs) return;
-    float sum = 0;
-    for (int k = 0; k < a.used; ++k) {
-      const int place = t * a.used + k;
-      const Choice choice = a.choices ? m.load(a.choices + place) : Choice{0, 1.0f};
-      float part[1] = {};
-      add_products<type, 1>(m, weights_row(m, a.down, choice.expert, row), a.down.inputs, a.h, place, 1, 1, part);
-      sum += choice.weight * part[0];
+    const auto parts = m.template shared<float>(kRows * kMostUsed);
+    const int first = m.block_x() * kRows, outputs = a.sets[0].down.outputs, t = m.block_y();
+    const int used = a.sets[0].chosen.used + a.sets[1].chosen.used;
+    for (int i = m.warp(); i < kRows * used; i += kWarps) {
+      const int row = first + i / used, k = i % used, set = k < a.sets[0].chosen.used ? 0 : 1;
+      const Experts& e = a.sets[set];
+      const int place = t * e.chosen.used + (set == 0 ? k : k - a.sets[0].chosen.used);
+      float part = 0;
+      if (row < outputs) {
+        const Choice choice = choice_at(m, e.chosen, place);
+        float sum[1] = {};
+        add_products_of<1>(m, e.type, weights_row(m, e.down, choice.expert, row), e.down.inputs, e.h, place, 1, 1, sum);
+        part = choice.weight * warp_sum(m, sum[0]);
+      }
+      if (m.lane() == 0) parts.set(i, part);
     }
-    sum = warp_sum(m, sum);
-    if (m.lane() > 0) return;
-    float* const out = a.out + static_cast<size_t>(t) * a.down.outputs + row;
+    m.barrier();
+    if (m.thread() >= kRows || first + m.thread() >= outputs) return;
+    float sum = 0;
+    for (int k = 0; k < used; ++k) sum += parts.get(m.thread() * used + k);
+    float* const out = a.out + static_cast<size_t>(t) * outputs + first + m.thread();
     m.store(out, a.add ? m.load(out) + sum : sum);
   }
 };

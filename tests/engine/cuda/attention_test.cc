@@ -81,12 +81,25 @@ class CudaAttentionTest : public testing::Test {
     const Array<Float2> partial_scale(device_, std::max<size_t>(1, plan->partial_scales(shape)));
     const Array<QueryTile> tiles(device_, plan->tiles);
     const Array<Place> where(device_, places);
+    // Rounded too, where that can be asked for.
+    const bool round = shape.value % kBlock == 0;
+    const size_t numbers = places.size() * static_cast<size_t>(shape.heads * shape.value);
+    const Array<int8_t> q(device_, numbers);
+    const Array<float> scales(device_, numbers / kBlock + 1);
     const uint64_t before = bytes_loaded();
     Status status = attend(device_, *plan, {on_device.data(), out.data(), partial.data(), partial_scale.data(), tiles.data(), where.data(), pages.rows(1),
-                                            shape.heads, shape.heads, 0, shape.value, shape.values_are_keys, scale});
+                                            shape.heads, shape.heads, 0, shape.value, shape.values_are_keys, scale},
+                           round ? Rounded{q.data(), scales.data(), shape.value} : Rounded());
     ASSERT_TRUE(status) << status.to_string();
     loaded_ = bytes_loaded() - before;
     const std::vector<float> got = out.values();
+    if (round) {
+      std::vector<float> steps(numbers / kBlock);
+      ASSERT_TRUE(device_.download(steps.data(), scales.data(), steps.size() * sizeof(float)));
+      const std::vector<int8_t> bytes = q.values();
+      for (size_t i = 0; i < numbers; ++i)
+        ASSERT_NEAR(steps[i / kBlock] * static_cast<float>(bytes[i]), got[i], steps[i / kBlock] * 0.51) << i;
+    }
     const std::vector<double> want = reference(caches, shape, places, queries, 1, scale);
     for (size_t at = 0; at < want.size(); at += static_cast<size_t>(shape.value)) {
       double error = 0, norm = 0;

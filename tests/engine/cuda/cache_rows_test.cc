@@ -60,9 +60,9 @@ TEST_F(CacheRowsTest, QueriesAreNormedAndTurnedAsOnTheHost) {
       std::vector<float> want = random_floats(kTokens * heads * stride, random_);
       const std::vector<float> weights = random_floats(n, random_);
       const Array<float> queries(device_, want), weight(device_, weights), cos(device_, turn.cos), sin(device_, turn.sin);
-      const Status status = launch<PlaceQueries>(
+      const Status status = launch<PlaceTokens>(
           device_, {2, kTokens},
-          {queries.data(), heads, stride, {norm ? weight.data() : nullptr, n, 1e-5f}, {cos.data(), sin.data(), pairs, offset, adjacent}, nullptr, 0});
+          {{queries.data(), heads, stride, {norm ? weight.data() : nullptr, n, 1e-5f}, {cos.data(), sin.data(), pairs, offset, adjacent}}, {}}, 0);
       ASSERT_TRUE(status) << status.to_string();
       const std::vector<float> got = queries.values();
       for (size_t t = 0; t < kTokens; ++t)
@@ -75,21 +75,34 @@ TEST_F(CacheRowsTest, QueriesAreNormedAndTurnedAsOnTheHost) {
     }
 }
 
-TEST_F(CacheRowsTest, TurnedPartsOfQueriesGoBehindTheLatentOnes) {
-  constexpr int heads = 3, nope = 8, pairs = 4, latent = 16, row = latent + 2 * pairs;
+// Of the first tokens, as absorbed MLA wants them; the others are turned where they are.
+TEST_F(CacheRowsTest, TurnedPartsOfQueriesGoBehindTheLatentOnesAndTheOthersAreRounded) {
+  constexpr int heads = 3, nope = 40, pairs = 4, latent = 16, row = latent + 2 * pairs, absorbed = 3, stride = 64;
   const Turn turn(pairs, kPlaces);
   std::vector<float> want = random_floats(kTokens * heads * (nope + 2 * pairs), random_);
+  const std::vector<float> before = want;
   const Array<float> queries(device_, want), cos(device_, turn.cos), sin(device_, turn.sin), out(device_, std::vector<float>(kTokens * heads * row));
-  const Status status = launch<PlaceQueries>(device_, {1, kTokens}, {queries.data(), heads, nope + 2 * pairs, {}, {cos.data(), sin.data(), pairs, nope, true},
-                                                                     out.data() + latent, row});
+  const Array<float> scales(device_, absorbed * heads * stride / 32);
+  const Array<int8_t> q(device_, absorbed * heads * stride);
+  const Status status = launch<PlaceTokens>(device_, {1, kTokens},
+                                            {{queries.data(), heads, nope + 2 * pairs, {}, {cos.data(), sin.data(), pairs, nope, true}, absorbed,
+                                              out.data() + latent, row, {q.data(), scales.data(), stride}}, {}}, 0);
   ASSERT_TRUE(status) << status.to_string();
-  EXPECT_EQ(queries.values(), want);
-  const std::vector<float> got = out.values();
+  const std::vector<float> got = out.values(), in_place = queries.values(), scale = scales.values();
+  const std::vector<int8_t> bytes = q.values();
   for (size_t t = 0; t < kTokens; ++t)
     for (size_t h = 0; h < heads; ++h) {
-      float* const head = want.data() + (t * heads + h) * (nope + 2 * pairs);
+      const size_t at = (t * heads + h) * (nope + 2 * pairs);
+      float* const head = want.data() + at;
       turn.table.rotate(RopePairing::adjacent, t, head + nope);
-      for (size_t i = 0; i < row; ++i) ASSERT_EQ(got[(t * heads + h) * row + i], i < latent ? 0 : head[nope + i - latent]);
+      for (size_t i = 0; i < 2 * pairs; ++i) {
+        ASSERT_NEAR(t < absorbed ? got[(t * heads + h) * row + latent + i] : in_place[at + nope + i], head[nope + i], 1e-5 * 4);
+        if (t < absorbed) ASSERT_EQ(in_place[at + nope + i], before[at + nope + i]);
+      }
+      for (size_t i = 0; t < absorbed && i < stride; ++i) {
+        const float step = scale[(t * heads + h) * stride / 32 + i / 32], value = i < nope ? head[i] : 0;
+        ASSERT_NEAR(step * static_cast<float>(bytes[(t * heads + h) * stride + i]), value, step * 0.51) << i;
+      }
     }
 }
 
@@ -108,10 +121,10 @@ TEST_F(CacheRowsTest, KeysAndValuesAreKeptByteForByteAsOnTheHost) {
       keys[5 * key] = 1e-9f;
       const Array<float> key_rows(device_, keys), value_rows(device_, values), cos(device_, turn.cos), sin(device_, turn.sin);
       const Array<Place> places(device_, kPlaces);
-      const Status status = launch<StoreKeys>(device_, {heads, kTokens},
-                                              {key_rows.data(), heads * key, value_rows.data(), heads * static_cast<int>(value), places.data(), {},
-                                               {cos.data(), sin.data(), pairs, offset, false}, pages.rows(1)},
-                                              static_cast<size_t>(StoreKeys::shared_bytes(key)));
+      const Status status = launch<PlaceTokens>(device_, {heads, kTokens},
+                                                {{}, {key_rows.data(), heads * key, value_rows.data(), heads * static_cast<int>(value), places.data(), {},
+                                                      {cos.data(), sin.data(), pairs, offset, false}, pages.rows(1)}},
+                                                static_cast<size_t>(PlaceTokens::shared_bytes(key)));
       ASSERT_TRUE(status) << status.to_string();
       for (size_t t = 0; t < kTokens; ++t)
         for (size_t h = 0; h < heads; ++h) {
@@ -133,10 +146,10 @@ TEST_F(CacheRowsTest, LatentKeysAreNormedBeforeTheirTurnedPart) {
   const std::vector<float> weights = random_floats(latent, random_);
   const Array<float> key_rows(device_, keys), weight(device_, weights), cos(device_, turn.cos), sin(device_, turn.sin);
   const Array<Place> places(device_, kPlaces);
-  const Status status = launch<StoreKeys>(
+  const Status status = launch<PlaceTokens>(
       device_, {1, kTokens},
-      {key_rows.data(), key, nullptr, 0, places.data(), {weight.data(), latent, 1e-6f}, {cos.data(), sin.data(), pairs, latent, true}, pages.rows(0)},
-      static_cast<size_t>(StoreKeys::shared_bytes(key)));
+      {{}, {key_rows.data(), key, nullptr, 0, places.data(), {weight.data(), latent, 1e-6f}, {cos.data(), sin.data(), pairs, latent, true}, pages.rows(0)}},
+      static_cast<size_t>(PlaceTokens::shared_bytes(key)));
   ASSERT_TRUE(status) << status.to_string();
   pages.download(caches);
   for (size_t t = 0; t < kTokens; ++t) {

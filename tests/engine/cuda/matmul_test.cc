@@ -105,7 +105,7 @@ TYPED_TEST(ProductsOfManyRows, GiveWhatOneRowGives) {
   const Array<float> many(device, tokens * outputs), one(device, tokens * outputs);
   Status status = launch<MatMul<type>>(device, {1}, {weights.stack, x.input(), {nullptr, nullptr, 1, tokens, 1}, many.data(), outputs, nullptr, false});
   ASSERT_TRUE(status) << status.to_string();
-  status = launch<MatVec<type, 1>>(device, {divide_up(outputs, 4), tokens}, {weights.stack, x.input(), tokens, 1, one.data(), outputs, nullptr});
+  status = launch<MatVecs<1>>(device, {divide_up(outputs, 4), tokens}, {{{weights.stack, type, one.data(), outputs, nullptr}}, 1, x.input(), tokens, 1});
   ASSERT_TRUE(status) << status.to_string();
   const std::vector<float> a = many.values(), b = one.values();
   for (size_t i = 0; i < a.size(); ++i) ASSERT_NEAR(a[i], b[i], 1e-4) << i;

@@ -72,8 +72,8 @@ TYPED_TEST(WeightsOnTheDevice, TimesOneRowAreTheSumOfProducts) {
   const Array<std::byte> rows(this->device_, weights.device);
   const Array<float> biases(this->device_, bias), out(this->device_, tokens * matrices * outputs);
   const Stack stack{rows.data(), weights.row_bytes, weights.row_bytes * outputs, n, outputs};
-  const Status status = launch<MatVec<type, 1>>(this->device_, {2, tokens, matrices},
-                                                {stack, this->input(x), tokens, matrices, out.data(), outputs, biases.data()});
+  const Status status = launch<MatVecs<1>>(this->device_, {2, tokens, matrices},
+                                           {{{stack, type, out.data(), outputs, biases.data()}}, 1, this->input(x), tokens, matrices});
   ASSERT_TRUE(status) << status.to_string();
   const std::vector<float> got = out.values();
   for (int t = 0; t < tokens; ++t)
@@ -90,8 +90,8 @@ TYPED_TEST(WeightsOnTheDevice, TimesSeveralRowsAreReadOnceForEight) {
   const RandomInput x(tokens, n, this->random_);
   const Array<std::byte> rows(this->device_, weights.device);
   const Array<float> out(this->device_, tokens * outputs);
-  const Status status = launch<MatVec<type, 8>>(
-      this->device_, {2, 2}, {{rows.data(), weights.row_bytes, 0, n, outputs}, this->input(x), tokens, 1, out.data(), outputs, nullptr});
+  const Status status = launch<MatVecs<8>>(
+      this->device_, {2, 2}, {{{{rows.data(), weights.row_bytes, 0, n, outputs}, type, out.data(), outputs, nullptr}}, 1, this->input(x), tokens, 1});
   ASSERT_TRUE(status) << status.to_string();
   const std::vector<float> got = out.values();
   for (int t = 0; t < tokens; ++t)
@@ -114,8 +114,9 @@ TYPED_TEST(WeightsOnTheDevice, OfChosenExpertsAreGatedAndSummedByWeight) {
   const Array<int8_t> q(device, tokens * used * stride);
   const Stack of_gate{gates.data(), gate.row_bytes, gate.row_bytes * width, n, width};
   const Stack of_up{ups.data(), up.row_bytes, up.row_bytes * width, n, width};
-  Status status = launch<Gated<type>>(device, {divide_up(width, 32), tokens * used},
-                                      {of_gate, of_up, this->input(x), choices.data(), used, values.data(), width, {q.data(), scales.data(), stride}});
+  Status status = launch<Gated>(
+      device, {divide_up(width, 32) * used, tokens},
+      {{{of_gate, of_up, type, type, {choices.data(), used}, values.data(), width, {q.data(), scales.data(), stride}}}, this->input(x)});
   ASSERT_TRUE(status) << status.to_string();
   const std::vector<float> h = values.values(), s = scales.values();
   const std::vector<int8_t> bytes = q.values();
@@ -132,9 +133,10 @@ TYPED_TEST(WeightsOnTheDevice, OfChosenExpertsAreGatedAndSummedByWeight) {
       if (is_quantized(type)) met[static_cast<size_t>(p * width + i)] = rounded;
     }
   const Array<float> out(device, std::vector<float>(tokens * 6, 1.0f));
-  status = launch<Down<type>>(device, {2, tokens},
-                              {{downs.data(), down.row_bytes, down.row_bytes * 6, width, 6}, {values.data(), width, q.data(), scales.data(), stride},
-                               choices.data(), used, out.data(), true});
+  status = launch<Down>(device, {2, tokens},
+                        {{{{downs.data(), down.row_bytes, down.row_bytes * 6, width, 6}, type, {values.data(), width, q.data(), scales.data(), stride},
+                           {choices.data(), used}}},
+                         out.data(), true});
   ASSERT_TRUE(status) << status.to_string();
   const std::vector<float> got = out.values();
   for (int t = 0; t < tokens; ++t)

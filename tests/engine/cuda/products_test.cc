@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <memory>
 
 #include "tests/engine/cuda/device_memory.h"
 #include "tests/engine/cuda/weights_fixture.h"
@@ -59,12 +60,90 @@ TEST_F(Products, AreTheSameForAnyNumberOfTokens) {
     }
 }
 
+// Few tokens in one launch, of any types.
+TEST_F(Products, OfSeveralMatricesWithTheSameRowsAreGivenTogether) {
+  const Type types[] = {Type::q5_0, Type::f32, Type::q8_0};
+  const int outputs[] = {9, 4, 18}, n = 64;
+  for (const int tokens : {1, 7, 12}) {
+    const InputOf x(device_, tokens, n, random_);
+    std::vector<std::unique_ptr<StackOf>> weights;
+    std::vector<std::unique_ptr<Array<float>>> out;
+    const std::vector<float> bias = random_floats(18, random_);
+    const Array<float> biases(device_, bias);
+    std::vector<Product> products;
+    for (size_t i = 0; i < 3; ++i) {
+      weights.push_back(std::make_unique<StackOf>(device_, types[i], 1, outputs[i], n, random_));
+      out.push_back(std::make_unique<Array<float>>(device_, static_cast<size_t>(tokens * outputs[i])));
+      products.push_back({weights[i]->stack, types[i], out[i]->data(), outputs[i], i == 2 ? biases.data() : nullptr});
+    }
+    const size_t before = device_.emulator() ? device_.emulator()->launches() : 0;
+    const Status status = multiply(device_, products, x.input(), tokens);
+    ASSERT_TRUE(status) << status.to_string();
+    if (device_.emulator()) EXPECT_EQ(device_.emulator()->launches() - before, tokens <= 8 ? 1u : 3u);
+    for (size_t i = 0; i < 3; ++i) {
+      const std::vector<float> got = out[i]->values();
+      for (int t = 0; t < tokens; ++t)
+        for (int o = 0; o < outputs[i]; ++o)
+          ASSERT_NEAR(got[static_cast<size_t>(t * outputs[i] + o)],
+                      weights[i]->times(0, o, x.row(types[i], t)) + (i == 2 ? bias[static_cast<size_t>(o)] : 0), 2e-3)
+              << tokens << " " << i;
+    }
+  }
+}
+
+TEST_F(Products, AreRoundedWhereTheNextOneWantsThemSo) {
+  const int matrices = 3, outputs = 64, n = 96, all = matrices * outputs;
+  const StackOf weights(device_, Type::q8_0, matrices, outputs, n, random_);
+  for (const int tokens : {1, 3, 9}) {
+    const InputOf x(device_, tokens * matrices, n, random_);
+    const Array<float> out(device_, static_cast<size_t>(tokens * all)), scales(device_, static_cast<size_t>(tokens * all / 32));
+    const Array<int8_t> q(device_, static_cast<size_t>(tokens * all));
+    const Status status =
+        multiply_and_round(device_, weights.stack, Type::q8_0, x.input(), tokens, matrices, out.data(), {q.data(), scales.data(), all});
+    ASSERT_TRUE(status) << status.to_string();
+    const std::vector<float> got = out.values(), scale = scales.values();
+    const std::vector<int8_t> bytes = q.values();
+    for (int i = 0; i < tokens * all; ++i) {
+      const size_t at = static_cast<size_t>(i);
+      ASSERT_NEAR(got[at], weights.times(i % all / outputs, i % outputs, x.row(Type::q8_0, i / outputs)), 2e-3) << i;
+      ASSERT_NEAR(scale[at / 32] * static_cast<float>(bytes[at]), got[at], scale[at / 32] * 0.51) << i;
+    }
+  }
+}
+
+// Routed experts and the shared one, as one after the other.
+TEST_F(Products, OfExpertsThatAreChosenAndOfTheSharedOneAreAddedUp) {
+  const int n = 64, width = 64, shared_width = 96, outputs = 9, experts_count = 4, used = 2;
+  const StackOf gate(device_, Type::q8_0, experts_count, width, n, random_), up(device_, Type::q5_0, experts_count, width, n, random_);
+  const StackOf down(device_, Type::q8_0, experts_count, outputs, width, random_);
+  const StackOf shared_gate(device_, Type::f16, 1, shared_width, n, random_), shared_up(device_, Type::f16, 1, shared_width, n, random_);
+  const StackOf shared_down(device_, Type::q5_1, 1, outputs, shared_width, random_);
+  const FeedForward routed{gate.stack, up.stack, down.stack, Type::q8_0, Type::q5_0, Type::q8_0, experts_count};
+  const FeedForward shared{shared_gate.stack, shared_up.stack, shared_down.stack, Type::f16, Type::f16, Type::q5_1, 0};
+  for (const int tokens : {1, 3, 11}) {
+    const InputOf x(device_, tokens, n, random_);
+    std::vector<Choice> chosen;
+    for (int i = 0; i < tokens * used; ++i) chosen.push_back({(i * 3 + i / used) % experts_count, 0.25f * static_cast<float>(1 + i % 3)});
+    const Array<Choice> choices(device_, chosen);
+    const Array<std::byte> scratch(device_, experts_scratch(routed, shared, tokens, used));
+    const Array<float> together(device_, static_cast<size_t>(tokens * outputs)), apart(device_, static_cast<size_t>(tokens * outputs));
+    Status status = experts(device_, routed, shared, x.input(), tokens, choices.data(), used, together.data(), scratch.data());
+    ASSERT_TRUE(status) << status.to_string();
+    status = feed_forward(device_, shared, x.input(), tokens, nullptr, 1, apart.data(), false, scratch.data());
+    ASSERT_TRUE(status) << status.to_string();
+    status = feed_forward(device_, routed, x.input(), tokens, choices.data(), used, apart.data(), true, scratch.data());
+    ASSERT_TRUE(status) << status.to_string();
+    const std::vector<float> got = together.values(), want = apart.values();
+    for (size_t i = 0; i < got.size(); ++i) ASSERT_NEAR(got[i], want[i], 1e-2 + std::abs(want[i]) * 1e-4) << tokens << " " << i;
+  }
+}
+
 TEST_F(Products, OfAFeedForwardAreGatedWeightedAndSummed) {
-  for (const bool mixture : {false, true})
+  for (const auto& [mixture, up_type] : {std::pair(false, Type::q4_k), std::pair(true, Type::q4_k), std::pair(false, Type::q8_0), std::pair(true, Type::q8_0)})
     for (const int tokens : {1, 5, 19}) {
       const Type type = Type::q4_k, down_type = Type::q6_k;
       const int n = 256, width = 256, outputs = 9, experts = mixture ? 4 : 0, used = mixture ? 2 : 1;
-      const StackOf gate(device_, type, std::max(experts, 1), width, n, random_), up(device_, type, std::max(experts, 1), width, n, random_);
+      const StackOf gate(device_, type, std::max(experts, 1), width, n, random_), up(device_, up_type, std::max(experts, 1), width, n, random_);
       const StackOf down(device_, down_type, std::max(experts, 1), outputs, width, random_);
       const InputOf x(device_, tokens, n, random_);
       std::vector<Choice> chosen;
@@ -74,7 +153,7 @@ TEST_F(Products, OfAFeedForwardAreGatedWeightedAndSummed) {
         chosen.push_back({(first + 1) % 4, 0.5f});
       }
       const Array<Choice> choices(device_, chosen);
-      const FeedForward weights{gate.stack, up.stack, down.stack, type, down_type, experts};
+      const FeedForward weights{gate.stack, up.stack, down.stack, type, up_type, down_type, experts};
       const Array<std::byte> scratch(device_, feed_forward_scratch(weights, tokens, used));
       const Array<float> out(device_, std::vector<float>(static_cast<size_t>(tokens * outputs), 1.0f));
       const Status status =
@@ -110,7 +189,7 @@ TEST_F(Products, OfMoreTokensThanTheScratchHoldsAreTakenInTurns) {
   for (int t = 0; t < tokens; ++t)
     for (int k = 0; k < used; ++k) chosen.push_back({k, static_cast<float>((t + k) % 7) / 8});
   const Array<Choice> choices(device_, chosen);
-  const FeedForward weights{gate.stack, up.stack, down.stack, type, type, experts};
+  const FeedForward weights{gate.stack, up.stack, down.stack, type, type, type, experts};
   const size_t bytes = feed_forward_scratch(weights, tokens, used);
   EXPECT_EQ(bytes, feed_forward_scratch(weights, 2 * tokens, used));
   const Array<std::byte> scratch(device_, bytes);
