@@ -33,6 +33,7 @@ class CudaMachine {
   __device__ __forceinline__ int block_x() const { return static_cast<int>(blockIdx.x); }
   __device__ __forceinline__ int block_y() const { return static_cast<int>(blockIdx.y); }
   __device__ __forceinline__ int block_z() const { return static_cast<int>(blockIdx.z); }
+  __device__ __forceinline__ int blocks_x() const { return static_cast<int>(gridDim.x); }
 
   template <typename T>
   __device__ __forceinline__ T load(const T* p) const { return *p; }
@@ -69,6 +70,14 @@ class CudaMachine {
 
   __device__ __forceinline__ void barrier() const { __syncthreads(); }
   __device__ __forceinline__ void warp_barrier() const { __syncwarp(); }
+  __device__ __forceinline__ bool last_block(uint32_t* counter, int blocks) const {
+    __threadfence();   // what this thread wrote comes before the count,
+    __syncthreads();   // and so does what the block's others wrote
+    const unsigned most = static_cast<unsigned>(blocks) - 1;
+    const bool last = __syncthreads_or(thread() == 0 && atomicInc(counter, most) == most) != 0;
+    if (last) __threadfence();
+    return last;
+  }
   template <typename T>
   __device__ __forceinline__ T shuffle(T value, int lane) const { return __shfl_sync(0xFFFFFFFF, value, lane); }
   template <typename T>

@@ -23,7 +23,7 @@ using WeightKernels = JoinKernels<
     TypeKernels<Type::q3_k>, TypeKernels<Type::q4_k>, TypeKernels<Type::q5_k>, TypeKernels<Type::q6_k>, TypeKernels<Type::iq4_xs>>::type;
 
 // For one row and for several, which reads weights once for up to eight.
-using FewRowKernels = KernelSet<MatVecs<1>, MatVecs<8>, RoundedMatVec, Gated, Down>;
+using FewRowKernels = KernelSet<MatVecs<1>, MatVecs<8>, RoundedMatVec, Gated, Down, RouteTokens>;
 using RowKernels = KernelSet<RmsNorm, RoundRows, AddRows, SiluMultiply, ChooseExperts, SortByExpert, SumExperts>;
 using CacheKernels = KernelSet<PlaceTokens, FewRows, FewWideRows, ManyRows, SomeWideRows, ManyWideRows, CombineSplits,
                                ExpandLatents>;

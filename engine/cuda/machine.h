@@ -17,7 +17,7 @@
 // and stands in kernel_list.h. Every access to memory goes through the machine:
 //
 //   thread() threads() lane() warp() warps()     within the block; a warp is 32 threads
-//   block_x() block_y() block_z()                of the grid
+//   block_x() block_y() block_z() blocks_x()     of the grid
 //   load(p)  load_once(p)  store(p, v)           device memory, aligned to the value's size; load_once is for what is
 //                                                read by nobody else (weights) and need not stay in the caches
 //   shared<T>(n)                                 n values that the block shares: get(i), set(i, v), and at(i, n)
@@ -26,6 +26,9 @@
 //                                                on; what it asked for is there when it has waited, and a barrier later for
 //                                                the others
 //   barrier()  warp_barrier()                    all threads of the block, of the warp; what they wrote before is seen
+//   last_block(counter, blocks)                  for all threads of a block, once: whether it is the last of so many blocks
+//                                                to come here; then it sees what they wrote before. counter: 0, in device
+//                                                memory, and 0 again when the last has come
 //   shuffle(v, lane)  shuffle_xor(v, mask)       a value of another lane; all 32 lanes take part
 //   dot4(a, b, c)                                c + the dot product of four signed bytes each
 //   permute(a, b, selector)                      byte i of the result is the byte of {b, a} that bits 4i..4i+2 of the

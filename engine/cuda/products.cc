@@ -60,17 +60,22 @@ Input from_row(const Input& x, int row) {
 }
 
 template <int N>
-Status few(Device& device, std::span<const Product> products, const Input& x, int tokens, int matrices) {
+Status few(Device& device, std::span<const Product> products, const Input& x, int tokens, int matrices, const NormAfter& after) {
   using Kernel = MatVecs<N>;
   if (products.size() > Kernel::kMost) return Status(StatusCode::internal, "more products than a launch takes");
-  typename Kernel::Arguments arguments{{}, static_cast<int>(products.size()), x, tokens, matrices};
+  typename Kernel::Arguments arguments{{}, static_cast<int>(products.size()), x, tokens, matrices, after};
   std::copy(products.begin(), products.end(), arguments.products);
   unsigned outputs = 0;
   for (const Product& product : products) outputs += blocks(product.stack.outputs, Kernel::kRows);
   return launch<Kernel>(device, {outputs, blocks(tokens, N), static_cast<unsigned>(matrices)}, arguments);
 }
-Status few(Device& device, std::span<const Product> products, const Input& x, int tokens, int matrices) {
-  return tokens == 1 ? few<1>(device, products, x, tokens, matrices) : few<kFewRows>(device, products, x, tokens, matrices);
+Status few(Device& device, std::span<const Product> products, const Input& x, int tokens, int matrices, const NormAfter& after = {}) {
+  return tokens == 1 ? few<1>(device, products, x, tokens, matrices, after) : few<kFewRows>(device, products, x, tokens, matrices, after);
+}
+
+// Where the kernels that gave the rows did not do it.
+Status norm_after(Device& device, const NormAfter& after, int tokens) {
+  return after.rows.weight ? launch<RmsNorm>(device, {static_cast<unsigned>(tokens)}, after.rows) : Status();
 }
 
 Status many(Device& device, const Stack& stack, gguf::Type type, const Input& x, const RowTiles& rows, unsigned tiles, float* out, int out_stride,
@@ -126,8 +131,8 @@ Status few_gated(Device& device, std::span<const FewExperts> sets, const Input& 
   return launch<Gated>(device, {width, static_cast<unsigned>(tokens)}, arguments);
 }
 
-Status few_down(Device& device, std::span<const FewExperts> sets, int tokens, float* out, bool add) {
-  Down::Arguments arguments{{}, out, add};
+Status few_down(Device& device, std::span<const FewExperts> sets, int tokens, float* out, bool add, const NormAfter& after) {
+  Down::Arguments arguments{{}, out, add, after};
   int used = 0;
   for (size_t i = 0; i < sets.size(); ++i) {
     const FeedForward& w = *sets[i].weights;
@@ -138,7 +143,8 @@ Status few_down(Device& device, std::span<const FewExperts> sets, int tokens, fl
   return launch<Down>(device, {blocks(arguments.sets[0].down.outputs, Down::kRows), static_cast<unsigned>(tokens)}, arguments);
 }
 
-Status dense(Device& device, const FeedForward& weights, const Input& x, int tokens, float* out, bool add, const Scratch& scratch) {
+Status dense(Device& device, const FeedForward& weights, const Input& x, int tokens, float* out, bool add, const Scratch& scratch,
+             const NormAfter& after) {
   const int width = weights.gate.outputs, outputs = weights.down.outputs;
   const RowTiles rows{nullptr, nullptr, 1, tokens, 1};
   const Input h = of(weights, scratch);
@@ -153,18 +159,22 @@ Status dense(Device& device, const FeedForward& weights, const Input& x, int tok
   } else {
     WENQU_RETURN_IF_ERROR(few_gated(device, one, x, tokens));
   }
-  if (!add) return multiply(device, weights.down, weights.down_type, h, tokens, 1, out, outputs, nullptr);
-  if (tokens > kFewRows) return many(device, weights.down, weights.down_type, h, rows, blocks(tokens, kTileRows), out, outputs, nullptr, true);
-  return few_down(device, one, tokens, out, true);
+  if (!add) {
+    const Product down[] = {{weights.down, weights.down_type, out, outputs, nullptr}};
+    return multiply(device, down, h, tokens, after);
+  }
+  if (tokens <= kFewRows) return few_down(device, one, tokens, out, true, after);
+  WENQU_RETURN_IF_ERROR(many(device, weights.down, weights.down_type, h, rows, blocks(tokens, kTileRows), out, outputs, nullptr, true));
+  return norm_after(device, after, tokens);
 }
 
 Status mixture(Device& device, const FeedForward& weights, const Input& x, int tokens, const Choice* choices, int used, float* out, bool add,
-               const Scratch& scratch) {
+               const Scratch& scratch, const NormAfter& after) {
   const int outputs = weights.down.outputs, places = tokens * used;
   if (tokens <= kFewRows) {
     const FewExperts chosen[] = {{&weights, &scratch, {choices, used}}};
     WENQU_RETURN_IF_ERROR(few_gated(device, chosen, x, tokens));
-    return few_down(device, chosen, tokens, out, add);
+    return few_down(device, chosen, tokens, out, add, after);
   }
   const auto tiles = static_cast<unsigned>(most_tiles(places, weights.experts));
   WENQU_RETURN_IF_ERROR(launch<SortByExpert>(device, {static_cast<unsigned>(weights.experts)},
@@ -172,8 +182,9 @@ Status mixture(Device& device, const FeedForward& weights, const Input& x, int t
   WENQU_RETURN_IF_ERROR(gate_many(device, weights, x, {scratch.tiles, scratch.order, used}, tiles, places, scratch));
   WENQU_RETURN_IF_ERROR(many(device, weights.down, weights.down_type, of(weights, scratch), {scratch.tiles, scratch.order}, tiles, scratch.parts, outputs,
                              nullptr, false));
-  return launch<SumExperts>(device, {blocks(outputs, SumExperts::kThreads), static_cast<unsigned>(tokens)},
-                            {scratch.parts, choices, used, outputs, out, add});
+  WENQU_RETURN_IF_ERROR(launch<SumExperts>(device, {blocks(outputs, SumExperts::kThreads), static_cast<unsigned>(tokens)},
+                                           {scratch.parts, choices, used, outputs, out, add}));
+  return norm_after(device, after, tokens);
 }
 
 }  // namespace
@@ -201,11 +212,11 @@ Status multiply(Device& device, const Stack& stack, gguf::Type type, const Input
   return few(device, product, x, tokens, matrices);
 }
 
-Status multiply(Device& device, std::span<const Product> products, const Input& x, int tokens) {
+Status multiply(Device& device, std::span<const Product> products, const Input& x, int tokens, const NormAfter& after) {
   if (tokens <= 0) return {};
-  if (tokens <= kFewRows) return few(device, products, x, tokens, 1);
+  if (tokens <= kFewRows) return few(device, products, x, tokens, 1, after);
   for (const Product& p : products) WENQU_RETURN_IF_ERROR(multiply(device, p.stack, p.type, x, tokens, 1, p.out, p.out_stride, p.bias));
-  return {};
+  return norm_after(device, after, tokens);
 }
 
 Status multiply_and_round(Device& device, const Stack& stack, gguf::Type type, const Input& x, int tokens, int matrices, float* out,
@@ -219,23 +230,34 @@ Status multiply_and_round(Device& device, const Stack& stack, gguf::Type type, c
   return launch<RoundRows>(device, {static_cast<unsigned>(tokens), blocks(n, RoundRows::kBlocks * kBlock)}, {out, n, n, rounded});
 }
 
+Status route(Device& device, const Stack& router, gguf::Type type, const Input& x, int tokens, float* logits, ChooseExperts::Arguments how,
+             uint32_t* arrived) {
+  if (tokens <= 0) return {};
+  how.logits = logits;
+  if (tokens <= kFewRows)
+    return launch<RouteTokens>(device, {static_cast<unsigned>(how.experts), static_cast<unsigned>(tokens)}, {router, type, x, logits, how, arrived});
+  WENQU_RETURN_IF_ERROR(multiply(device, router, type, x, tokens, 1, logits, how.experts, nullptr));
+  return launch<ChooseExperts>(device, {static_cast<unsigned>(tokens)}, how);
+}
+
 size_t feed_forward_scratch(const FeedForward& weights, int tokens, int used) {
   return Scratch(weights, tokens_at_once(weights, tokens, used), used, nullptr).bytes;
 }
 
 Status feed_forward(Device& device, const FeedForward& weights, const Input& x, int tokens, const Choice* choices, int used, float* out, bool add,
-                    void* memory) {
+                    void* memory, const NormAfter& after) {
   if (choices && weights.experts == 0) return Status(StatusCode::internal, "choices of experts where there are none");
   const int together = tokens_at_once(weights, tokens, used);
+  const NormAfter own = together < tokens ? NormAfter() : after;   // in turns, it is of all of them at last
   for (int t = 0; t < tokens; t += together) {
     const int count = std::min(together, tokens - t);
     const Scratch scratch(weights, count, used, memory);
     const Input rows = from_row(x, t);
     float* const to = out + static_cast<ptrdiff_t>(t) * weights.down.outputs;
-    WENQU_RETURN_IF_ERROR(choices ? mixture(device, weights, rows, count, choices + static_cast<ptrdiff_t>(t) * used, used, to, add, scratch)
-                                  : dense(device, weights, rows, count, to, add, scratch));
+    WENQU_RETURN_IF_ERROR(choices ? mixture(device, weights, rows, count, choices + static_cast<ptrdiff_t>(t) * used, used, to, add, scratch, own)
+                                  : dense(device, weights, rows, count, to, add, scratch, own));
   }
-  return {};
+  return together < tokens ? norm_after(device, after, tokens) : Status();
 }
 
 size_t experts_scratch(const FeedForward& routed, const FeedForward& shared, int tokens, int used) {
@@ -245,16 +267,16 @@ size_t experts_scratch(const FeedForward& routed, const FeedForward& shared, int
 }
 
 Status experts(Device& device, const FeedForward& routed, const FeedForward& shared, const Input& x, int tokens, const Choice* choices, int used,
-               float* out, void* memory) {
+               float* out, void* memory, const NormAfter& after) {
   if (tokens > kFewRows || used >= Down::kMostUsed) {
     WENQU_RETURN_IF_ERROR(feed_forward(device, shared, x, tokens, nullptr, 1, out, false, memory));
-    return feed_forward(device, routed, x, tokens, choices, used, out, true, memory);
+    return feed_forward(device, routed, x, tokens, choices, used, out, true, memory, after);
   }
   const Scratch of_routed(routed, tokens, used, memory);
   const Scratch of_shared(shared, tokens, 1, static_cast<std::byte*>(memory) + of_routed.bytes);
   const FewExperts sets[] = {{&routed, &of_routed, {choices, used}}, {&shared, &of_shared, {nullptr, 1}}};
   WENQU_RETURN_IF_ERROR(few_gated(device, sets, x, tokens));
-  return few_down(device, sets, tokens, out, false);
+  return few_down(device, sets, tokens, out, false, after);
 }
 
 }  // namespace wenqu::engine::cuda

@@ -11,7 +11,7 @@
 
 #include "base/status.h"
 #include "engine/cuda/device.h"
-#include "engine/cuda/kernels/matvec.h"
+#include "engine/cuda/kernels/router.h"
 #include "engine/gguf/type.h"
 
 namespace wenqu::engine::cuda {
@@ -24,12 +24,17 @@ Status embed(Device& device, const Stack& embedding, gguf::Type type, const int3
 Status multiply(Device& device, const Stack& stack, gguf::Type type, const Input& x, int tokens, int matrices, float* out, int out_stride,
                 const float* bias);
 
-// Up to MatVecs::kMost products of one matrix each with the same rows.
-Status multiply(Device& device, std::span<const Product> products, const Input& x, int tokens);
+// Up to MatVecs::kMost products of one matrix each with the same rows. `after`: of all that is given, when it is.
+Status multiply(Device& device, std::span<const Product> products, const Input& x, int tokens, const NormAfter& after = {});
 
 // As the first, without bias; and rounds what comes of it, rows of [matrices][outputs]. REQUIRES: outputs a multiple of 32.
 Status multiply_and_round(Device& device, const Stack& stack, gguf::Type type, const Input& x, int tokens, int matrices, float* out,
                           const Rounded& rounded);
+
+// The experts that the tokens choose. `how`: but for its logits, which lie in `logits`: [tokens][experts]. arrived: a zero
+// for each token, and zeros again afterwards.
+Status route(Device& device, const Stack& router, gguf::Type type, const Input& x, int tokens, float* logits, ChooseExperts::Arguments how,
+             uint32_t* arrived);
 
 // SwiGLU: down(silu(gate x) * up x); of one, or of each of a mixture's experts.
 struct FeedForward {
@@ -45,13 +50,14 @@ size_t feed_forward_scratch(const FeedForward& weights, int tokens, int used);
 // out[t] = the sum over the token's choices of weight * feed-forward of its expert, in order of choice. x: [tokens].
 // choices: [tokens][used], or nullptr without a mixture: used is 1. out: [tokens][down.outputs], set or,
 // with `add`, added to. scratch: feed_forward_scratch() bytes, aligned to 256.
+// `after`: of `out`, when it is there.
 Status feed_forward(Device& device, const FeedForward& weights, const Input& x, int tokens, const Choice* choices, int used, float* out, bool add,
-                    void* scratch);
+                    void* scratch, const NormAfter& after = {});
 
 // A layer's experts: those that tokens have chosen and one that all use. As feed_forward() of both, added up, in fewer
 // launches where tokens are few. scratch: experts_scratch() bytes.
 size_t experts_scratch(const FeedForward& routed, const FeedForward& shared, int tokens, int used);
 Status experts(Device& device, const FeedForward& routed, const FeedForward& shared, const Input& x, int tokens, const Choice* choices, int used,
-               float* out, void* scratch);
+               float* out, void* scratch, const NormAfter& after = {});
 
 }  // namespace wenqu::engine::cuda

@@ -84,6 +84,7 @@ class DeviceModel::Implementation {
     WENQU_ASSIGN_OR_RETURN(scratch_memory_, Memory::allocate(device_, needs.scratch));
     Parts parts(scratch_memory_.data());
     scratch_.emplace(parts, config_, placement_.batch_tokens, largest_feed_forward(config_, weights, placement_.batch_tokens, placement_.on_cpu));
+    WENQU_RETURN_IF_ERROR(device_->clear(scratch_->arrived, placement_.batch_tokens * sizeof(uint32_t)));
     for (const Layer& layer : weights.layers) mixtures_.push_back(layer.is_moe ? layer.mixture : SIZE_MAX);
     return {};
   }
@@ -124,11 +125,12 @@ class DeviceModel::Implementation {
   Status give(const Batch& batch, std::span<const Sequence> sequences);
 
   Input normed() const { return {scratch_->normed, as_int(config_.embedding), scratch_->rounded.q, scratch_->rounded.scales, scratch_->rounded.stride}; }
-  Status norm(size_t tokens, const float* delta, const float* weight) {
+  // What a part of a layer gave is added, and what comes of it normed for the next part.
+  cuda::NormRows norm_rows(const float* weight) const {
     const Scratch& s = *scratch_;
-    return launch<cuda::RmsNorm>(*device_, {as_unsigned(tokens)},
-                                 {s.hidden, delta, weight, s.normed, s.rounded, as_int(config_.embedding), config_.rms_epsilon});
+    return {s.hidden, s.delta, weight, s.normed, s.rounded, as_int(config_.embedding), config_.rms_epsilon};
   }
+  cuda::NormAfter then(const float* weight) const { return {norm_rows(weight), scratch_->arrived}; }
   static cuda::Product product(const DeviceMatrix& matrix, float* out, const float* bias = nullptr) {
     return {matrix.stack, matrix.type, out, matrix.stack.outputs, bias};
   }
@@ -179,7 +181,7 @@ class DeviceModel::Implementation {
   Status attend_absorbed(const Batch& batch, size_t l);
   Status attend_expanded(const Batch& batch, size_t l);
   Status attention_output(const Batch& batch, const DeviceLayer& layer, size_t width, size_t rounded);
-  Status feed_forward(const Batch& batch, size_t l, const CancelToken& cancel);
+  Status feed_forward(const Batch& batch, size_t l, const cuda::NormAfter& after, const CancelToken& cancel);
   Status experts_on_cpu(const Batch& batch, size_t l, const CancelToken& cancel, const std::function<Status()>& meanwhile);
 
   const std::shared_ptr<Device> device_;
@@ -323,7 +325,8 @@ Status DeviceModel::Implementation::attention_output(const Batch& batch, const D
     WENQU_RETURN_IF_ERROR(round(s.attended + rounded * width, batch.tokens - rounded, width, width, rest));
   }
   const Input attended{s.attended, as_int(width), s.rounded_attended.q, s.rounded_attended.scales, as_int(padded(width))};
-  return multiply(layer.attention_output, attended, batch.tokens, s.delta);
+  const cuda::Product output[] = {product(layer.attention_output, s.delta)};
+  return cuda::multiply(*device_, output, attended, as_int(batch.tokens), then(layer.ffn_norm));
 }
 
 // Grouped-query attention.
@@ -350,11 +353,9 @@ Status DeviceModel::Implementation::mla(const Batch& batch, size_t l) {
   Scratch& s = *scratch_;
   const size_t tokens = batch.tokens, heads = config_.heads, head = m.nope + m.rope, row = m.kv_lora + m.rope;
   const cuda::Product products[] = {m.q_lora > 0 ? product(layer.q_a, s.q_latent) : product(layer.q, s.queries), product(layer.kv_a, s.keys)};
-  WENQU_RETURN_IF_ERROR(cuda::multiply(*device_, products, normed(), as_int(tokens)));
+  const cuda::NormRows q_norm{s.q_latent, nullptr, layer.q_a_norm, s.q_latent_normed, s.rounded_q_latent, as_int(m.q_lora), config_.rms_epsilon};
+  WENQU_RETURN_IF_ERROR(cuda::multiply(*device_, products, normed(), as_int(tokens), m.q_lora > 0 ? cuda::NormAfter{q_norm, s.arrived} : cuda::NormAfter()));
   if (m.q_lora > 0) {
-    WENQU_RETURN_IF_ERROR(launch<cuda::RmsNorm>(
-        *device_, {as_unsigned(tokens)},
-        {s.q_latent, nullptr, layer.q_a_norm, s.q_latent_normed, s.rounded_q_latent, as_int(m.q_lora), config_.rms_epsilon}));
     const Input latent{s.q_latent_normed, as_int(m.q_lora), s.rounded_q_latent.q, s.rounded_q_latent.scales, s.rounded_q_latent.stride};
     WENQU_RETURN_IF_ERROR(multiply(layer.q_b, latent, tokens, s.queries));
   }
@@ -403,31 +404,31 @@ Status DeviceModel::Implementation::attend_expanded(const Batch& batch, size_t l
 }
 
 // The part of a layer behind attention: a dense feed-forward, or the chosen experts and the shared ones.
-Status DeviceModel::Implementation::feed_forward(const Batch& batch, size_t l, const CancelToken& cancel) {
+Status DeviceModel::Implementation::feed_forward(const Batch& batch, size_t l, const cuda::NormAfter& after, const CancelToken& cancel) {
   Scratch& s = *scratch_;
   const DeviceLayer& layer = weights_.layers[l];
   const int tokens = as_int(batch.tokens);
-  const auto dense_or_shared = [&]() -> Status {
+  const auto dense_or_shared = [&](const cuda::NormAfter& then) -> Status {
     if (!layer.gate) return {};
     return cuda::feed_forward(*device_, feed_forward_of(layer.gate, layer.up, layer.down, 1), normed(), tokens, nullptr, 1, s.delta,
-                              false, s.feed_forward);
+                              false, s.feed_forward, then);
   };
-  if (!layer.is_moe) return dense_or_shared();
+  if (!layer.is_moe) return dense_or_shared(after);
   const ops::RouterConfig& router = config_.moe.router;
-  WENQU_RETURN_IF_ERROR(multiply(layer.router, normed(), batch.tokens, s.scores));
-  WENQU_RETURN_IF_ERROR(launch<cuda::ChooseExperts>(
-      *device_, {as_unsigned(batch.tokens)},
-      {s.scores, layer.router_bias, as_int(router.experts), as_int(router.used), router.gating == ops::RouterConfig::Gating::sigmoid,
-       router.normalize, router.scale, as_int(router.groups), as_int(router.groups_used), s.choices}));
+  WENQU_RETURN_IF_ERROR(cuda::route(
+      *device_, layer.router.stack, layer.router.type, normed(), tokens, s.scores,
+      {nullptr, layer.router_bias, as_int(router.experts), as_int(router.used), router.gating == ops::RouterConfig::Gating::sigmoid,
+       router.normalize, router.scale, as_int(router.groups), as_int(router.groups_used), s.choices},
+      s.arrived));
   if (!layer.expert_gate) {
-    WENQU_RETURN_IF_ERROR(experts_on_cpu(batch, l, cancel, dense_or_shared));
-    return {};
+    WENQU_RETURN_IF_ERROR(experts_on_cpu(batch, l, cancel, [&] { return dense_or_shared({}); }));
+    return launch<cuda::RmsNorm>(*device_, {as_unsigned(batch.tokens)}, after.rows);
   }
   const cuda::FeedForward routed = feed_forward_of(layer.expert_gate, layer.expert_up, layer.expert_down, router.experts);
   if (layer.gate)
     return cuda::experts(*device_, routed, feed_forward_of(layer.gate, layer.up, layer.down, 1), normed(), tokens, s.choices, as_int(router.used),
-                         s.delta, s.feed_forward);
-  return cuda::feed_forward(*device_, routed, normed(), tokens, s.choices, as_int(router.used), s.delta, false, s.feed_forward);
+                         s.delta, s.feed_forward, after);
+  return cuda::feed_forward(*device_, routed, normed(), tokens, s.choices, as_int(router.used), s.delta, false, s.feed_forward, after);
 }
 
 // The device computes the shared experts while the CPU computes the chosen ones.
@@ -449,17 +450,15 @@ Status DeviceModel::Implementation::experts_on_cpu(const Batch& batch, size_t l,
 Status DeviceModel::Implementation::layers(const Batch& batch, const CancelToken& cancel) {
   Scratch& s = *scratch_;
   WENQU_RETURN_IF_ERROR(cuda::embed(*device_, weights_.embedding.stack, weights_.embedding.type, tables_->tokens, as_int(batch.tokens), s.hidden));
-  const float* delta = nullptr;   // what the part before gave; nothing at first
+  cuda::NormRows first = norm_rows(weights_.layers.front().attention_norm);
+  first.delta = nullptr;
+  WENQU_RETURN_IF_ERROR(launch<cuda::RmsNorm>(*device_, {as_unsigned(batch.tokens)}, first));
   for (size_t l = 0; l < weights_.layers.size(); ++l) {
     WENQU_RETURN_IF_ERROR(cancel.status());
-    const DeviceLayer& layer = weights_.layers[l];
-    WENQU_RETURN_IF_ERROR(norm(batch.tokens, delta, layer.attention_norm));
-    delta = s.delta;
+    const bool last = l + 1 == weights_.layers.size();
     WENQU_RETURN_IF_ERROR(config_.has_mla() ? mla(batch, l) : gqa(batch, l));
-    WENQU_RETURN_IF_ERROR(norm(batch.tokens, delta, layer.ffn_norm));
-    WENQU_RETURN_IF_ERROR(feed_forward(batch, l, cancel));
+    WENQU_RETURN_IF_ERROR(feed_forward(batch, l, then(last ? weights_.output_norm : weights_.layers[l + 1].attention_norm), cancel));
   }
-  WENQU_RETURN_IF_ERROR(norm(batch.tokens, delta, weights_.output_norm));
   // A batch of decoding wants all logits at once; others take theirs in give().
   if (batch.all_rows && batch.tokens <= Scratch::kLogitRows) return multiply(weights_.output, normed(), batch.tokens, s.logits);
   return {};

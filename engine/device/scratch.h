@@ -53,6 +53,7 @@ inline size_t expansion_scratch(const Config& config, size_t tokens) {
 
 // What a batch of up to `tokens` tokens computes in. Addresses do not change, so that recorded launches stay right.
 struct Scratch {
+  uint32_t* arrived;                         // [tokens] zeros (NormAfter)
   float *hidden, *normed, *delta;            // [tokens][embedding]
   cuda::Rounded rounded;                     // normed
   float *queries, *keys, *values;            // [tokens][heads or kv_heads][head]
@@ -74,6 +75,7 @@ struct Scratch {
     const MlaConfig& m = config.mla;
     const bool mla = config.has_mla();
     const size_t head = mla ? size_t{m.nope} + m.rope : config.head, value = mla ? m.value : config.head, row = size_t{m.kv_lora} + m.rope;
+    arrived = parts.take<uint32_t>(tokens);
     hidden = parts.take<float>(tokens * d), normed = parts.take<float>(tokens * d), delta = parts.take<float>(tokens * d);
     rounded = parts.rounded(tokens, d);
     queries = parts.take<float>(tokens * heads * head);

@@ -87,14 +87,14 @@ WENQU_DEVICE Float2 rotated(Machine& m, const Rotation& rotation, int token, int
 struct QueryRows {
   float* queries = nullptr;    // [tokens][heads][stride]
   int heads = 0, stride = 0;
-  RowNorm norm;                // the same for every head
-  Rotation rotation;
+  RowNorm norm = {};           // the same for every head
+  Rotation rotation = {};
   // Of the first `absorbed` tokens, turned numbers go to [tokens][heads][turned_stride], behind the part that k_b
   // carries into the latent space, and those before them are rounded, for k_b.
   int absorbed = 0;
   float* turned = nullptr;
   int turned_stride = 0;
-  Rounded rounded;             // [tokens][heads]
+  Rounded rounded = {};        // [tokens][heads]
 
   template <typename Machine>
   WENQU_DEVICE void place(Machine& m, int head, int token) const {
@@ -213,9 +213,9 @@ struct KeyRows {
   const float* values = nullptr;   // [tokens][value_stride]; unused where the cache keeps none
   int value_stride = 0;
   const Place* places = nullptr;   // [tokens]
-  RowNorm norm;                    // of each head's key; MLA norms the latent part of it
-  Rotation rotation;
-  CacheRows cache;
+  RowNorm norm = {};               // of each head's key; MLA norms the latent part of it
+  Rotation rotation = {};
+  CacheRows cache = {};
 
   template <typename Machine>
   WENQU_DEVICE void store(Machine& m, int head, int token) const {

@@ -6,6 +6,7 @@
 #pragma once
 
 #include "engine/cuda/kernels/input.h"
+#include "engine/cuda/kernels/rows.h"
 #include "engine/cuda/kernels/unpack.h"
 
 namespace wenqu::engine::cuda {
@@ -16,13 +17,14 @@ WENQU_BOTH constexpr bool has_minimum() {
   return type == Type::q4_1 || type == Type::q5_1 || type == Type::q2_k || type == Type::q4_k || type == Type::q5_k;
 }
 
-// sums[i] += the lane's part of weights * input row first + i * step, for i < count <= N.
+// sums[i] += the lane's part of weights * input row first + i * step, for i < count <= N. Several warps may share a row:
+// this is number `part` of `parts`.
 template <gguf::Type type, int N, typename Machine>
 WENQU_DEVICE void add_products(Machine& m, const std::byte* weights, int inputs, const Input& x, int first, int step, int count,
-                               float (&sums)[N]) {
+                               float (&sums)[N], int part = 0, int parts = 1) {
   using gguf::Type;
   if constexpr (is_quantized(type)) {
-    for (int c = m.lane(); c < inputs / kBlock; c += kWarp) {
+    for (int c = part * kWarp + m.lane(); c < inputs / kBlock; c += parts * kWarp) {
       const Chunk w = chunk<type>(m, weights, inputs, c);
       for (int r = 0; r < 2; ++r)
         for (int i = 0; i < N; ++i) {
@@ -50,7 +52,7 @@ WENQU_DEVICE void add_products(Machine& m, const std::byte* weights, int inputs,
       }
     };
     const int whole = inputs / kTogether;
-    for (int c = m.lane(); c < whole; c += kWarp) {
+    for (int c = part * kWarp + m.lane(); c < whole; c += parts * kWarp) {
       const Word4 v = m.load_once(reinterpret_cast<const Word4*>(weights) + c);
       const uint32_t words[4] = {v.x, v.y, v.z, v.w};
       for (int i = 0; i < kTogether; ++i) {
@@ -59,7 +61,7 @@ WENQU_DEVICE void add_products(Machine& m, const std::byte* weights, int inputs,
         if constexpr (type == Type::bf16) add(c * 8 + i, m.to_float(Bfloat{static_cast<uint16_t>(words[i / 2] >> (i % 2 * 16))}));
       }
     }
-    for (int i = whole * kTogether + m.lane(); i < inputs; i += kWarp) {
+    for (int i = whole * kTogether + part * kWarp + m.lane(); i < inputs; i += parts * kWarp) {
       if constexpr (type == Type::f32) add(i, m.load(reinterpret_cast<const float*>(weights) + i));
       if constexpr (type == Type::f16) add(i, m.to_float(m.load(reinterpret_cast<const Half*>(weights) + i)));
       if constexpr (type == Type::bf16) add(i, m.to_float(m.load(reinterpret_cast<const Bfloat*>(weights) + i)));
@@ -70,10 +72,10 @@ WENQU_DEVICE void add_products(Machine& m, const std::byte* weights, int inputs,
 // The same for a type that is known when the kernel runs.
 template <int N, typename Machine>
 WENQU_DEVICE void add_products_of(Machine& m, gguf::Type type, const std::byte* weights, int inputs, const Input& x, int first, int step, int count,
-                                  float (&sums)[N]) {
+                                  float (&sums)[N], int part = 0, int parts = 1) {
   using gguf::Type;
 #define WENQU_TYPE(name) \
-  case Type::name: return add_products<Type::name>(m, weights, inputs, x, first, step, count, sums)
+  case Type::name: return add_products<Type::name>(m, weights, inputs, x, first, step, count, sums, part, parts)
   switch (type) {
     WENQU_TYPE(f32);
     WENQU_TYPE(f16);
@@ -125,13 +127,15 @@ struct MatVecs {
     int count;              // of them
     Input x;
     int tokens, matrices;
+    NormAfter after = {};   // of what was given, row by row; `matrices` is 1 then
   };
   static constexpr int kThreads = 128, kMinBlocks = N > 1 ? 6 : 0;
   static constexpr int kRows = kThreads / kWarp;
-  static constexpr int shared_bytes() { return 0; }
+  static constexpr int shared_bytes() { return kRows * static_cast<int>(sizeof(float)); }
 
   template <typename Machine>
   WENQU_DEVICE static void run(Machine& m, const Arguments& a) {
+    const auto scratch = m.template shared<float>(kRows);
     int block = m.block_x(), p = 0;
     for (; p + 1 < a.count; ++p) {
       const int own = divide_up(a.products[p].stack.outputs, kRows);
@@ -140,17 +144,18 @@ struct MatVecs {
     }
     const Product& product = a.products[p];
     const int row = block * kRows + m.warp(), t = m.block_y() * N, z = m.block_z();
-    if (row >= product.stack.outputs) return;
     const int count = a.tokens - t < N ? a.tokens - t : N;
     float sums[N] = {};
-    add_products_of<N>(m, product.type, weights_row(m, product.stack, z, row), product.stack.inputs, a.x, t * a.matrices + z, a.matrices, count, sums);
+    if (row < product.stack.outputs)
+      add_products_of<N>(m, product.type, weights_row(m, product.stack, z, row), product.stack.inputs, a.x, t * a.matrices + z, a.matrices, count, sums);
     for (int i = 0; i < N; ++i) {
-      if (i >= count) break;
+      if (i >= count || row >= product.stack.outputs) break;
       const float sum = warp_sum(m, sums[i]);
       if (m.lane() == 0)
         m.store(product.out + static_cast<size_t>((t + i) * a.matrices + z) * product.out_stride + row,
                 product.bias ? sum + m.load(product.bias + row) : sum);
     }
+    a.after.by_last(m, scratch, t, count, m.blocks_x());
   }
 };
 
@@ -269,10 +274,12 @@ struct Down {
     Experts sets[2];
     float* out;             // [tokens][outputs]
     bool add;               // to what is there
+    NormAfter after = {};   // of a token's outputs
   };
   static constexpr int kThreads = 256;
   static constexpr int kWarps = kThreads / kWarp, kRows = 4;
   static constexpr int kMostUsed = 17;   // of both sets
+  static_assert(kRows * kMostUsed >= kWarps);
   static constexpr int shared_bytes() { return kRows * kMostUsed * static_cast<int>(sizeof(float)); }
 
   template <typename Machine>
@@ -294,11 +301,13 @@ struct Down {
       if (m.lane() == 0) parts.set(i, part);
     }
     m.barrier();
-    if (m.thread() >= kRows || first + m.thread() >= outputs) return;
-    float sum = 0;
-    for (int k = 0; k < used; ++k) sum += parts.get(m.thread() * used + k);
-    float* const out = a.out + static_cast<size_t>(t) * outputs + first + m.thread();
-    m.store(out, a.add ? m.load(out) + sum : sum);
+    if (m.thread() < kRows && first + m.thread() < outputs) {
+      float sum = 0;
+      for (int k = 0; k < used; ++k) sum += parts.get(m.thread() * used + k);
+      float* const out = a.out + static_cast<size_t>(t) * outputs + first + m.thread();
+      m.store(out, a.add ? m.load(out) + sum : sum);
+    }
+    a.after.by_last(m, parts, t, 1, m.blocks_x());
   }
 };
 

@@ -43,12 +43,15 @@ struct ChooseExperts {
   }
 
   template <typename Machine>
-  WENQU_DEVICE static void run(Machine& m, const Arguments& a) {
+  WENQU_DEVICE static void run(Machine& m, const Arguments& a) { choose(m, a, m.block_x()); }
+
+  template <typename Machine>
+  WENQU_DEVICE static void choose(Machine& m, const Arguments& a, int token) {
     const auto scores = m.template shared<float>(kMostExperts), choice = m.template shared<float>(kMostExperts);
     const auto best = m.template shared<float>(2 * kMostExperts), groups = m.template shared<float>(kMostExperts);
     const auto chosen = m.template shared<int>(kMostUsed);
     const auto scratch = m.template shared<float>(kThreads / kWarp);
-    const float* const logits = a.logits + static_cast<size_t>(m.block_x()) * a.experts;
+    const float* const logits = a.logits + static_cast<size_t>(token) * a.experts;
     const float never = m.as_float(0xFF800000);   // less than any other number
 
     if (a.sigmoid) {
@@ -103,8 +106,34 @@ struct ChooseExperts {
         for (int i = 0; i < a.used; ++i) sum += scores.get(chosen.get(i));
         weight /= sum + 1e-20f;
       }
-      m.store(a.choices + static_cast<size_t>(m.block_x()) * a.used + k, Choice{chosen.get(k), weight * a.scale});
+      m.store(a.choices + static_cast<size_t>(token) * a.used + k, Choice{chosen.get(k), weight * a.scale});
     }
+  }
+};
+
+// Few tokens: the logits too, which the last block of a token chooses by. A block takes an expert of a token, as the
+// router has few rows. grid: x over experts, y over tokens.
+struct RouteTokens {
+  struct Arguments {
+    Stack router;
+    gguf::Type type;
+    Input x;                 // [tokens]
+    float* logits;           // choose.logits
+    ChooseExperts::Arguments choose;
+    uint32_t* arrived;       // [tokens] zeros, and zeros again afterwards
+  };
+  static constexpr int kThreads = ChooseExperts::kThreads;
+  static constexpr int shared_bytes() { return round_up(kThreads / kWarp * 4, 16) + ChooseExperts::shared_bytes(); }
+
+  template <typename Machine>
+  WENQU_DEVICE static void run(Machine& m, const Arguments& a) {
+    const auto scratch = m.template shared<float>(kThreads / kWarp);
+    const int expert = m.block_x(), token = m.block_y();
+    float part[1] = {};
+    add_products_of<1>(m, a.type, weights_row(m, a.router, 0, expert), a.router.inputs, a.x, token, 1, 1, part, m.warp(), m.warps());
+    const float logit = block_sum(m, scratch, part[0]);
+    if (m.thread() == 0) m.store(a.logits + static_cast<size_t>(token) * a.choose.experts + expert, logit);
+    if (m.last_block(a.arrived + token, m.blocks_x())) ChooseExperts::choose(m, a.choose, token);
   }
 };
 

@@ -18,37 +18,57 @@ WENQU_DEVICE float block_sum(Machine& m, typename Machine::template Shared<float
   return sum;
 }
 
-// Adds what the last part of a layer gave, and norms: out = x / rms(x) * weight (arXiv 1910.07467). One block a row.
+// Adds what the last part of a layer gave, and norms: out = x / rms(x) * weight (arXiv 1910.07467).
+struct NormRows {
+  float* hidden = nullptr;          // [rows][n], with `delta` added afterwards
+  const float* delta = nullptr;     // [rows][n]; nullptr: nothing to add
+  const float* weight = nullptr;    // [n]
+  float* values = nullptr;          // [rows][n] normed; nullptr: not wanted
+  Rounded rounded = {};             // the same rounded; q nullptr: not wanted
+  int n = 0;
+  float epsilon = 0;
+
+  // By a block. scratch: a number for each of its warps.
+  template <typename Machine>
+  WENQU_DEVICE void norm(Machine& m, typename Machine::template Shared<float> scratch, int row) const {
+    float* const x = hidden + static_cast<size_t>(row) * n;
+    float squares = 0;
+    for (int i = m.thread(); i < n; i += m.threads()) {
+      float v = m.load(x + i);
+      if (delta) m.store(x + i, v += m.load(delta + static_cast<size_t>(row) * n + i));
+      squares += v * v;
+    }
+    const float factor = m.rsqrt(block_sum(m, scratch, squares) / static_cast<float>(n) + epsilon);
+    for (int i = m.thread(); i < round_up(n, kBlock); i += m.threads()) {   // whole warps: round_up of a warp
+      const float v = i < n ? m.load(x + i) * factor * m.load(weight + i) : 0;
+      if (values && i < n) m.store(values + static_cast<size_t>(row) * n + i, v);
+      if (rounded.q) store_rounded(m, rounded, row, i / kBlock, v);
+    }
+  }
+};
+
+// grid: x over rows.
 struct RmsNorm {
-  struct Arguments {
-    float* hidden;          // [rows][n], with `delta` added afterwards
-    const float* delta;     // [rows][n]; nullptr: nothing to add
-    const float* weight;    // [n]
-    float* values;          // [rows][n] normed; nullptr: not wanted
-    Rounded rounded;        // the same rounded; q nullptr: not wanted
-    int n;
-    float epsilon;
-  };
+  using Arguments = NormRows;
   static constexpr int kThreads = 256;
   static constexpr int shared_bytes() { return kThreads / kWarp * static_cast<int>(sizeof(float)); }
 
   template <typename Machine>
   WENQU_DEVICE static void run(Machine& m, const Arguments& a) {
-    const auto scratch = m.template shared<float>(kThreads / kWarp);
-    const int row = m.block_x();
-    float* const x = a.hidden + static_cast<size_t>(row) * a.n;
-    float squares = 0;
-    for (int i = m.thread(); i < a.n; i += m.threads()) {
-      float v = m.load(x + i);
-      if (a.delta) m.store(x + i, v += m.load(a.delta + static_cast<size_t>(row) * a.n + i));
-      squares += v * v;
-    }
-    const float factor = m.rsqrt(block_sum(m, scratch, squares) / static_cast<float>(a.n) + a.epsilon);
-    for (int i = m.thread(); i < round_up(a.n, kBlock); i += m.threads()) {   // whole warps: round_up of a warp
-      const float v = i < a.n ? m.load(x + i) * factor * m.load(a.weight + i) : 0;
-      if (a.values && i < a.n) m.store(a.values + static_cast<size_t>(row) * a.n + i, v);
-      if (a.rounded.q) store_rounded(m, a.rounded, row, i / kBlock, v);
-    }
+    a.norm(m, m.template shared<float>(kThreads / kWarp), m.block_x());
+  }
+};
+
+// A norm of the rows that a kernel's blocks give together: by the block that is done last, which is one launch less.
+struct NormAfter {
+  NormRows rows = {};              // weight nullptr: no norm
+  uint32_t* arrived = nullptr;     // [rows] zeros, and zeros again afterwards
+
+  // By all threads of a block that has given its part of `count` rows from `first` on, as `blocks` blocks do.
+  template <typename Machine>
+  WENQU_DEVICE void by_last(Machine& m, typename Machine::template Shared<float> scratch, int first, int count, int blocks) const {
+    if (!rows.weight || !m.last_block(arrived + first, blocks)) return;
+    for (int i = 0; i < count; ++i) rows.norm(m, scratch, first + i);
   }
 };
 

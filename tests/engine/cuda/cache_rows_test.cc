@@ -97,7 +97,9 @@ TEST_F(CacheRowsTest, TurnedPartsOfQueriesGoBehindTheLatentOnesAndTheOthersAreRo
       turn.table.rotate(RopePairing::adjacent, t, head + nope);
       for (size_t i = 0; i < 2 * pairs; ++i) {
         ASSERT_NEAR(t < absorbed ? got[(t * heads + h) * row + latent + i] : in_place[at + nope + i], head[nope + i], 1e-5 * 4);
-        if (t < absorbed) ASSERT_EQ(in_place[at + nope + i], before[at + nope + i]);
+        if (t < absorbed) {
+          ASSERT_EQ(in_place[at + nope + i], before[at + nope + i]);
+        }
       }
       for (size_t i = 0; t < absorbed && i < stride; ++i) {
         const float step = scale[(t * heads + h) * stride / 32 + i / 32], value = i < nope ? head[i] : 0;

@@ -62,7 +62,12 @@ Touch EmulatedBlock::touch(int thread) const {
 // Whether a barrier, or the end of a launch, stands between the two.
 bool EmulatedBlock::apart(const Touch& before, const Touch& now) const {
   if (before.launch != now.launch) return true;
-  if (before.block != now.block) return false;
+  if (before.block != now.block) {
+    if (!counter_) return false;
+    const auto& arrived = device_.arrived_.at(counter_);
+    const auto other = arrived.find(before.block);
+    return other != arrived.end() && before.block_epoch < other->second;
+  }
   if (before.thread == now.thread || before.block_epoch != now.block_epoch) return true;
   return before.thread / kWarp == now.thread / kWarp && before.warp_epoch != now.warp_epoch;
 }
@@ -171,6 +176,20 @@ void EmulatedBlock::barrier(int thread) {
   pause(thread, "barrier");
 }
 
+bool EmulatedBlock::last(int thread, uint32_t* counter, int blocks) {
+  barrier(thread);
+  if (thread == 0) {
+    const Emulator::Place place = device_.find(counter);
+    if (!place.buffer || place.at % sizeof *counter != 0 || place.at + sizeof *counter > place.buffer->bytes || !place.buffer->shadow.written[place.at])
+      fault(thread, "counts blocks where nobody has put a zero");
+    if (!device_.arrived_[counter].emplace(number_, epoch_).second) fault(thread, "counts its block twice");
+    last_ = static_cast<int>(++*counter) == blocks;
+    if (last_) *counter = 0, counter_ = counter;
+  }
+  barrier(thread);
+  return last_;
+}
+
 void EmulatedBlock::warp_barrier(int thread) { exchange(thread, "warp barrier", nullptr, 0); }
 
 const std::byte* EmulatedBlock::exchange(int thread, const char* what, const void* value, size_t bytes) {
@@ -212,6 +231,7 @@ bool EmulatedBlock::run(const Body& body, Grid place, uint32_t number) {
   number_ = number;
   epoch_ = 0;
   at_barrier_ = 0;
+  counter_ = nullptr, last_ = false;
   shared_shadow_.resize(shared_.size(), true);
   for (Warp& warp : warps_) warp = Warp();
   for (size_t t = 0; t < threads_.size(); ++t) start(static_cast<int>(t), body);
@@ -406,6 +426,7 @@ Status Emulator::run(const Launch& launch) {
   ++launches_;
   ++launches_of_[static_cast<size_t>(launch.kernel)];
   const Kernel& kernel = kernels_[static_cast<size_t>(launch.kernel)];
+  arrived_.clear();
   EmulatedBlock block(*this, launch);
   const EmulatedBlock::Body body = [&](EmulatedBlock& mine, int thread) {
     EmulatedMachine machine(mine, thread);

@@ -3,7 +3,7 @@
 //
 //   - access outside what was allocated, or not aligned to the value; reading what nobody has written
 //   - in shared memory and in device memory: two threads touch the same byte, one of them writing, with no
-//     barrier between them (of the block, or of their warp)
+//     barrier between them (of the block, or of their warp; or the count by which a block knows that it is the last)
 //   - a barrier, shuffle or matrix product that not all threads of the block or warp reach
 //   - reading what is being copied to shared memory, before it was waited for
 //   - more shared memory than the launch asked for
@@ -18,6 +18,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <numeric>
 #include <string>
 #include <utility>
 #include <vector>
@@ -64,6 +65,7 @@ class EmulatedBlock {
 
   void barrier(int thread);
   void warp_barrier(int thread);
+  bool last(int thread, uint32_t* counter, int blocks);
   // Every lane gives `bytes` and gets the slots of all 32, kSlot apart, valid until its next exchange.
   static constexpr size_t kSlot = 64;
   const std::byte* exchange(int thread, const char* what, const void* value, size_t bytes);
@@ -108,6 +110,8 @@ class EmulatedBlock {
   uint32_t epoch_ = 0;
   int at_barrier_ = 0, alive_ = 0;
   bool broken_ = false;
+  const uint32_t* counter_ = nullptr;   // at which this block was the last
+  bool last_ = false;
 };
 
 // The machine of a kernel's body: see engine/cuda/machine.h.
@@ -154,6 +158,7 @@ class EmulatedMachine {
   int block_x() const { return static_cast<int>(block_.place().x); }
   int block_y() const { return static_cast<int>(block_.place().y); }
   int block_z() const { return static_cast<int>(block_.place().z); }
+  int blocks_x() const { return static_cast<int>(block_.launch().grid.x); }
 
   template <typename T>
   T load(const T* p) {
@@ -191,6 +196,7 @@ class EmulatedMachine {
 
   void barrier() { block_.barrier(thread_); }
   void warp_barrier() { block_.warp_barrier(thread_); }
+  bool last_block(uint32_t* counter, int blocks) { return block_.last(thread_, counter, blocks); }
   template <typename T>
   T shuffle(T value, int lane) { return take<T>(block_.exchange(thread_, "shuffle", &value, sizeof(T)), lane % kWarp); }
   template <typename T>
@@ -287,6 +293,9 @@ class Emulator final : public Device {
   // From now on nothing can be allocated.
   void take_all_memory() { used_ = info_.memory_bytes; }
   size_t launches() const { return launches_; }
+  size_t kernel_launches() const {   // what is copied does not count
+    return std::accumulate(launches_of_.begin(), launches_of_.end(), size_t{0});
+  }
   size_t launches_of(int kernel) const { return launches_of_[static_cast<size_t>(kernel)]; }
   uint64_t bytes_loaded() const { return bytes_loaded_; }   // by kernels, of device memory
 
@@ -310,6 +319,8 @@ class Emulator final : public Device {
   std::map<const std::byte*, Buffer>::iterator last_ = buffers_.end();
   size_t used_ = 0, launches_ = 0, recordings_ = 0;
   std::vector<size_t> launches_of_;   // [kernels]
+  // Of the launch that runs: the blocks that came to a counter, and their epoch then.
+  std::map<const uint32_t*, std::map<uint32_t, uint32_t>> arrived_;
   uint64_t bytes_loaded_ = 0;
   Status fault_;
   struct Recording;

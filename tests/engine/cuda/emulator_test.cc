@@ -112,6 +112,37 @@ struct Crooked {
   }
 };
 
+// Each block writes numbers, and the last that is done reads all of them.
+struct LastBlock {
+  using Arguments = test::Arguments;
+  template <typename Machine>
+  static void run(Machine& m, const Arguments& a) {
+    float* const numbers = a.data + 4;
+    auto* const counter = reinterpret_cast<uint32_t*>(a.data);
+    const int own = m.block_x() * m.threads() + m.thread(), all = m.blocks_x() * m.threads();
+    m.store(numbers + own, 1.0f);
+    // With the defect, one reads without having waited for the others.
+    if (!m.last_block(counter, m.blocks_x()) && !(a.defect && m.block_x() == 1)) return;
+    float sum = 0;
+    for (int i = m.thread(); i < all; i += m.threads()) sum += m.load(numbers + i);
+    m.barrier();
+    m.store(numbers + m.thread(), sum);
+  }
+};
+
+struct WritesAfterItsCount {
+  using Arguments = test::Arguments;
+  template <typename Machine>
+  static void run(Machine& m, const Arguments& a) {
+    float* const numbers = a.data + 4;
+    const int own = m.block_x() * m.threads() + m.thread();
+    if (!a.defect) m.store(numbers + own, 1.0f);
+    const bool last = m.last_block(reinterpret_cast<uint32_t*>(a.data), m.blocks_x());
+    if (a.defect) m.store(numbers + own, 1.0f);
+    if (last) m.load(numbers + m.thread());
+  }
+};
+
 class EmulatorTest : public testing::Test {
  protected:
   template <typename K>
@@ -179,6 +210,18 @@ TEST_F(EmulatorTest, LanesThatMeetInDifferentOperationsAreFound) {
 TEST_F(EmulatorTest, BlocksThatWriteTheSamePlaceAreFound) {
   ASSERT_TRUE(run<SamePlace>(false, {2}));
   EXPECT_THAT(run<SamePlace>(true, {2}).message(), HasSubstr("which thread 0 of block 0 wrote, with no barrier between"));
+}
+
+TEST_F(EmulatorTest, TheLastBlockSeesWhatTheOthersWrote) {
+  ASSERT_TRUE(run<LastBlock>(false, {3}, 32));
+  EXPECT_EQ(out_[0], 0);   // the count begins anew
+  EXPECT_EQ(out_[4], 3);
+  EXPECT_THAT(run<LastBlock>(true, {3}, 32).message(), HasSubstr("of block 0 wrote, with no barrier between"));
+}
+
+TEST_F(EmulatorTest, WhatABlockWritesAfterItsCountIsNotSeenByTheLast) {
+  ASSERT_TRUE(run<WritesAfterItsCount>(false, {3}, 32));
+  EXPECT_THAT(run<WritesAfterItsCount>(true, {3}, 32).message(), HasSubstr("of block 0 wrote, with no barrier between"));
 }
 
 TEST_F(EmulatorTest, MoreSharedMemoryThanLaunchedWithIsFound) {

@@ -5,6 +5,7 @@
 #include <cmath>
 #include <memory>
 
+#include "engine/cuda/kernel_list.h"
 #include "tests/engine/cuda/device_memory.h"
 #include "tests/engine/cuda/weights_fixture.h"
 #include "tests/engine/cuda/test_device.h"
@@ -79,7 +80,9 @@ TEST_F(Products, OfSeveralMatricesWithTheSameRowsAreGivenTogether) {
     const size_t before = device_.emulator() ? device_.emulator()->launches() : 0;
     const Status status = multiply(device_, products, x.input(), tokens);
     ASSERT_TRUE(status) << status.to_string();
-    if (device_.emulator()) EXPECT_EQ(device_.emulator()->launches() - before, tokens <= 8 ? 1u : 3u);
+    if (device_.emulator()) {
+      EXPECT_EQ(device_.emulator()->launches() - before, tokens <= 8 ? 1u : 3u);
+    }
     for (size_t i = 0; i < 3; ++i) {
       const std::vector<float> got = out[i]->values();
       for (int t = 0; t < tokens; ++t)
@@ -135,6 +138,75 @@ TEST_F(Products, OfExpertsThatAreChosenAndOfTheSharedOneAreAddedUp) {
     ASSERT_TRUE(status) << status.to_string();
     const std::vector<float> got = together.values(), want = apart.values();
     for (size_t i = 0; i < got.size(); ++i) ASSERT_NEAR(got[i], want[i], 1e-2 + std::abs(want[i]) * 1e-4) << tokens << " " << i;
+  }
+}
+
+TEST_F(Products, OfARouterChooseTheExpertsOfEachToken) {
+  const int count = 40, used = 5, n = 96;
+  const std::vector<float> bias = random_floats(count, random_);
+  const Array<float> biases(device_, bias);
+  for (const Type type : {Type::f32, Type::q8_0}) {
+    const StackOf router(device_, type, 1, count, n, random_);
+    for (const int tokens : {1, 4, 10}) {
+      const InputOf x(device_, tokens, n, random_);
+      const Array<float> logits(device_, static_cast<size_t>(tokens * count));
+      const Array<Choice> choices(device_, static_cast<size_t>(tokens * used));
+      const Array<uint32_t> arrived(device_, std::vector<uint32_t>(static_cast<size_t>(tokens)));
+      ChooseExperts::Arguments how{nullptr, biases.data(), count, used, true, true, 2.5f, 4, 2, choices.data()};
+      Status status = route(device_, router.stack, type, x.input(), tokens, logits.data(), how, arrived.data());
+      ASSERT_TRUE(status) << status.to_string();
+      const std::vector<float> scores = logits.values();
+      for (int t = 0; t < tokens; ++t)
+        for (int e = 0; e < count; ++e) ASSERT_NEAR(scores[static_cast<size_t>(t * count + e)], router.times(0, e, x.row(type, t)), 1e-3);
+      const std::vector<Choice> got = choices.values();
+      how.logits = logits.data();
+      ASSERT_TRUE(launch<ChooseExperts>(device_, {static_cast<unsigned>(tokens)}, how));
+      const std::vector<Choice> want = choices.values();
+      for (size_t i = 0; i < got.size(); ++i) {
+        ASSERT_EQ(got[i].expert, want[i].expert) << i;
+        ASSERT_EQ(got[i].weight, want[i].weight) << i;
+      }
+      EXPECT_EQ(arrived.values(), std::vector<uint32_t>(static_cast<size_t>(tokens)));
+    }
+  }
+}
+
+// The row is normed by the block that gives the last of it; many rows by a launch of their own.
+TEST_F(Products, AreAddedAndNormedForTheNextPart) {
+  const int outputs = 70, n = 64, stride = 96;
+  const StackOf weights(device_, Type::q8_0, 1, outputs, n, random_);
+  const std::vector<float> weight = random_floats(outputs, random_);
+  const Array<float> norms(device_, weight);
+  for (const int tokens : {1, 6, 10}) {
+    const InputOf x(device_, tokens, n, random_);
+    const size_t rows = static_cast<size_t>(tokens);
+    const std::vector<float> before = random_floats(rows * outputs, random_);
+    const Array<float> hidden(device_, before), delta(device_, rows * outputs), normed(device_, rows * outputs), scales(device_, rows * stride / 32);
+    const Array<int8_t> q(device_, rows * stride);
+    const Array<uint32_t> arrived(device_, std::vector<uint32_t>(rows));
+    const Product product[] = {{weights.stack, Type::q8_0, delta.data(), outputs, nullptr}};
+    const Status status = multiply(device_, product, x.input(), tokens,
+                                   {{hidden.data(), delta.data(), norms.data(), normed.data(), {q.data(), scales.data(), stride}, outputs, 1e-6f},
+                                    arrived.data()});
+    ASSERT_TRUE(status) << status.to_string();
+    const std::vector<float> sum = hidden.values(), got = normed.values(), scale = scales.values();
+    const std::vector<int8_t> bytes = q.values();
+    EXPECT_EQ(arrived.values(), std::vector<uint32_t>(rows));
+    for (int t = 0; t < tokens; ++t) {
+      std::vector<double> want;
+      double squares = 0;
+      for (int o = 0; o < outputs; ++o) {
+        want.push_back(double{before[static_cast<size_t>(t * outputs + o)]} + weights.times(0, o, x.row(Type::q8_0, t)));
+        squares += want.back() * want.back();
+      }
+      for (int o = 0; o < outputs; ++o) {
+        const size_t at = static_cast<size_t>(t * outputs + o), i = static_cast<size_t>(o);
+        ASSERT_NEAR(sum[at], want[i], 1e-3);
+        ASSERT_NEAR(got[at], want[i] / std::sqrt(squares / outputs + 1e-6) * double{weight[i]}, 1e-3);
+        const float step = scale[static_cast<size_t>(t * stride + o) / 32];
+        ASSERT_NEAR(step * static_cast<float>(bytes[static_cast<size_t>(t * stride + o)]), got[at], step * 0.51);
+      }
+    }
   }
 }
 
