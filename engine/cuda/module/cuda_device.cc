@@ -126,9 +126,14 @@ class CudaDevice final : public Device {
       WENQU_CUDA(cudaFuncSetAttribute(entry.function, cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(launch.shared_bytes)),
                  "give a kernel its shared memory");
     void* arguments[] = {const_cast<void*>(launch.arguments)};
-    WENQU_CUDA(cudaLaunchKernel(entry.function, dim3(launch.grid.x, launch.grid.y, launch.grid.z), dim3(launch.threads), arguments,
-                                launch.shared_bytes, stream_),
-               "launch a kernel");
+    cudaLaunchConfig_t config{};
+    config.gridDim = dim3(launch.grid.x, launch.grid.y, launch.grid.z), config.blockDim = dim3(launch.threads);
+    config.dynamicSmemBytes = launch.shared_bytes, config.stream = stream_;
+    cudaLaunchAttribute early{};   // as the kernels expect (entries.cu)
+    early.id = cudaLaunchAttributeProgrammaticStreamSerialization;
+    early.val.programmaticStreamSerializationAllowed = 1;
+    config.attrs = &early, config.numAttrs = info_.compute_capability >= 90 ? 1 : 0;
+    WENQU_CUDA(cudaLaunchKernelExC(&config, entry.function, arguments), "launch a kernel");
     return {};
   }
 

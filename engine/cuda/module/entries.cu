@@ -8,6 +8,12 @@ namespace {
 
 template <typename Kernel>
 __global__ void __launch_bounds__(Kernel::kThreads, min_blocks<Kernel>()) entry(const __grid_constant__ typename Kernel::Arguments arguments) {
+#if __CUDA_ARCH__ >= 900
+  // Programmatic dependent launch: the next kernel's blocks come to the device while this one's last are at work, and wait
+  // here until those are done and what they wrote can be seen.
+  asm volatile("griddepcontrol.launch_dependents;");
+  asm volatile("griddepcontrol.wait;" : : : "memory");
+#endif
   CudaMachine machine;
   Kernel::run(machine, arguments);
 }
