@@ -24,23 +24,31 @@ WENQU_DEVICE void add_products(Machine& m, const std::byte* weights, int inputs,
                                float (&sums)[N], int part = 0, int parts = 1) {
   using gguf::Type;
   if constexpr (is_quantized(type)) {
-    for (int c = part * kWarp + m.lane(); c < inputs / kBlock; c += parts * kWarp) {
-      const Chunk w = chunk<type>(m, weights, inputs, c);
-      for (int r = 0; r < 2; ++r)
-        for (int i = 0; i < N; ++i) {
-          if (i >= count) break;
-          const size_t row = static_cast<size_t>(first + i * step);
-          const Word4 q = m.load(reinterpret_cast<const Word4*>(x.q + row * x.q_stride + w.at[r]));
-          const float scale = m.load(x.scales + row * (x.q_stride / kBlock) + w.at[r] / kBlock);
-          const int product = m.dot4(w.q[r][3], q.w, m.dot4(w.q[r][2], q.z, m.dot4(w.q[r][1], q.y, m.dot4(w.q[r][0], q.x, 0))));
-          float value = w.scale[r] * static_cast<float>(product);
-          if constexpr (has_minimum<type>()) {
-            constexpr uint32_t kOnes = 0x01010101;
-            const int sum = m.dot4(kOnes, q.w, m.dot4(kOnes, q.z, m.dot4(kOnes, q.y, m.dot4(kOnes, q.x, 0))));
-            value -= w.minimum[r] * static_cast<float>(sum);
+    // What a lane waits for is the memory: with one row of input there is room to have two chunks on their way at once.
+    // A lane for which there is no second one takes the row's first, which costs little, and leaves it.
+    constexpr int kTogether = N == 1 ? 2 : 1;
+    const int all = inputs / kBlock, stride = parts * kWarp;
+    for (int c = part * kWarp + m.lane(); c < all; c += kTogether * stride) {
+      Chunk w[kTogether];
+      WENQU_UNROLL
+      for (int u = 0; u < kTogether; ++u) w[u] = chunk<type>(m, weights, inputs, c + u * stride < all ? c + u * stride : 0);
+      WENQU_UNROLL
+      for (int u = 0; u < kTogether; ++u)
+        for (int r = 0; r < 2; ++r)
+          for (int i = 0; i < N; ++i) {
+            if (i >= count) break;
+            const size_t row = static_cast<size_t>(first + i * step);
+            const Word4 q = m.load(reinterpret_cast<const Word4*>(x.q + row * x.q_stride + w[u].at[r]));
+            const float scale = m.load(x.scales + row * (x.q_stride / kBlock) + w[u].at[r] / kBlock);
+            const int product = m.dot4(w[u].q[r][3], q.w, m.dot4(w[u].q[r][2], q.z, m.dot4(w[u].q[r][1], q.y, m.dot4(w[u].q[r][0], q.x, 0))));
+            float value = w[u].scale[r] * static_cast<float>(product);
+            if constexpr (has_minimum<type>()) {
+              constexpr uint32_t kOnes = 0x01010101;
+              const int sum = m.dot4(kOnes, q.w, m.dot4(kOnes, q.z, m.dot4(kOnes, q.y, m.dot4(kOnes, q.x, 0))));
+              value -= w[u].minimum[r] * static_cast<float>(sum);
+            }
+            sums[i] += u == 0 || c + u * stride < all ? scale * value : 0.0f;
           }
-          sums[i] += scale * value;
-        }
     }
   } else {
     // Eight halves or four floats at a time; what is left over, one by one.
@@ -129,7 +137,7 @@ struct MatVecs {
     int tokens, matrices;
     NormAfter after = {};   // of what was given, row by row; `matrices` is 1 then
   };
-  static constexpr int kThreads = 128, kMinBlocks = N > 1 ? 6 : 0;
+  static constexpr int kThreads = 128, kMinBlocks = 6;
   static constexpr int kRows = kThreads / kWarp;
   static constexpr int shared_bytes() { return kRows * static_cast<int>(sizeof(float)); }
 
