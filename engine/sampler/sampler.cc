@@ -23,6 +23,11 @@ double next_uniform(uint64_t& state) {
   return static_cast<double>(z >> 11) * 0x1.0p-53;   // in [0, 1)
 }
 
+// Below this logit a token's share of the best one's probability is such that it cannot be drawn at 53 bits.
+float floor_of(float best, float temperature) { return best - 40.0f * temperature; }
+
+Status no_finite_logit() { return Status(StatusCode::corrupt, "the model gave no finite logit: its weights may be damaged"); }
+
 // First guess of how many candidates top-p needs; doubled until they suffice.
 constexpr size_t kFirstSorted = 256;
 
@@ -103,56 +108,128 @@ Result<int32_t> Sampler::choose(std::span<const float> logits) {
   Candidate best{-INFINITY, -1};
   for (size_t i = 0; i < logits.size(); ++i)
     if (logits[i] > best.first) best = {logits[i], static_cast<int32_t>(i)};
-  if (best.second < 0 || !std::isfinite(best.first))
-    return Status(StatusCode::corrupt, "the model gave no finite logit: its weights may be damaged");
-  if (options_.temperature == 0 || options_.top_k == 1) return best.second;
-
+  if (best.second < 0 || !std::isfinite(best.first)) return no_finite_logit();
+  if (is_greedy()) return best.second;
   candidates_.clear();
-  const float temperature = options_.temperature;
-  // Below this share of the best one's probability a token cannot be drawn at 53 bits.
-  const float floor = best.first - 40.0f * temperature;
+  const float floor = floor_of(best.first, options_.temperature);
   for (size_t i = 0; i < logits.size(); ++i)
     if (logits[i] >= floor) candidates_.emplace_back(logits[i], static_cast<int32_t>(i));
-  size_t kept = candidates_.size();
-  if (options_.top_k > 0 && static_cast<size_t>(options_.top_k) < kept) {
-    kept = static_cast<size_t>(options_.top_k);
-    std::partial_sort(candidates_.begin(), candidates_.begin() + static_cast<std::ptrdiff_t>(kept), candidates_.end(), before);
-    candidates_.resize(kept);
-  }
-  const auto weight = [&](const Candidate& c) {
-    return std::exp((static_cast<double>(c.first) - best.first) / temperature);
-  };
-  double total = 0;
-  for (const Candidate& c : candidates_) total += weight(c);
-  double mass = total;
-  if (options_.top_p < 1) {
-    // The smallest set of the most probable tokens whose probabilities reach top_p.
-    const double wanted = options_.top_p * total;
-    size_t sorted = 0, count = 0;
-    mass = 0;
-    while (count < kept && mass < wanted) {
-      if (count == sorted) {
-        sorted = std::min(kept, std::max(kFirstSorted, sorted * 2));
-        std::partial_sort(candidates_.begin() + static_cast<std::ptrdiff_t>(count),
-                          candidates_.begin() + static_cast<std::ptrdiff_t>(sorted), candidates_.end(), before);
-      }
-      mass += weight(candidates_[count++]);
+  return choose_among_all(best.first);
+}
+
+double Sampler::weight(float logit, float best) const {
+  return std::exp((static_cast<double>(logit) - best) / options_.temperature);
+}
+
+double Sampler::weigh(float best) const {
+  double sum = 0;
+  for (const Candidate& c : candidates_) sum += weight(c.first, best);
+  return sum;
+}
+
+void Sampler::keep_best(size_t count) {
+  std::partial_sort(candidates_.begin(), candidates_.begin() + static_cast<std::ptrdiff_t>(count), candidates_.end(), before);
+  candidates_.resize(count);
+}
+
+// The fewest of the most probable ones that come to so much; gives what they come to.
+double Sampler::keep_most_probable(float best, double wanted) {
+  size_t sorted = 0, count = 0;
+  double mass = 0;
+  while (count < candidates_.size() && mass < wanted) {
+    if (count == sorted) {
+      sorted = std::min(candidates_.size(), std::max(kFirstSorted, sorted * 2));
+      std::partial_sort(candidates_.begin() + static_cast<std::ptrdiff_t>(count), candidates_.begin() + static_cast<std::ptrdiff_t>(sorted),
+                        candidates_.end(), before);
     }
-    kept = count;
+    mass += weight(candidates_[count++].first, best);
   }
+  candidates_.resize(count);
+  return mass;
+}
+
+// From the candidates in the order of their ids.
+int32_t Sampler::choose_among_all(float best) {
+  if (options_.top_k > 0 && static_cast<size_t>(options_.top_k) < candidates_.size()) keep_best(static_cast<size_t>(options_.top_k));
+  double mass = weigh(best);
+  if (options_.top_p < 1) mass = keep_most_probable(best, options_.top_p * mass);
+  return draw(best, mass);
+}
+
+int32_t Sampler::draw(float best, double mass) {
   if (options_.min_p > 0) {
-    candidates_.resize(kept);
-    std::erase_if(candidates_, [&](const Candidate& c) { return weight(c) < static_cast<double>(options_.min_p); });
-    kept = candidates_.size();   // the best one stays
-    mass = 0;
-    for (const Candidate& c : candidates_) mass += weight(c);
+    // The best one stays.
+    std::erase_if(candidates_, [&](const Candidate& c) { return weight(c.first, best) < static_cast<double>(options_.min_p); });
+    mass = weigh(best);
   }
   double left = next_uniform(state_) * mass;
-  for (size_t i = 0; i + 1 < kept; ++i) {
-    left -= weight(candidates_[i]);
+  for (size_t i = 0; i + 1 < candidates_.size(); ++i) {
+    left -= weight(candidates_[i].first, best);
     if (left < 0) return candidates_[i].second;
   }
-  return candidates_[kept - 1].second;
+  return candidates_.back().second;
+}
+
+std::optional<TopRequest> Sampler::top_request() const {
+  if (changes_logits()) return std::nullopt;
+  TopRequest request;
+  request.enough = [this](const TopLogits& top) { return enough(top); };
+  if (is_greedy()) return request;
+  const bool narrows = options_.top_k > 0 || options_.top_p < 1 || options_.min_p > 0;
+  // One more than top-k: whether there are more decides in which order the host goes through them.
+  if (!narrows || static_cast<size_t>(options_.top_k) >= TopLogits::kMost) return std::nullopt;
+  request.count = options_.top_k > 0 ? static_cast<size_t>(options_.top_k) + 1 : TopLogits::kMost;
+  if (options_.top_k == 0 && options_.top_p < 1) request.temperature = options_.temperature;
+  return request;
+}
+
+Sampler::Cut Sampler::cut_of(const TopLogits& top) const {
+  using By = Cut::By;
+  const std::vector<Candidate>& list = top.best;
+  const float best = list[0].first;
+  if (!std::isfinite(best) || is_greedy()) return {By::likelihood, 1};
+  const float floor = floor_of(best, options_.temperature);
+  const size_t likely = static_cast<size_t>(std::partition_point(list.begin(), list.end(), [&](const Candidate& c) { return c.first >= floor; }) - list.begin());
+  if (top.all || likely < list.size()) return {By::likelihood, likely};
+  if (options_.top_k > 0) {
+    const size_t k = static_cast<size_t>(options_.top_k);
+    return k < list.size() ? Cut{By::top_k, k} : Cut{};
+  }
+  if (options_.top_p < 1) {
+    if (top.temperature != options_.temperature) return {};
+    // The total is known within an error: where this could matter, it is not enough.
+    const double wanted = options_.top_p * top.total, error = wanted * TopLogits::kTotalError;
+    double mass = 0;
+    for (size_t count = 0; count < list.size();) {
+      mass += weight(list[count++].first, best);
+      if (mass < wanted - error) continue;
+      return mass >= wanted + error ? Cut{By::top_p, count} : Cut{};
+    }
+    return {};
+  }
+  const auto probable = [&](const Candidate& c) { return weight(c.first, best) >= static_cast<double>(options_.min_p); };
+  const size_t count = static_cast<size_t>(std::partition_point(list.begin(), list.end(), probable) - list.begin());
+  return options_.min_p > 0 && count < list.size() ? Cut{By::min_p, count} : Cut{};
+}
+
+Result<int32_t> Sampler::sample_from(const TopLogits& top) {
+  if (top.best.empty() || !std::isfinite(top.best[0].first)) return no_finite_logit();
+  const float best = top.best[0].first;
+  if (is_greedy()) return top.best[0].second;
+  const Cut cut = cut_of(top);
+  candidates_.assign(top.best.begin(), top.best.begin() + static_cast<std::ptrdiff_t>(cut.count));
+  const auto by_id = [&] { std::sort(candidates_.begin(), candidates_.end(), [](const Candidate& a, const Candidate& b) { return a.second < b.second; }); };
+  switch (cut.by) {
+    case Cut::By::nothing: return Status(StatusCode::internal, "a choice from logits that are not enough for it");
+    case Cut::By::likelihood: by_id(); return choose_among_all(best);
+    case Cut::By::top_k: {
+      const double mass = weigh(best);
+      return draw(best, options_.top_p < 1 ? keep_most_probable(best, options_.top_p * mass) : mass);
+    }
+    case Cut::By::top_p: return draw(best, weigh(best));
+    case Cut::By::min_p: by_id(); return draw(best, weigh(best));
+  }
+  return Status(StatusCode::internal, "a choice of no kind");
 }
 
 }  // namespace wenqu::engine

@@ -8,11 +8,13 @@
 
 #include <cstdint>
 #include <functional>
+#include <optional>
 #include <span>
 #include <utility>
 #include <vector>
 
 #include "base/status.h"
+#include "engine/sampler/top_logits.h"
 
 namespace wenqu::engine {
 
@@ -52,11 +54,34 @@ class Sampler {
   // mask leave no token.
   Result<int32_t> sample(std::span<const float> logits, const SamplingHistory& history = {});
 
+  // What is enough for most choices in place of all logits; nullopt: nothing less ever is. Valid as long as the sampler.
+  std::optional<TopRequest> top_request() const;
+  // Whether the choice from these is certainly the one from all logits.
+  bool enough(const TopLogits& top) const { return !top.best.empty() && cut_of(top).by != Cut::By::nothing; }
+  // The same choice as from all logits, by the same random number. REQUIRES: enough(top), or nothing in it. Errors: corrupt.
+  Result<int32_t> sample_from(const TopLogits& top);
+
  private:
+  // What leaves only candidates that TopLogits hold.
+  struct Cut {
+    enum class By { nothing, likelihood, top_k, top_p, min_p };
+    By by = By::nothing;
+    size_t count = 0;   // of the best, that are left
+  };
+
   explicit Sampler(const SamplingOptions& options) : options_(options), state_(options.seed) {}
   bool changes_logits() const;
+  bool is_greedy() const { return options_.temperature == 0 || options_.top_k == 1; }
   void change(std::span<float> logits, const SamplingHistory& history);
   Result<int32_t> choose(std::span<const float> logits);
+  Cut cut_of(const TopLogits& top) const;
+  // Of the candidates, the best of which has this logit.
+  double weight(float logit, float best) const;
+  double weigh(float best) const;
+  void keep_best(size_t count);
+  double keep_most_probable(float best, double wanted);
+  int32_t choose_among_all(float best);
+  int32_t draw(float best, double mass);
 
   SamplingOptions options_;
   uint64_t state_;                 // of a SplitMix64 generator

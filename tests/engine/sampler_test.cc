@@ -5,7 +5,9 @@
 #include <algorithm>
 #include <cmath>
 #include <map>
+#include <random>
 #include <set>
+#include <tuple>
 
 #include "engine/sampler/log_probability.h"
 #include "engine/stop_text.h"
@@ -182,6 +184,89 @@ TEST(Sampler, UnusableOptionsNameTheirField) {
   EXPECT_EQ(Sampler::create({.frequency_penalty = 1000}).status().where(), "frequency_penalty");
   EXPECT_EQ(Sampler::create({.logit_bias = {{-1, 1.0f}}}).status().where(), "logit_bias");
   EXPECT_EQ(Sampler::create({.top_k = -1}).status().where(), "top_k");
+}
+
+// What a device would tell of a row, its total as wrong as it may be.
+TopLogits top_of(const std::vector<float>& logits, const TopRequest& request, double error) {
+  TopLogits top;
+  for (size_t i = 0; i < logits.size(); ++i)
+    if (logits[i] > -INFINITY) top.best.emplace_back(logits[i], static_cast<int32_t>(i));
+  std::stable_sort(top.best.begin(), top.best.end(), [](const auto& a, const auto& b) { return a.first > b.first; });
+  top.temperature = request.temperature;
+  for (const auto& [logit, id] : top.best) top.total += std::exp((static_cast<double>(logit) - top.best[0].first) / request.temperature);
+  top.total *= 1 + error * TopLogits::kTotalError;
+  top.all = top.best.size() <= request.count;
+  top.best.resize(std::min(top.best.size(), request.count));
+  return top;
+}
+
+// Rows of several shapes: a steep one, a flat one, coarse ones full of equals, short ones, and with numbers that are none.
+std::vector<std::vector<float>> rows_of_logits() {
+  std::mt19937 random(5);
+  std::normal_distribution<float> normal;
+  std::vector<std::vector<float>> rows;
+  for (const auto& [size, spread, step] : {std::tuple(3000, 6.0f, 0.0f), std::tuple(3000, 1.0f, 0.0f), std::tuple(3000, 2.0f, 0.5f), std::tuple(3000, 0.2f, 1.0f),
+                                           std::tuple(200, 3.0f, 0.0f), std::tuple(257, 0.5f, 0.25f), std::tuple(1, 1.0f, 0.0f)}) {
+    std::vector<float>& row = rows.emplace_back();
+    for (int i = 0; i < size; ++i) {
+      const float value = normal(random) * spread;
+      row.push_back(step > 0 ? std::nearbyint(value / step) * step : value);
+    }
+  }
+  rows.push_back(rows[0]);
+  for (size_t i = 0; i < rows.back().size(); i += 3) rows.back()[i] = i % 2 ? NAN : -INFINITY;
+  return rows;
+}
+
+TEST(Sampler, ChoosesFromTheBestLogitsWhatItChoosesFromAll) {
+  size_t chosen = 0, asked = 0;
+  for (const std::vector<float>& row : rows_of_logits())
+    for (const SamplingOptions& options : {
+             SamplingOptions{.temperature = 0}, SamplingOptions{.temperature = 0.6f, .top_p = 0.95f}, SamplingOptions{.temperature = 1.3f, .top_p = 0.5f},
+             SamplingOptions{.temperature = 0.05f, .top_p = 0.999f}, SamplingOptions{.temperature = 1, .top_p = 1, .top_k = 1},
+             SamplingOptions{.temperature = 1, .top_p = 1, .top_k = 40}, SamplingOptions{.temperature = 2, .top_p = 0.7f, .top_k = 255},
+             SamplingOptions{.temperature = 1, .top_p = 1, .min_p = 0.1f}, SamplingOptions{.temperature = 1, .top_p = 0.9f, .min_p = 0.3f},
+             SamplingOptions{.temperature = 3, .top_p = 0.9f, .top_k = 20, .min_p = 0.01f}})
+      for (const double error : {-0.9, 0.0, 0.9})
+        for (uint64_t seed = 0; seed < 12; ++seed) {
+          SamplingOptions own = options;
+          own.seed = seed;
+          Sampler from_all = *Sampler::create(own), from_best = *Sampler::create(own);
+          const auto request = from_best.top_request();
+          ASSERT_TRUE(request);
+          const TopLogits top = top_of(row, *request, error);
+          ++asked;
+          if (!request->enough(top)) continue;   // nothing was drawn: the row may be asked for
+          for (int i = 0; i < 3; ++i, ++chosen)
+            ASSERT_EQ(*from_best.sample_from(top), *from_all.sample(row)) << "temperature " << own.temperature << ", top-p " << own.top_p << ", top-k " << own.top_k
+                                                                      << ", min-p " << own.min_p << ", seed " << seed << ", row of " << row.size();
+        }
+  EXPECT_GT(chosen, asked * 2) << "the best are seldom enough";
+}
+
+TEST(Sampler, AsksForTheWholeRowWhereTheBestMayNotBeEnough) {
+  const std::vector<float> flat(3000, 1.0f);
+  Sampler sampler = *Sampler::create({.temperature = 1, .top_p = 0.9f});
+  EXPECT_FALSE(sampler.enough(top_of(flat, *sampler.top_request(), 0)));
+  // Two tokens of which one alone reaches top-p by a hair: the total decides, and is not known so well.
+  std::vector<float> hair(3000, -39.0f);
+  hair[7] = std::log(0.8f), hair[8] = std::log(0.2f);
+  Sampler close = *Sampler::create({.temperature = 1, .top_p = 0.8f});
+  EXPECT_FALSE(close.enough(top_of(hair, *close.top_request(), 0)));
+  Sampler clear = *Sampler::create({.temperature = 1, .top_p = 0.79f});
+  EXPECT_TRUE(clear.enough(top_of(hair, *clear.top_request(), 0)));
+  // A total of another temperature tells nothing.
+  EXPECT_FALSE((*Sampler::create({.temperature = 1.1f, .top_p = 0.79f})).enough(top_of(hair, *clear.top_request(), 0)));
+  for (const SamplingOptions& options :
+       {SamplingOptions{.temperature = 1, .top_p = 1}, SamplingOptions{.temperature = 1, .top_k = 256}, SamplingOptions{.repetition_penalty = 1.1f},
+        SamplingOptions{.temperature = 0, .logit_bias = {{1, 2.0f}}}, SamplingOptions{.mask = [](std::span<float>) {}}})
+    EXPECT_FALSE((*Sampler::create(options)).top_request());
+}
+
+TEST(Sampler, TheBestOfARowWithoutANumberAreNoneToChooseFrom) {
+  Sampler sampler = *Sampler::create({.temperature = 0});
+  EXPECT_EQ(sampler.sample_from(TopLogits{}).status().code(), StatusCode::corrupt);
+  EXPECT_EQ(sampler.sample_from(TopLogits{.best = {{INFINITY, 3}}}).status().code(), StatusCode::corrupt);
 }
 
 }  // namespace
