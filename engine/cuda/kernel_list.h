@@ -8,6 +8,7 @@
 #include "engine/cuda/kernels/latents.h"
 #include "engine/cuda/kernels/matmul.h"
 #include "engine/cuda/kernels/matvec.h"
+#include "engine/cuda/kernels/output.h"
 #include "engine/cuda/kernels/router.h"
 #include "engine/cuda/kernels/rows.h"
 
@@ -28,7 +29,9 @@ using RowKernels = KernelSet<RmsNorm, RoundRows, AddRows, SiluMultiply, ChooseEx
 using CacheKernels = KernelSet<PlaceTokens, FewRows, FewWideRows, ManyRows, SomeWideRows, ManyWideRows, CombineSplits,
                                ExpandLatents>;
 
-using Kernels = JoinKernels<RowKernels, FewRowKernels, CacheKernels, WeightKernels>::type;
+using OutputKernels = KernelSet<TakeRows, BestOfGroups, BestOfRow>;
+
+using Kernels = JoinKernels<RowKernels, OutputKernels, FewRowKernels, CacheKernels, WeightKernels>::type;
 
 // Launches a kernel of the list.
 template <typename Kernel>
