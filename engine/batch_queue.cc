@@ -93,7 +93,7 @@ void BatchQueue::take(Entry& entry, size_t count, std::vector<Part>& parts) {
   piece.tokens = piece.tokens.subspan(entry.done, count);
   piece.position += entry.done;
   if (!ends && piece.wanted == Sequence::Logits::last) piece.wanted = Sequence::Logits::none;
-  parts.push_back({&entry, piece, piece.logits ? piece.logits->size() : 0});
+  parts.push_back({&entry, piece, piece.logits ? piece.logits->size() : 0, piece.top ? piece.top->size() : 0});
 }
 
 void BatchQueue::take_decoding(size_t room, std::vector<Part>& parts) {
@@ -159,6 +159,7 @@ void BatchQueue::run(std::span<const Part> parts, std::span<const Sequence> batc
     if (together.code() != StatusCode::out_of_memory) continue;
     // Together they were too much; each is tried alone, so that only what does not fit by itself fails.
     if (batch[i].logits) batch[i].logits->resize(parts[i].logits);
+    if (batch[i].top) batch[i].top->resize(parts[i].top);
     entry.status = run_one(batch.subspan(i, 1), *entry.cancel, before_layer);
   }
 }

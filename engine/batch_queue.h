@@ -89,7 +89,7 @@ class BatchQueue {
   struct Part {
     Entry* entry;
     Sequence sequence;
-    size_t logits;   // numbers there before
+    size_t logits, top;   // there before
   };
 
   // A batch between whose layers others are let in.

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <optional>
 
 #include "base/utf8.h"
 #include "engine/runtime.h"
@@ -11,10 +12,11 @@ namespace wenqu::engine {
 namespace {
 
 // Appends the token that was chosen, with a draft behind it when one pays.
-Status append_chosen(Timeline& timeline, TokenId token, size_t left, Drafter& drafter, const CancelToken& cancel, GenerateResult& result) {
+Status append_chosen(Timeline& timeline, TokenId token, size_t left, Drafter& drafter, const TopRequest* request, const CancelToken& cancel,
+                     GenerateResult& result) {
   drafter.push(token);
   if (const std::span<const TokenId> ahead = timeline.read_ahead(); !ahead.empty() && ahead.front() == token) {
-    WENQU_RETURN_IF_ERROR(timeline.append({&token, 1}, cancel));
+    WENQU_RETURN_IF_ERROR(timeline.append({&token, 1}, cancel, {}, request));
     ++result.accepted;
     return {};
   }
@@ -26,12 +28,22 @@ Status append_chosen(Timeline& timeline, TokenId token, size_t left, Drafter& dr
   const auto end = std::find_if(draft.begin(), draft.end(), [&](TokenId id) { return runtime.tokenizer->is_end_of_generation(id); });
   draft = draft.first(static_cast<size_t>(end - draft.begin()));
   const auto begun = std::chrono::steady_clock::now();
-  WENQU_RETURN_IF_ERROR(timeline.append_with_draft(token, draft, cancel));
+  WENQU_RETURN_IF_ERROR(timeline.append_with_draft(token, draft, cancel, request));
   const std::chrono::duration<double> took = std::chrono::steady_clock::now() - begun;
   const size_t drafted = timeline.read_ahead().size();
   drafter.took(1 + drafted, took.count());
   result.drafted += drafted;
   return {};
+}
+
+// From the best logits where these are enough, and from all where they are not.
+Result<TokenId> choose(Timeline& timeline, Sampler& sampler, const TopRequest* request, size_t tokens, const SamplingHistory& history,
+                       const CancelToken& cancel) {
+  if (const TopLogits* top = timeline.top()) {
+    if (request && sampler.enough(*top)) return sampler.sample_from(*top);
+    WENQU_RETURN_IF_ERROR(timeline.recall_logits(cancel));
+  }
+  return sampler.sample(timeline.logits().first(std::min(timeline.logits().size(), tokens)), history);
 }
 
 }  // namespace
@@ -50,6 +62,10 @@ Result<GenerateResult> generate(Timeline& timeline, Sampler& sampler, const Gene
   GenerateResult result;
   TokenId id = 0;
   if (options.drafter) options.drafter->follow(timeline.tokens());
+  // Rows of the output matrix beyond the vocabulary are padding and stand for no token.
+  std::optional<TopRequest> best_only = options.top_log_probabilities < 0 ? sampler.top_request() : std::nullopt;
+  if (best_only) best_only->numbers = tokenizer.size();
+  const TopRequest* const request = best_only ? &*best_only : nullptr;
   const auto finish = [&](StopReason reason) {
     result.reason = reason;
     if (const std::string rest = stop.finish(); !rest.empty() && !sink({id, rest, false})) result.reason = StopReason::sink;
@@ -58,16 +74,17 @@ Result<GenerateResult> generate(Timeline& timeline, Sampler& sampler, const Gene
   // What is left of a character when the generation ends is told with its last token.
   while (result.tokens < options.max_tokens) {
     WENQU_RETURN_IF_ERROR(cancel.status());
-    // Rows of the output matrix beyond the vocabulary are padding and stand for no token.
-    const std::span<const float> logits = timeline.logits().first(std::min(timeline.logits().size(), tokenizer.size()));
     const SamplingHistory history{timeline.tokens().first(prompt), timeline.tokens().subspan(prompt)};
-    WENQU_ASSIGN_OR_RETURN(const TokenId next, sampler.sample(logits, history));
+    WENQU_ASSIGN_OR_RETURN(const TokenId next, choose(timeline, sampler, request, tokenizer.size(), history, cancel));
     if (tokenizer.is_end_of_generation(next)) return finish(StopReason::end_of_turn);
     std::vector<TokenProbability> probabilities;
-    if (options.top_log_probabilities >= 0)
+    if (options.top_log_probabilities >= 0) {
+      WENQU_RETURN_IF_ERROR(timeline.recall_logits(cancel));
+      const std::span<const float> logits = timeline.logits().first(std::min(timeline.logits().size(), tokenizer.size()));
       probabilities = log_probabilities(logits, next, static_cast<size_t>(options.top_log_probabilities));
-    const Status appended = options.drafter ? append_chosen(timeline, next, options.max_tokens - result.tokens, *options.drafter, cancel, result)
-                                            : timeline.append({&next, 1}, cancel);
+    }
+    const Status appended = options.drafter ? append_chosen(timeline, next, options.max_tokens - result.tokens, *options.drafter, request, cancel, result)
+                                            : timeline.append({&next, 1}, cancel, {}, request);
     if (appended.code() == StatusCode::limit_exceeded) return finish(StopReason::context_full);
     WENQU_RETURN_IF_ERROR(appended);
     id = next;

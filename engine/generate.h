@@ -58,7 +58,7 @@ struct GenerateResult {
 Drafter make_drafter(const Model& model, const DraftOptions& options = {});
 
 // The sampler's history is what the timeline holds, as the prompt, and what this call generates.
-// REQUIRES: timeline.logits() is not empty. The tokens told to the sink, but for one that ends the
+// REQUIRES: timeline.logits() is not empty, or there is timeline.top(). The tokens told to the sink, but for one that ends the
 // turn, are appended to the timeline. Errors: those of Timeline::append and Sampler::sample.
 Result<GenerateResult> generate(Timeline& timeline, Sampler& sampler, const GenerateOptions& options,
                                 const TokenSink& sink, const CancelToken& cancel);

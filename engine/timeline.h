@@ -17,6 +17,7 @@
 #include "base/status.h"
 #include "engine/cache/kv_type.h"
 #include "engine/model.h"
+#include "engine/sampler/top_logits.h"
 
 namespace wenqu::engine {
 
@@ -59,21 +60,30 @@ class Timeline {
   // Reads the tokens in chunks, so that a long prompt can be cancelled within one layer of a chunk.
   // On error the timeline is as it was before the call. Errors: invalid_argument (a token id out of
   // range), limit_exceeded (max_tokens), out_of_memory, cancelled, deadline_exceeded.
-  Status append(std::span<const TokenId> tokens, const CancelToken& cancel, const PrefillProgress& progress = {});
+  // With a request, the best logits may come in place of all, which then need not leave the device: top().
+  Status append(std::span<const TokenId> tokens, const CancelToken& cancel, const PrefillProgress& progress = {},
+                const TopRequest* request = nullptr);
 
   // Reads `token` as append() does and, in the same batch, a draft of what may follow it. The timeline holds
   // `token` only; while append() is then given the draft's tokens one by one, they are taken over without being
   // read again, and whatever else comes or changes the timeline makes it forget the rest. What does not fit into
   // the context, or into memory, is left out of the draft. Errors: those of append({token}).
-  Status append_with_draft(TokenId token, std::span<const TokenId> draft, const CancelToken& cancel);
+  // The request holds for the draft's tokens too.
+  Status append_with_draft(TokenId token, std::span<const TokenId> draft, const CancelToken& cancel, const TopRequest* request = nullptr);
   // What is left of the draft.
   std::span<const TokenId> read_ahead() const;
 
   // The same as append(), and gives the logits after every token: tokens.size() x vocabulary values.
   Result<std::vector<float>> append_with_logits(std::span<const TokenId> tokens, const CancelToken& cancel);
 
-  // Logits after the last token, `vocabulary` values; empty on a new or truncated timeline.
+  // Logits after the last token, `vocabulary` values; empty on a new or truncated timeline, and where there are only the
+  // best ones.
   std::span<const float> logits() const;
+  // The best of them, where these came in place of all; otherwise nullptr.
+  const TopLogits* top() const;
+  // Brings all logits where there are only the best, by reading the last token again. On error the timeline is as it was.
+  // Errors: those of append().
+  Status recall_logits(const CancelToken& cancel);
 
   // Forgets all but the first `size` tokens. Errors: invalid_argument when there are fewer.
   Status truncate(size_t size);

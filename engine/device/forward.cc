@@ -6,6 +6,7 @@
 #include <bit>
 #include <chrono>
 #include <cstring>
+#include <iterator>
 #include <map>
 #include <mutex>
 #include <numeric>
@@ -56,6 +57,20 @@ size_t largest_feed_forward(const Config& config, const Weights& weights, size_t
   return bytes;
 }
 
+// As BestOfRow tells it.
+TopLogits top_of(std::span<const cuda::Word2> told, const TopRequest& request) {
+  TopLogits top;
+  const int count = static_cast<int>(told[0].x);
+  for (int i = 0; i < count; ++i) {
+    const cuda::Word2& one = told[static_cast<size_t>(1 + i)];
+    top.best.emplace_back(std::bit_cast<float>(one.x), static_cast<int32_t>(one.y));
+  }
+  top.all = count >= 0 && static_cast<size_t>(count) < request.count;
+  top.temperature = request.temperature;
+  top.total = std::bit_cast<float>(told[0].y);
+  return top;
+}
+
 }  // namespace
 
 class DeviceModel::Implementation {
@@ -103,13 +118,20 @@ class DeviceModel::Implementation {
     size_t planned = 0;            // tokens that `plan` sees to: the first
     cuda::AttentionPlan plan;
     cuda::ExpansionPlan expansion;   // of the others; no tiles where there are none
-    std::vector<size_t> rows;   // tokens whose logits are wanted, in order
-    bool all_rows = false;      // they are all tokens
+    std::vector<int32_t> rows;  // tokens whose logits or states are wanted, in order
+    std::vector<cuda::BestWanted> wanted;   // [rows], of those whose best logits may be enough
+    size_t most_best = 0;       // of them; 0: all are wanted
+    std::vector<size_t> passes; // where the rows begin that are computed at a time, and where the last ones end
+    size_t rows_at_once() const { return passes.size() == 2 ? rows.size() : 0; }   // which a recording computes too
+    bool all_rows() const { return rows_at_once() == tokens; }                       // as they lie
   };
   // What a recorded batch is the same in; all else is in the tables.
-  using Key = std::tuple<size_t, size_t, KvType, int, int, int, int, size_t, bool>;
+  using Key = std::tuple<size_t, size_t, KvType, int, int, int, int, size_t, size_t, size_t>;
   static constexpr size_t kRecordedTokens = 8, kMostRecorded = 32;
 
+  static bool takes_best(const Sequence& sequence) {
+    return sequence.request && sequence.top && sequence.wanted != Sequence::Logits::none && sequence.tokens.size() <= Scratch::kLogitRows;
+  }
   static std::string fmt_needs(double weights, double scratch, double free);
 
   cuda::AttentionShape attention_shape() const {
@@ -120,9 +142,12 @@ class DeviceModel::Implementation {
   // How many sequences keep the absorbed form: those that stand first then.
   size_t put_expanded_last(std::vector<Sequence>& order) const;
   Result<Batch> describe(std::span<const Sequence> batch);
+  void add_rows(const Sequence& sequence, size_t first, Batch& batch) const;
   Status layers(const Batch& batch, const CancelToken& cancel);
   Status run(const Batch& batch, const CancelToken& cancel);
+  Status logits(const Batch& batch, size_t pass);
   Status give(const Batch& batch, std::span<const Sequence> sequences);
+  Status give_pass(const Batch& batch, size_t pass, std::span<const Sequence> sequences);
 
   Input normed() const { return {scratch_->normed, as_int(config_.embedding), scratch_->rounded.q, scratch_->rounded.scales, scratch_->rounded.stride}; }
   // What a part of a layer gave is added, and what comes of it normed for the next part.
@@ -198,6 +223,7 @@ class DeviceModel::Implementation {
   std::vector<std::byte> host_tables_;
   std::vector<float> host_normed_, host_delta_;      // [tokens][embedding], of experts on the CPU
   std::vector<ops::ExpertChoice> host_choices_;      // [tokens][used]
+  std::vector<cuda::Word2> host_best_;               // [rows][1 + most_best]
   std::map<Key, Device::Graph*> recorded_;
 
   void forget_recorded() {
@@ -226,6 +252,30 @@ size_t DeviceModel::Implementation::put_expanded_last(std::vector<Sequence>& ord
   return static_cast<size_t>(absorbed - order.begin());
 }
 
+// The rows that a sequence, whose first token is the batch's `first`, wants something of. Those of which the best logits may be
+// enough are computed together, so that all of them can be had where they are not.
+void DeviceModel::Implementation::add_rows(const Sequence& sequence, size_t first, Batch& batch) const {
+  const size_t end = first + sequence.tokens.size();
+  if (sequence.wanted == Sequence::Logits::none && !sequence.state) return;
+  const size_t from = sequence.wanted == Sequence::Logits::all ? first : end - 1, begin = batch.rows.size();
+  if (batch.passes.empty()) batch.passes.push_back(0);
+  if (begin - batch.passes.back() + end - from > Scratch::kLogitRows && begin > batch.passes.back()) batch.passes.push_back(begin);
+  for (size_t i = from; i < end; ++i) {
+    if (batch.rows.size() - batch.passes.back() == Scratch::kLogitRows) batch.passes.push_back(batch.rows.size());
+    batch.rows.push_back(static_cast<int32_t>(i));
+    cuda::BestWanted wanted{1, 1, 0};
+    if (takes_best(sequence)) {
+      const TopRequest& request = *sequence.request;
+      static_assert(cuda::kMostBest == TopLogits::kMost);
+      const size_t numbers = request.numbers > 0 ? std::min<size_t>(request.numbers, config_.vocabulary) : config_.vocabulary;
+      wanted = {static_cast<int32_t>(std::clamp<size_t>(request.count, 1, TopLogits::kMost)), static_cast<int32_t>(numbers),
+                request.temperature > 0 ? 1 / request.temperature : 0};
+      batch.most_best = std::max(batch.most_best, static_cast<size_t>(wanted.count));
+    }
+    batch.wanted.push_back(wanted);
+  }
+}
+
 Result<DeviceModel::Implementation::Batch> DeviceModel::Implementation::describe(std::span<const Sequence> unordered) {
   Batch batch;
   batch.order.assign(unordered.begin(), unordered.end());
@@ -249,13 +299,10 @@ Result<DeviceModel::Implementation::Batch> DeviceModel::Implementation::describe
       positions.push_back(sequence.position + i);
       places.push_back({static_cast<int32_t>(s), static_cast<int32_t>(sequence.position + i)});
     }
-    if (sequence.wanted == Sequence::Logits::all)
-      for (size_t i = first; i < tokens.size(); ++i) batch.rows.push_back(i);
-    else if (sequence.wanted == Sequence::Logits::last || sequence.state)
-      batch.rows.push_back(tokens.size() - 1);
+    add_rows(sequence, first, batch);
   }
   batch.tokens = tokens.size(), batch.sequences = sequences.size();
-  batch.all_rows = batch.rows.size() == batch.tokens;
+  batch.passes.push_back(batch.rows.size());
   // Rounded up, so that a plan and what was recorded for it serve for a while.
   WENQU_ASSIGN_OR_RETURN(batch.plan, cuda::attention_plan(attention_shape(), std::span(places).first(batch.planned),
                                                           as_int(std::bit_ceil(longest)), device_->info()));
@@ -267,7 +314,7 @@ Result<DeviceModel::Implementation::Batch> DeviceModel::Implementation::describe
 
   const ops::RopeTable rope(config_.rope.frequencies, config_.rope.magnitude, positions);
   const cuda::ExpansionPlan& expansion = batch.expansion;
-  const Tables::Counts counts{batch.tokens, batch.sequences, config_.rope.frequencies.size(), batch.plan.tiles.size(), expansion.attention.tiles.size(),
+  const Tables::Counts counts{batch.tokens, batch.sequences, config_.rope.frequencies.size(), batch.rows.size(), batch.plan.tiles.size(), expansion.attention.tiles.size(),
                               expansion.tiles.size(), expansion.pages.size(), pages.size()};
   Parts counting(nullptr);
   const Tables sizes(counting, counts);
@@ -283,6 +330,8 @@ Result<DeviceModel::Implementation::Batch> DeviceModel::Implementation::describe
     std::copy(first_page.begin(), first_page.end(), to.first_page);
     std::copy(rope.cosines().begin(), rope.cosines().end(), to.cosines);
     std::copy(rope.sines().begin(), rope.sines().end(), to.sines);
+    std::copy(batch.rows.begin(), batch.rows.end(), to.rows);
+    std::copy(batch.wanted.begin(), batch.wanted.end(), to.wanted);
     std::copy(batch.plan.tiles.begin(), batch.plan.tiles.end(), to.tiles);
     std::copy(expansion.attention.tiles.begin(), expansion.attention.tiles.end(), to.expanded_tiles);
     std::copy(expansion.tiles.begin(), expansion.tiles.end(), to.latent_tiles);
@@ -459,15 +508,33 @@ Status DeviceModel::Implementation::layers(const Batch& batch, const CancelToken
     WENQU_RETURN_IF_ERROR(config_.has_mla() ? mla(batch, l) : gqa(batch, l));
     WENQU_RETURN_IF_ERROR(feed_forward(batch, l, then(last ? weights_.output_norm : weights_.layers[l + 1].attention_norm), cancel));
   }
-  // A batch of decoding wants all logits at once; others take theirs in give().
-  if (batch.all_rows && batch.tokens <= Scratch::kLogitRows) return multiply(weights_.output, normed(), batch.tokens, s.logits);
-  return {};
+  // A batch of decoding takes all its logits at once; others take theirs in give().
+  return batch.rows_at_once() > 0 ? logits(batch, 0) : Status();
+}
+
+// The logits of some of the rows, and the best of these.
+Status DeviceModel::Implementation::logits(const Batch& batch, size_t pass) {
+  Scratch& s = *scratch_;
+  const size_t first = batch.passes[pass], rows = batch.passes[pass + 1] - first, d = config_.embedding;
+  Input x = normed();
+  if (!batch.all_rows()) {
+    WENQU_RETURN_IF_ERROR(launch<cuda::TakeRows>(
+        *device_, {as_unsigned(rows), as_unsigned((d + cuda::TakeRows::kNumbers - 1) / cuda::TakeRows::kNumbers)},
+        {s.hidden, tables_->rows + first, s.taken, as_int(d)}));
+    WENQU_RETURN_IF_ERROR(launch<cuda::RmsNorm>(*device_, {as_unsigned(rows)},
+                                                {s.taken, nullptr, weights_.output_norm, s.taken_normed, s.rounded_taken, as_int(d), config_.rms_epsilon}));
+    x = {s.taken_normed, as_int(d), s.rounded_taken.q, s.rounded_taken.scales, s.rounded_taken.stride};
+  }
+  WENQU_RETURN_IF_ERROR(multiply(weights_.output, x, rows, s.logits));
+  if (batch.most_best == 0) return {};
+  return cuda::best_logits(*device_, s.logits, as_int(rows), as_int(config_.vocabulary), tables_->wanted + first, as_int(batch.most_best), s.best_scratch,
+                           s.best);
 }
 
 Status DeviceModel::Implementation::run(const Batch& batch, const CancelToken& cancel) {
   if (batch.tokens > kRecordedTokens || batch.planned < batch.tokens || placement_.on_cpu > 0) return layers(batch, cancel);
   const Key key{batch.tokens, batch.sequences, batch.kv.type, batch.plan.kernel, batch.plan.splits, batch.plan.split_keys, batch.plan.buffers,
-                batch.plan.tiles.size(), batch.all_rows};
+                batch.plan.tiles.size(), batch.rows_at_once(), batch.most_best};
   auto found = recorded_.find(key);
   if (found == recorded_.end()) {
     if (recorded_.size() >= kMostRecorded) forget_recorded();
@@ -487,39 +554,49 @@ Status DeviceModel::Implementation::run(const Batch& batch, const CancelToken& c
 
 // Gives the sequences their logits and states.
 Status DeviceModel::Implementation::give(const Batch& batch, std::span<const Sequence> sequences) {
+  for (size_t pass = 0; pass + 1 < batch.passes.size(); ++pass) {
+    if (batch.rows_at_once() == 0) WENQU_RETURN_IF_ERROR(logits(batch, pass));
+    if (batch.most_best > 0) {
+      host_best_.resize((batch.passes[pass + 1] - batch.passes[pass]) * (1 + batch.most_best));
+      WENQU_RETURN_IF_ERROR(device_->download(host_best_.data(), scratch_->best, host_best_.size() * sizeof(cuda::Word2)));
+    }
+    WENQU_RETURN_IF_ERROR(give_pass(batch, pass, sequences));
+  }
+  return {};
+}
+
+// What the sequences want of some of the rows.
+Status DeviceModel::Implementation::give_pass(const Batch& batch, size_t pass, std::span<const Sequence> sequences) {
   Scratch& s = *scratch_;
-  const size_t vocabulary = config_.vocabulary, d = config_.embedding;
-  const bool computed = batch.all_rows && batch.tokens <= Scratch::kLogitRows;
-  size_t next = 0;   // of batch.rows
-  size_t token = 0;
+  const size_t vocabulary = config_.vocabulary, d = config_.embedding, begin = batch.passes[pass], end = batch.passes[pass + 1];
+  size_t row = 0;   // of batch.rows
   for (const Sequence& sequence : sequences) {
-    const size_t first = token, last = token + sequence.tokens.size() - 1;
-    token += sequence.tokens.size();
-    if (sequence.state) {
-      sequence.state->resize(sequence.state->size() + d);
-      WENQU_RETURN_IF_ERROR(device_->download(sequence.state->data() + sequence.state->size() - d, s.normed + last * d, d * sizeof(float)));
+    const size_t all = sequence.wanted == Sequence::Logits::all ? sequence.tokens.size() : sequence.wanted == Sequence::Logits::last || sequence.state ? 1 : 0;
+    const size_t first = std::max(row, begin), last = std::min(row + all, end);
+    row += all;
+    if (first >= last) continue;
+    if (sequence.state && last == row) {
+      std::vector<float>& state = *sequence.state;
+      state.resize(state.size() + d);
+      const float* const from = (batch.all_rows() ? s.normed : s.taken_normed) + (last - 1 - begin) * d;
+      WENQU_RETURN_IF_ERROR(device_->download(state.data() + state.size() - d, from, d * sizeof(float)));
     }
-    if (sequence.wanted == Sequence::Logits::none) {
-      next += sequence.state ? 1 : 0;
-      continue;
+    if (sequence.wanted == Sequence::Logits::none) continue;
+    if (takes_best(sequence)) {
+      std::vector<TopLogits> best;
+      for (size_t r = first; r < last; ++r) {
+        best.push_back(top_of(std::span(host_best_).subspan((r - begin) * (1 + batch.most_best), 1 + batch.most_best), *sequence.request));
+        if (!sequence.request->enough(best.back())) break;
+      }
+      if (best.size() == all && sequence.request->enough(best.back())) {
+        std::move(best.begin(), best.end(), std::back_inserter(*sequence.top));
+        continue;
+      }
     }
-    const bool all = sequence.wanted == Sequence::Logits::all;
-    const size_t count = all ? sequence.tokens.size() : 1, begin = all ? first : last;
     std::vector<float>& logits = *sequence.logits;
     const size_t before = logits.size();
-    logits.resize(before + count * vocabulary);
-    for (size_t i = 0; i < count; i += Scratch::kLogitRows) {
-      const size_t some = std::min(Scratch::kLogitRows, count - i);
-      const float* from = s.logits + next * vocabulary;
-      if (!computed) {
-        const size_t row = begin + i, stride = static_cast<size_t>(s.rounded.stride);
-        const Input x{s.normed + row * d, as_int(d), s.rounded.q + row * stride, s.rounded.scales + row * (stride / cuda::kBlock), s.rounded.stride};
-        WENQU_RETURN_IF_ERROR(multiply(weights_.output, x, some, s.logits));
-        from = s.logits;
-      }
-      WENQU_RETURN_IF_ERROR(device_->download(logits.data() + before + i * vocabulary, from, some * vocabulary * sizeof(float)));
-      next += some;
-    }
+    logits.resize(before + (last - first) * vocabulary);
+    WENQU_RETURN_IF_ERROR(device_->download(logits.data() + before, s.logits + (first - begin) * vocabulary, (last - first) * vocabulary * sizeof(float)));
   }
   return {};
 }

@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "engine/cuda/best.h"
 #include "engine/cuda/expansion.h"
 #include "engine/cuda/kernels/input.h"
 #include "engine/cuda/kernels/matvec.h"
@@ -68,7 +69,13 @@ struct Scratch {
   cuda::Choice* choices;                     // [tokens][used]
   std::byte* feed_forward;
   float* from_cpu;                           // [tokens][embedding], of experts on the CPU
+  // Of the rows whose logits are wanted, so many at a time.
+  static constexpr size_t kLogitRows = 64;
+  float *taken, *taken_normed;               // [kLogitRows][embedding]
+  cuda::Rounded rounded_taken;
   float* logits;                             // [kLogitRows][vocabulary]
+  std::byte* best_scratch;
+  cuda::Word2* best;                         // [kLogitRows][1 + kMostBest]
 
   Scratch(Parts& parts, const Config& config, size_t tokens, size_t feed_forward_bytes) {
     const size_t d = config.embedding, heads = config.heads;
@@ -92,16 +99,19 @@ struct Scratch {
     choices = parts.take<cuda::Choice>(tokens * config.moe.router.used);
     feed_forward = parts.take<std::byte>(feed_forward_bytes);
     from_cpu = parts.take<float>(config.moe.router.experts > 0 ? tokens * d : 0);
-    logits = parts.take<float>(kLogitRows * config.vocabulary);
+    const size_t rows = std::min(kLogitRows, tokens);
+    taken = parts.take<float>(rows * d), taken_normed = parts.take<float>(rows * d);
+    rounded_taken = parts.rounded(rows, d);
+    logits = parts.take<float>(rows * config.vocabulary);
+    best_scratch = parts.take<std::byte>(cuda::best_logits_scratch(as_int(rows), as_int(config.vocabulary)));
+    best = parts.take<cuda::Word2>(rows * (1 + cuda::kMostBest));
   }
-
-  static constexpr size_t kLogitRows = 8;   // at a time
 };
 
 // What the host tells about a batch, uploaded at once. Where each part lies depends on the batch's size alone.
 struct Tables {
   struct Counts {
-    size_t tokens = 0, sequences = 0, pairs = 0, tiles = 0;
+    size_t tokens = 0, sequences = 0, pairs = 0, rows = 0, tiles = 0;
     size_t expanded_tiles = 0, latent_tiles = 0, expanded_pages = 0;   // of sequences whose latents are expanded
     size_t pages = 0;
   };
@@ -109,6 +119,8 @@ struct Tables {
   cuda::Place* places;      // [tokens]
   int32_t* first_page;      // [sequences]
   float *cosines, *sines;   // [tokens][pairs]
+  int32_t* rows;            // tokens whose logits are wanted
+  cuda::BestWanted* wanted; // of these, which may be enough
   cuda::QueryTile *tiles, *expanded_tiles;
   cuda::LatentTile* latent_tiles;
   int32_t* expanded_first_page;   // [sequences]
@@ -120,6 +132,7 @@ struct Tables {
     places = parts.take<cuda::Place>(n.tokens);
     first_page = parts.take<int32_t>(n.sequences);
     cosines = parts.take<float>(n.tokens * n.pairs), sines = parts.take<float>(n.tokens * n.pairs);
+    rows = parts.take<int32_t>(n.rows), wanted = parts.take<cuda::BestWanted>(n.rows);
     tiles = parts.take<cuda::QueryTile>(n.tiles), expanded_tiles = parts.take<cuda::QueryTile>(n.expanded_tiles);
     latent_tiles = parts.take<cuda::LatentTile>(n.latent_tiles);
     expanded_first_page = parts.take<int32_t>(n.latent_tiles > 0 ? n.sequences : 0);

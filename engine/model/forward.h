@@ -19,6 +19,7 @@
 #include "engine/model/config.h"
 #include "engine/model/weights.h"
 #include "engine/ops/compute.h"
+#include "engine/sampler/top_logits.h"
 #include "engine/tokenizer/tokenizer.h"
 
 namespace wenqu::engine {
@@ -47,6 +48,10 @@ struct Sequence {
   Logits wanted = Logits::last;      // of which tokens
   bool deterministic = false;        // what a token gives does not depend on the tokens beside it
   std::vector<float>* logits = nullptr;   // the logits are appended here
+  // Whoever computes on a device may append the best of the wanted logits to `top` in place of all of them to `logits`,
+  // where it finds them enough for every wanted token.
+  const TopRequest* request = nullptr;
+  std::vector<TopLogits>* top = nullptr;
   std::vector<float>* state = nullptr;    // the last token's state behind the output norm is appended here, if wanted
 };
 

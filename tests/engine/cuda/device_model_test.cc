@@ -4,46 +4,10 @@
 #include <gmock/gmock.h>
 
 #include "engine/cuda/kernel_list.h"
-#include "engine/runtime.h"
-#include "tests/engine/model_fixture.h"
-#include "tests/engine/cuda/test_device.h"
+#include "tests/engine/cuda/device_model_fixture.h"
 
 namespace wenqu::test {
 namespace {
-
-using engine::device::DeviceModel;
-
-class DeviceModelTest : public ModelTest {
- protected:
-  void use(const ReferenceOptions& options) {
-    model_ = load(options);
-    engine::device::Placement placement;
-    placement.batch_tokens = 64;
-    auto device = DeviceModel::create(device_, model_->runtime().config, model_->runtime().weights, placement, {});
-    ASSERT_TRUE(device) << device.status().to_string();
-    on_device_ = std::move(*device);
-    account_ = std::make_shared<MemoryAccount>(MemoryAccount::kNoLimit, 0, on_device_->segment_memory());
-  }
-  KvCache cache(KvType type = KvType::f32) const { return KvCache(kv_shape(model_->runtime().config, type), account_); }
-
-  // The logits after each of the tokens, read in pieces.
-  std::vector<float> read(KvCache& cache, std::span<const TokenId> tokens, size_t piece) {
-    std::vector<float> logits;
-    for (size_t at = 0; at < tokens.size(); at += piece) {
-      const auto some = tokens.subspan(at, std::min(piece, tokens.size() - at));
-      EXPECT_TRUE(cache.resize(at + some.size()));
-      const Sequence sequence{.tokens = some, .position = at, .cache = &cache, .wanted = Sequence::Logits::all, .logits = &logits};
-      const Status status = on_device_->forward({&sequence, 1}, {});
-      EXPECT_TRUE(status) << status.to_string();
-    }
-    return logits;
-  }
-
-  std::shared_ptr<TestDevice> device_ = std::make_shared<TestDevice>();
-  std::shared_ptr<const Model> model_;
-  std::unique_ptr<DeviceModel> on_device_;
-  std::shared_ptr<MemoryAccount> account_;
-};
 
 struct Named {
   std::string name;
@@ -72,40 +36,6 @@ std::vector<Named> all_models() {
 }
 
 INSTANTIATE_TEST_SUITE_P(Architectures, AnyModelOnADevice, testing::ValuesIn(all_models()), [](const auto& model) { return model.param.name; });
-
-// A model that was loaded on the device, as its users see it.
-class TimelineOnADevice : public DeviceModelTest {
- protected:
-  std::shared_ptr<const Model> load_on_device(const ReferenceOptions& options, uint64_t budget = 0) {
-    ReferenceModel(options).writer().write(path_);
-    LoadOptions load;
-    load.open_device = device_;
-    load.memory_budget = budget;
-    load.context_tokens = 256;
-    auto model = Model::load(path_, load);
-    EXPECT_TRUE(model) << model.status().to_string();
-    return *model;
-  }
-  static TokenId best(std::span<const float> logits) {
-    return static_cast<TokenId>(std::max_element(logits.begin(), logits.end()) - logits.begin());
-  }
-  // A prompt and what the model says to it, ever the likeliest token.
-  static std::vector<TokenId> answer(Timeline& timeline, size_t tokens) {
-    std::vector<TokenId> out;
-    for (size_t i = 0; i < tokens; ++i) {
-      out.push_back(best(timeline.logits()));
-      const Status status = timeline.append({&out.back(), 1}, {});
-      EXPECT_TRUE(status) << status.to_string();
-    }
-    return out;
-  }
-
-  ReferenceOptions small() const {
-    ReferenceOptions options;
-    options.deepseek = true, options.layers = 2;
-    return options;
-  }
-};
 
 TEST_F(TimelineOnADevice, AnswersAsOnTheCpu) {
   const auto on_device = load_on_device(small());

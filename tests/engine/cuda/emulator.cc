@@ -400,6 +400,7 @@ Status Emulator::download(void* to, const void* from, size_t bytes) {
   for (size_t i = place.at; i < place.at + bytes; ++i)
     if (!place.buffer->shadow.written[i]) return Status(StatusCode::internal, "a download of what nobody has written");
   std::memcpy(to, from, bytes);
+  bytes_downloaded_ += bytes;
   return fault_;
 }
 

@@ -297,6 +297,7 @@ class Emulator final : public Device {
     return std::accumulate(launches_of_.begin(), launches_of_.end(), size_t{0});
   }
   size_t launches_of(int kernel) const { return launches_of_[static_cast<size_t>(kernel)]; }
+  uint64_t bytes_downloaded() const { return bytes_downloaded_; }
   uint64_t bytes_loaded() const { return bytes_loaded_; }   // by kernels, of device memory
 
  private:
@@ -321,7 +322,7 @@ class Emulator final : public Device {
   std::vector<size_t> launches_of_;   // [kernels]
   // Of the launch that runs: the blocks that came to a counter, and their epoch then.
   std::map<const uint32_t*, std::map<uint32_t, uint32_t>> arrived_;
-  uint64_t bytes_loaded_ = 0;
+  uint64_t bytes_loaded_ = 0, bytes_downloaded_ = 0;
   Status fault_;
   struct Recording;
   std::unique_ptr<Recording> recording_;
