@@ -35,6 +35,7 @@ struct MemoryPlan {
   uint64_t scratch = 0;
   uint64_t shared = 0;              // for sessions, and for experts on demand
   uint64_t experts = 0;             // of it, what sessions cannot have
+  uint64_t expert_limit = 0;        // bytes for experts on demand; 0: what sessions leave
   uint64_t prefix_cache = 0;        // at most; it gives way to sessions
 };
 

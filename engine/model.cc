@@ -6,9 +6,12 @@
 #include <charconv>
 #include <map>
 #include <new>
+#include <optional>
 
 #include "base/page_advice.h"
+#include "base/system_memory.h"
 #include "engine/device/choose.h"
+#include "engine/device/placement.h"
 #include "engine/memory_plan.h"
 #include "engine/model/forward.h"
 #include "engine/model/mixture.h"
@@ -102,17 +105,18 @@ void use_plan(const MemoryPlan& plan, Runtime& runtime) {
       const auto stack = [](const Matrix& matrix) { return ExpertStack{matrix.data, matrix.stride_bytes}; };
       layers.push_back({stack(layer->expert_gate), stack(layer->expert_up), stack(layer->expert_down)});
     }
-    const auto left = [account = runtime.account] { return account->left(); };
+    const auto left = [&runtime] { return runtime.expert_limit(); };
     runtime.experts = std::make_unique<ExpertResidency>(std::move(layers), runtime.config.moe.router.experts, left);
     runtime.weights.residency = runtime.experts.get();
     // What every token needs is wanted at once.
     for (const gguf::Tensor& tensor : runtime.file->tensors())
-      if (!is_expert(tensor.name)) ask_for({tensor.data, tensor.bytes});
-  } else {
+      if (!runtime.gpu && !is_expert(tensor.name)) ask_for({tensor.data, tensor.bytes});
+  } else if (!runtime.gpu) {
     for (const gguf::Tensor& tensor : runtime.file->tensors()) prefer_large_pages({tensor.data, tensor.bytes});
   }
   ExpertResidency* const experts = runtime.experts.get();
-  runtime.account->set_hooks([&runtime] { return runtime.prefixes.give_way(); },
+  // What is moved away is not lost: it goes before what would have to be read again.
+  runtime.account->set_hooks([&runtime] { return (runtime.gpu && runtime.gpu->segment_memory()->give_way()) || runtime.prefixes.give_way(); },
                              [experts] { if (experts) experts->trim(); });
 }
 
@@ -125,7 +129,7 @@ device::CpuExperts experts_on_cpu(const Runtime& runtime) {
       const Layer& layer = runtime.weights.layers[l];
       const size_t d = runtime.config.embedding;
       const ops::Compute compute{cpu::kernels(runtime.isa), runtime.pool, cancel};
-      RoutedExperts routed(compute, runtime.config, layer, nullptr, choices);
+      RoutedExperts routed(compute, runtime.config, layer, runtime.weights.residency, choices);
       const ops::Inputs x(compute, normed.data(), normed.size() / d, d, d, {&layer.expert_gate, &layer.expert_up});
       status = routed.add(x, delta.data());
     });
@@ -133,55 +137,110 @@ device::CpuExperts experts_on_cpu(const Runtime& runtime) {
   };
 }
 
-// Brings the model to a GPU and divides the GPU's memory.
-Result<MemoryPlan> place_on_gpu(std::shared_ptr<cuda::Device> gpu, Runtime& runtime, const LoadOptions& options, const CancelToken& cancel) {
-  const uint64_t free = gpu->free_bytes(), budget = options.memory_budget ? std::min<uint64_t>(options.memory_budget, free) : free;
+// Reads the first layers with the model's threads. The runtime outlives it.
+device::CpuLayers layers_on_cpu(const Runtime& runtime) {
+  return [&runtime](std::span<const Sequence> batch, size_t layers, std::vector<float>& states, const CancelToken& cancel) {
+    Status status;
+    runtime.pool.lead([&] {
+      status = forward_first({cpu::kernels(runtime.isa), runtime.pool, cancel}, runtime.config, runtime.weights, batch, layers, states);
+    });
+    return status;
+  };
+}
+
+// Where the layers go, and how the memory is divided.
+struct DevicePlan {
+  device::PlacementPlan placement;
+  MemoryPlan memory;
+};
+
+uint64_t mib(uint64_t bytes) { return (bytes + (1 << 20) - 1) >> 20; }
+
+// What stays with the CPU must fit the host's memory; routed experts may be read on demand.
+Status plan_host(const MemoryNeeds& host, device::PlacementPlan& placement, MemoryPlan& plan) {
+  device::PlacedShare& cpu = placement.cpu;
+  if (cpu.weights == 0) return {};
+  cpu.scratch = host.scratch(placement.batch_tokens);
+  cpu.room = available_memory();
+  if (cpu.room == 0 || cpu.needed() <= cpu.room) return {};
+  const uint64_t rest = cpu.needed() - placement.cpu_expert_bytes;
+  if (host.can_be_read_again && placement.cpu_expert_bytes > 0 && rest + host.largest_layer <= cpu.room) {
+    plan.on_demand = true;
+    plan.expert_limit = cpu.room - rest;
+    return {};
+  }
+  return Status(StatusCode::out_of_memory,
+                fmt::format("what stays with the CPU needs {} MiB (weights {}, KV cache {}, scratch {}), but the system has {} MiB: use more layers on GPUs, "
+                            "a smaller or more strongly quantized model",
+                            mib(cpu.needed()), mib(cpu.weights), mib(cpu.kv_cache), mib(cpu.scratch), mib(cpu.room)));
+}
+
+Result<DevicePlan> plan_devices(std::span<const std::shared_ptr<cuda::Device>> devices, const Runtime& runtime, const LoadOptions& options) {
   const MemoryNeeds host = memory_needs(*runtime.file, runtime.config, runtime.weights, options, runtime.pool.threads());
-  constexpr auto mib = [](uint64_t bytes) { return (bytes + (1 << 20) - 1) >> 20; };
-  const size_t mixtures = runtime.weights.mixtures().size();
-  device::Placement placement;
-  placement.cpu_experts = experts_on_cpu(runtime);
-  placement.on_cpu = options.cpu_experts < 0 ? 0 : std::min(mixtures, static_cast<size_t>(options.cpu_experts));
-  device::DeviceNeeds needs = device::DeviceModel::needs(runtime.config, runtime.weights, placement);
-  // Larger pieces of a prompt keep a GPU busier; what they are computed in must stay a small part of its memory.
-  for (size_t tokens = kMaxBatch * 4; tokens > kMaxBatch; tokens /= 2) {
-    device::Placement larger = placement;
-    larger.batch_tokens = tokens;
-    const device::DeviceNeeds more = device::DeviceModel::needs(runtime.config, runtime.weights, larger);
-    if (more.scratch > budget / 128 || more.total() + host.kv_cache > budget) continue;
-    placement = larger, needs = more;
-    break;
+  const size_t layers = runtime.config.layers;
+  std::vector<device::PlacedShare> rooms;
+  for (const std::shared_ptr<cuda::Device>& one : devices) {
+    const uint64_t free = one->free_bytes();
+    device::PlacedShare& room = rooms.emplace_back();
+    room.name = one->info().name;
+    room.room = options.memory_budget ? std::min<uint64_t>(options.memory_budget, free) : free;
   }
-  // As few layers' experts as must stay with the CPU.
-  while (options.cpu_experts < 0 && placement.on_cpu < mixtures && needs.total() + host.kv_cache > budget) {
-    ++placement.on_cpu;
-    needs = device::DeviceModel::needs(runtime.config, runtime.weights, placement);
+  DevicePlan plan;
+  const device::PlacementWish wish{options.gpu_layers, options.cpu_experts, host.kv_cache / layers};
+  WENQU_ASSIGN_OR_RETURN(plan.placement, device::plan_placement(runtime.config, runtime.weights, rooms, wish));
+  MemoryPlan& memory = plan.memory;
+  WENQU_RETURN_IF_ERROR(plan_host(host, plan.placement, memory));
+  // Sessions may hold what each place has left for its layers.
+  memory.shared = UINT64_MAX;
+  const auto bound = [&](const device::PlacedShare& place, uint64_t left) {
+    // Tables and partial sums of attention come on top, and whatever the driver keeps.
+    left -= std::min(left - std::min(left, place.kv_cache), left / 16);
+    memory.shared = std::min(memory.shared, left / place.layers.count() * layers);
+  };
+  for (const device::PlacedShare& place : plan.placement.devices) {
+    memory.budget += place.room, memory.weights += place.weights, memory.scratch += place.scratch;
+    bound(place, place.room - place.weights - place.scratch);
   }
-  if (needs.total() + host.kv_cache > budget)
-    return Status(StatusCode::out_of_memory,
-                  fmt::format("needs {} MiB on the GPU (weights{} {}, KV cache of {} tokens {}, scratch {}), but {} {} MiB: run it on the CPU, or use a "
-                              "smaller or more strongly quantized model",
-                              mib(needs.total() + host.kv_cache), placement.on_cpu > 0 ? std::string(" but for routed experts") : std::string(), mib(needs.weights), options.context_tokens, mib(host.kv_cache), mib(needs.scratch),
-                              options.memory_budget && options.memory_budget <= free ? "the budget is" : "it has", mib(budget)),
-                  gpu->info().name);
-  WENQU_ASSIGN_OR_RETURN(runtime.gpu, device::DeviceModel::create(std::move(gpu), runtime.config, runtime.weights, placement, cancel));
-  runtime.info.cpu_experts = static_cast<uint32_t>(placement.on_cpu);
-  MemoryPlan plan;
-  plan.budget = budget;
-  plan.weights = needs.weights, plan.scratch = needs.scratch;
-  plan.batch_tokens = placement.batch_tokens;
-  plan.shared = budget - needs.total();
-  // Tables and partial sums of attention come on top, and whatever the driver keeps.
-  plan.shared -= std::min(plan.shared - host.kv_cache, plan.shared / 16);
-  plan.prefix_cache = std::min<uint64_t>(options.prefix_cache_bytes, plan.shared / 4);
+  const device::PlacedShare& cpu = plan.placement.cpu;
+  if (cpu.layers.count() > 0 && cpu.room > 0) bound(cpu, cpu.room - std::min(cpu.room, memory.on_demand ? cpu.room - cpu.kv_cache : cpu.weights + cpu.scratch));
+  memory.batch_tokens = plan.placement.batch_tokens;
+  memory.prefix_cache = std::min<uint64_t>(options.prefix_cache_bytes, memory.shared / 4);
   return plan;
 }
+
+// Brings the model to GPUs.
+Status place_on_devices(std::span<const std::shared_ptr<cuda::Device>> devices, const DevicePlan& plan, Runtime& runtime, const CancelToken& cancel) {
+  device::Split split;
+  for (size_t i = 0; i < plan.placement.devices.size(); ++i) split.shares.push_back({devices[plan.placement.chosen[i]], plan.placement.devices[i].layers});
+  split.batch_tokens = plan.placement.batch_tokens, split.on_cpu = plan.placement.on_cpu;
+  split.cpu_experts = experts_on_cpu(runtime), split.cpu_layers = layers_on_cpu(runtime);
+  WENQU_ASSIGN_OR_RETURN(runtime.gpu, device::SplitModel::create(runtime.config, runtime.weights, std::move(split), cancel));
+  return {};
+}
+
+void describe_places(const device::PlacementPlan& plan, ModelInfo& info) {
+  const auto add = [&](const device::PlacedShare& place) {
+    info.places.push_back({place.name, static_cast<uint32_t>(place.layers.first), static_cast<uint32_t>(place.layers.count()), static_cast<uint32_t>(place.cpu_experts),
+                           place.weights, place.kv_cache, place.scratch, place.room});
+  };
+  info.device.clear();
+  for (const device::PlacedShare& place : plan.devices) {
+    add(place);
+    info.device += (info.device.empty() ? "" : ", ") + place.name;
+  }
+  if (plan.cpu.weights > 0) add(plan.cpu);
+  info.cpu_layers = static_cast<uint32_t>(plan.cpu.layers.count());
+  info.cpu_experts = static_cast<uint32_t>(plan.cpu.cpu_experts);
+}
+
+// Whether a file is to be run, or only what that would take is to be told.
+enum class Purpose { run, inspect };
 
 using OpenFile = std::function<Result<std::shared_ptr<const gguf::File>>()>;
 
 // Opens the file and takes it apart. `weighed` is asked when all that needs memory is known.
 Status load_into(Runtime& runtime, const OpenFile& open, const LoadOptions& options, const CancelToken& cancel,
-                 const Weighed& weighed, bool use_device) {
+                 const Weighed& weighed, Purpose purpose) {
   const auto progress = [&](double fraction) -> Status {
     if (options.progress && !options.progress(fraction)) return Status(StatusCode::cancelled, "loading was stopped");
     return cancel.status();
@@ -194,18 +253,24 @@ Status load_into(Runtime& runtime, const OpenFile& open, const LoadOptions& opti
     WENQU_RETURN_IF_ERROR(set_expert_groups(options.expert_groups, options.expert_groups_used, runtime.config));
   WENQU_RETURN_IF_ERROR(progress(0.1));
   WENQU_ASSIGN_OR_RETURN(runtime.weights, load_weights(file, runtime.config));
-  device::Chosen chosen{options.open_device, ""};
-  if (use_device && !chosen.device) {
-    WENQU_ASSIGN_OR_RETURN(chosen, device::choose_device(options.device));
+  device::Chosen chosen{options.open_devices, ""};
+  if (chosen.devices.empty() && options.gpu_layers != 0) {
+    Result<device::Chosen> named = device::choose_device(options.device);
+    if (named) chosen = std::move(*named);
+    else if (purpose == Purpose::inspect) chosen.why = named.status().to_string();
+    else return named.status();
   }
   MemoryPlan plan;
-  if (use_device && chosen.device) {
-    Result<MemoryPlan> placed = place_on_gpu(chosen.device, runtime, options, cancel);
+  std::optional<device::PlacementPlan> placed;
+  if (!chosen.devices.empty() && options.gpu_layers != 0) {
+    Result<DevicePlan> on_devices = plan_devices(chosen.devices, runtime, options);
+    Status status = on_devices.status();
+    if (status && purpose == Purpose::run) status = place_on_devices(chosen.devices, *on_devices, runtime, cancel);
     // Only whoever asks for a GPU is told that the model does not run there.
-    const bool optional = !options.open_device && options.device == "auto" && placed.status().code() != StatusCode::cancelled;
-    if (!placed && !optional) return placed.status();
-    if (placed) plan = *placed;
-    else chosen.why = placed.status().to_string();
+    const bool optional = (options.open_devices.empty() && options.device == "auto" && status.code() != StatusCode::cancelled) || purpose == Purpose::inspect;
+    if (!status && !optional) return status;
+    if (status) plan = on_devices->memory, placed = std::move(on_devices->placement);
+    else chosen.why = status.to_string();
   }
   if (!runtime.gpu) {
     WENQU_ASSIGN_OR_RETURN(plan, weighed(memory_needs(file, runtime.config, runtime.weights, options, runtime.pool.threads())));
@@ -227,21 +292,20 @@ Status load_into(Runtime& runtime, const OpenFile& open, const LoadOptions& opti
   } else {
     runtime.chat_status = chat.status();
   }
-  const uint32_t cpu_experts = runtime.info.cpu_experts;
   runtime.info = describe(runtime, options.kv_type);
-  runtime.info.cpu_experts = cpu_experts;
-  runtime.info.device = runtime.gpu ? runtime.gpu->info().name : "cpu";
+  runtime.info.device = "cpu";
+  if (placed) describe_places(*placed, runtime.info);
   runtime.info.device_problem = chosen.why;
   return progress(1);
 }
 
 Result<std::unique_ptr<Runtime>> load_runtime(const OpenFile& open, const std::string& path, const LoadOptions& options,
-                                              const CancelToken& cancel, const Weighed& weighed, bool use_device = true) {
+                                              const CancelToken& cancel, const Weighed& weighed, Purpose purpose = Purpose::run) {
   WENQU_RETURN_IF_ERROR(cpu::check_threads(options.threads));
   WENQU_RETURN_IF_ERROR(cpu::check_nice(options.nice));
   try {
     auto runtime = std::make_unique<Runtime>(cpu::ThreadPoolOptions{options.threads, options.nice}, options.prefix_cache_bytes);
-    if (const Status status = load_into(*runtime, open, options, cancel, weighed, use_device); !status)
+    if (const Status status = load_into(*runtime, open, options, cancel, weighed, purpose); !status)
       return path.empty() || status.where().find(path) != std::string::npos ? status : status.at(path);
     return runtime;
   } catch (const std::bad_alloc&) {
@@ -272,7 +336,7 @@ Result<std::pair<ModelInfo, MemoryEstimate>> Model::inspect(const std::string& p
     memory = memory_estimate(needs, options.context_tokens);
     return MemoryPlan();
   };
-  WENQU_ASSIGN_OR_RETURN(const std::unique_ptr<Runtime> runtime, load_runtime([&] { return gguf::File::open(path); }, path, options, {}, weighed, false));
+  WENQU_ASSIGN_OR_RETURN(const std::unique_ptr<Runtime> runtime, load_runtime([&] { return gguf::File::open(path); }, path, options, {}, weighed, Purpose::inspect));
   return std::pair(runtime->info, memory);
 }
 
@@ -313,7 +377,7 @@ MemoryUse Model::memory() const {
   use.prefix_cache = runtime_->prefixes.bytes();
   use.on_demand = plan.on_demand;
   if (!plan.on_demand) return use;
-  use.experts_limit = runtime_->account->left();
+  use.experts_limit = runtime_->expert_limit();
   use.experts = runtime_->experts->use();
   return use;
 }

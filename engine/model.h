@@ -9,6 +9,7 @@
 #include <memory>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "base/cancel.h"
 #include "base/sha256.h"
@@ -25,13 +26,15 @@ class Device;
 }
 
 struct LoadOptions {
-  std::string device = "cpu";   // or "cuda", "cuda:1" ..., "auto": see engine/device/choose.h
-  std::shared_ptr<cuda::Device> open_device;   // instead: one that is open already
-  // On a GPU: of so many layers the routed experts stay with the CPU; -1: of as few as the memory asks for.
+  std::string device = "cpu";   // or "cuda", "cuda:1", "cuda:0,1", "cuda:all", "auto": see engine/device/choose.h
+  std::vector<std::shared_ptr<cuda::Device>> open_devices;   // instead: some that are open already
+  // On GPUs: so many of the last layers are computed there, the others on the CPU; -1: all, or as many as fit.
+  int gpu_layers = -1;
+  // And of so many layers the routed experts stay with the CPU; -1: of as few as the memory asks for.
   int cpu_experts = -1;
   int threads = 0;              // compute threads; 0: one per core this process may use
   int nice = 0;                 // how far the compute threads step back for others: 0 (not at all) to 19
-  // On a GPU: bytes of its memory, for weights, sessions and scratch; all of the model but routed experts must fit.
+  // On GPUs: bytes of the memory of each, for weights, sessions and scratch.
   // Else: bytes for weights, the KV caches of all timelines, the prefix cache and scratch; 0: what the system has free. A
   // mixture of experts that does not fit as a whole is run all the same: experts are kept by use, and the others are
   // read when they are wanted.
@@ -70,6 +73,15 @@ struct MemoryUse {
   ExpertUse experts;            // and were used so since the model was loaded
 };
 
+// What one GPU has of a model, or the CPU beside it.
+struct PlaceOfLayers {
+  std::string name;
+  uint32_t first_layer = 0, layers = 0;
+  uint32_t cpu_experts = 0;    // of these: those whose routed experts the CPU has. Of the CPU: those that it has the experts of
+  uint64_t weights = 0, kv_cache = 0, scratch = 0;   // bytes; KV cache for the context asked for
+  uint64_t room = 0;           // that there are for them; 0: not known
+};
+
 struct ModelInfo {
   std::string path;
   std::string name;            // general.name
@@ -100,9 +112,11 @@ struct ModelInfo {
   uint64_t context = 0;             // trained context length
   int threads = 0;
   std::string isa;                  // instruction set chosen: "avx2" or "scalar"
-  std::string device;               // "cpu", or the GPU's name
-  uint32_t cpu_experts = 0;         // on a GPU: layers whose routed experts the CPU computes
-  std::string device_problem;       // with LoadOptions::device "auto": why no GPU is used
+  std::string device;               // "cpu", or the GPUs' names
+  std::vector<PlaceOfLayers> places;   // on GPUs: each of them, and the CPU where it has anything
+  uint32_t cpu_layers = 0;          // on GPUs: layers that the CPU computes,
+  uint32_t cpu_experts = 0;         // and others whose routed experts it computes
+  std::string device_problem;       // why no GPU is used: with LoadOptions::device "auto", and of inspect()
 };
 
 namespace gguf {
@@ -121,7 +135,7 @@ class Model {
   // The same of a file that is open already.
   static Result<std::shared_ptr<const Model>> load(std::shared_ptr<const gguf::File> file, const LoadOptions& options,
                                                    const CancelToken& cancel = {});
-  // What load() would give and need, without the memory for it.
+  // What load() would give and need, without the memory for it; with devices, what would go where.
   static Result<std::pair<ModelInfo, MemoryEstimate>> inspect(const std::string& path, const LoadOptions& options = {});
   // What load() would need alone.
   static Result<MemoryEstimate> estimate(const std::string& path, uint64_t context_tokens, KvType kv_type = KvType::f16);

@@ -17,7 +17,7 @@ size_t common(std::span<const TokenId> a, std::span<const TokenId> b) {
 KvCache PrefixCache::find(const PrefixKind& kind, const KvShape& shape, std::span<const TokenId> tokens,
                           const std::shared_ptr<MemoryAccount>& account) {
   const std::lock_guard lock(mutex_);
-  std::vector<std::shared_ptr<std::byte[]>> segments;
+  std::vector<std::shared_ptr<Segment>> segments;
   size_t size = 0;
   const auto root = roots_.find(kind);
   for (Node* node = root == roots_.end() ? nullptr : &root->second; node && size < tokens.size();) {

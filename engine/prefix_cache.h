@@ -51,7 +51,7 @@ class PrefixCache {
  private:
   struct Node {
     std::vector<TokenId> tokens;                  // of this segment
-    std::shared_ptr<std::byte[]> segment;
+    std::shared_ptr<Segment> segment;
     uint64_t bytes = 0;
     uint64_t used = 0;                            // when, by the clock below
     std::vector<std::unique_ptr<Node>> children;  // behind a full segment

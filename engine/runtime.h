@@ -11,7 +11,7 @@
 #include "engine/chat/chat_template.h"
 #include "engine/cpu/isa.h"
 #include "engine/cpu/thread_pool.h"
-#include "engine/device/forward.h"
+#include "engine/device/split.h"
 #include "engine/gguf/file.h"
 #include "engine/memory_plan.h"
 #include "engine/model.h"
@@ -41,7 +41,7 @@ class Runtime {
   Status chat_status;   // why there is none
   ModelInfo info;
   cpu::Isa isa = cpu::best_isa();
-  std::unique_ptr<device::DeviceModel> gpu;   // what runs the forward pass; nullptr: the CPU does
+  std::unique_ptr<device::SplitModel> gpu;   // what runs the forward pass; nullptr: the CPU does
 
   // Made when first asked for.
   std::once_flag fingerprint_once;
@@ -51,6 +51,7 @@ class Runtime {
   MemoryPlan memory;
   std::shared_ptr<MemoryAccount> account = std::make_shared<MemoryAccount>();
   std::unique_ptr<ExpertResidency> experts;   // nullptr: all of the weights stay in memory
+  uint64_t expert_limit() const { return memory.expert_limit > 0 ? memory.expert_limit : account->left(); }
 
   mutable PrefixCache prefixes;
 

@@ -41,6 +41,15 @@ void store_block(const float* values, size_t n, BlockQ8_0& block) {
   for (size_t i = 0; i < n; ++i) block.q[i] = static_cast<int8_t>(std::clamp(std::nearbyint(values[i] / scale), -127.0f, 127.0f));
 }
 
+// In the process's own memory. The charge is given back when the last cache that has the segment lets it go.
+class HostSegment final : public Segment {
+ public:
+  HostSegment(size_t bytes, MemoryCharge charge) : Segment(bytes), charge_(std::move(charge)) {}
+
+ private:
+  const MemoryCharge charge_;
+};
+
 uint16_t nearest_bfloat(float value) {
   const uint32_t bits = std::bit_cast<uint32_t>(value);
   if (std::isnan(value)) return static_cast<uint16_t>(bits >> 16 | 0x40);
@@ -158,31 +167,22 @@ size_t KvShape::row_bytes(size_t numbers) const {
   return 0;
 }
 
-std::shared_ptr<std::byte[]> KvCache::new_segment() const {
+std::shared_ptr<Segment> KvCache::new_segment() const {
+  if (SegmentMemory* const elsewhere = account_ ? account_->memory() : nullptr) return elsewhere->allocate(segment_bytes(), account_);
   MemoryCharge charge(account_, segment_bytes());
-  if (!charge) return nullptr;
-  // The charge is given back when the last cache that has the segment lets it go.
-  struct Memory {
-    MemoryCharge charge;
-    std::shared_ptr<std::byte[]> bytes;
-  };
-  SegmentMemory* const elsewhere = account_ ? account_->memory() : nullptr;
-  std::shared_ptr<std::byte[]> bytes = elsewhere ? elsewhere->allocate(segment_bytes()) : std::shared_ptr<std::byte[]>(new std::byte[segment_bytes()]);
-  if (!bytes) return nullptr;
-  const auto memory = std::make_shared<Memory>(Memory{std::move(charge), std::move(bytes)});
-  return {memory, memory->bytes.get()};
+  return charge ? std::make_shared<HostSegment>(segment_bytes(), std::move(charge)) : nullptr;
 }
 
 Status KvCache::resize(size_t size) {
   const size_t wanted = (size + kSegmentTokens - 1) / kSegmentTokens;
   const size_t before = segments_.size();
   // What can never be had drives nothing out.
-  bool granted = !account_ || wanted <= before || (wanted - before) * segment_bytes() <= account_->chargeable();
+  bool granted = !account_ || wanted <= before || wanted * segment_bytes() <= account_->chargeable();
   bool enough = true;
   try {
     segments_.reserve(wanted);
     while (granted && segments_.size() < wanted) {
-      std::shared_ptr<std::byte[]> segment = new_segment();
+      std::shared_ptr<Segment> segment = new_segment();
       granted = segment != nullptr;
       if (granted) segments_.push_back({std::move(segment)});
     }
@@ -210,7 +210,7 @@ Status KvCache::resize(size_t size) {
 
 // What is added to must not be seen by others. False when the account refuses.
 bool KvCache::own_tail(size_t segment) {
-  Segment& tail = segments_[segment];
+  Held& tail = segments_[segment];
   const auto alone = [&] {
     if (tail.data.use_count() > 1) return false;
     // What others read of it they have read.
@@ -218,26 +218,26 @@ bool KvCache::own_tail(size_t segment) {
     return tail.own = true;
   };
   if (tail.own || alone()) return true;
-  std::shared_ptr<std::byte[]> copy = new_segment();
+  std::shared_ptr<Segment> copy = new_segment();
   if (!copy) return alone();   // who gave way may have been the other one
   if (SegmentMemory* const elsewhere = account_ ? account_->memory() : nullptr) {
-    if (!elsewhere->copy(copy.get(), tail.data.get(), segment_bytes())) return false;
+    if (!elsewhere->copy(*copy, *tail.data)) return false;
   } else {
-    std::memcpy(copy.get(), tail.data.get(), segment_bytes());
+    std::memcpy(copy->host(), tail.data->host(), segment_bytes());
   }
   tail = {std::move(copy)};
   return true;
 }
 
-std::shared_ptr<std::byte[]> KvCache::share(size_t segment) {
+std::shared_ptr<Segment> KvCache::share(size_t segment) {
   segments_[segment].own = false;
   return segments_[segment].data;
 }
 
-KvCache KvCache::adopt(const KvShape& shape, std::span<const std::shared_ptr<std::byte[]>> segments, size_t size,
+KvCache KvCache::adopt(const KvShape& shape, std::span<const std::shared_ptr<Segment>> segments, size_t size,
                        std::shared_ptr<MemoryAccount> account) {
   KvCache cache(shape, std::move(account));
-  for (const std::shared_ptr<std::byte[]>& data : segments) cache.segments_.push_back({data, false});
+  for (const std::shared_ptr<Segment>& data : segments) cache.segments_.push_back({data, false});
   cache.size_ = size;
   return cache;
 }
@@ -247,8 +247,8 @@ Result<KvCache> KvCache::fork() {
     KvCache other(shape_, account_);
     other.size_ = size_;
     other.segments_ = segments_;
-    for (Segment& segment : segments_) segment.own = false;
-    for (Segment& segment : other.segments_) segment.own = false;
+    for (Held& segment : segments_) segment.own = false;
+    for (Held& segment : other.segments_) segment.own = false;
     return other;
   } catch (const std::bad_alloc&) {
     return Status(StatusCode::out_of_memory, "not enough memory to fork the KV cache");
@@ -257,21 +257,21 @@ Result<KvCache> KvCache::fork() {
 
 Result<std::byte*> KvCache::on_host(size_t segment, std::vector<std::byte>& copy) const {
   SegmentMemory* const elsewhere = account_ ? account_->memory() : nullptr;
-  if (!elsewhere) return segments_[segment].data.get();
+  if (!elsewhere) return segments_[segment].data->host();
   copy.resize(segment_bytes());
-  WENQU_RETURN_IF_ERROR(elsewhere->to_host(copy.data(), segments_[segment].data.get(), segment_bytes()));
+  WENQU_RETURN_IF_ERROR(elsewhere->to_host(copy.data(), *segments_[segment].data));
   return copy.data();
 }
 
 std::byte* KvCache::for_host(size_t segment, std::vector<std::byte>& copy) {
-  if (!account_ || !account_->memory()) return segments_[segment].data.get();
+  if (!account_ || !account_->memory()) return segments_[segment].data->host();
   copy.assign(segment_bytes(), std::byte{});
   return copy.data();
 }
 
 Status KvCache::put_back(size_t segment, const std::byte* bytes) {
   SegmentMemory* const elsewhere = account_ ? account_->memory() : nullptr;
-  return elsewhere ? elsewhere->from_host(segments_[segment].data.get(), bytes, segment_bytes()) : Status();
+  return elsewhere ? elsewhere->from_host(*segments_[segment].data, bytes) : Status();
 }
 
 void KvCache::put(size_t layer, size_t head, size_t token, const float* key, const float* value) {

@@ -10,7 +10,8 @@
 // are: a cache copies the last one before it adds to it.
 //
 // A segment's bytes are charged to an account, if there is one, as long as any cache has it. They lie where the account
-// says: what is on a device is read and written by the device, and by the host in copies.
+// says: what is on a device is read and written by the device, and by the host in copies; the host reads and writes the
+// rows of the layers that the CPU computes.
 //
 // Thread safety: one thread at a time; rows of one cache may be read and written by several threads
 // when they are different rows. Forks are independent of each other.
@@ -58,12 +59,13 @@ class KvCache {
   // Makes room for `size` tokens. On out_of_memory (of the machine, or of the account) nothing has changed; shrinking
   // does not fail.
   Status resize(size_t size);
-  // Where a segment's bytes lie.
-  std::byte* segment(size_t segment) const { return segments_[segment].data.get(); }
-  // A segment's bytes, which nobody writes from now on.
-  std::shared_ptr<std::byte[]> share(size_t segment);
+  // A segment's bytes for the host: Segment::host().
+  std::byte* segment(size_t segment) const { return segments_[segment].data->host(); }
+  Segment& data(size_t segment) const { return *segments_[segment].data; }
+  // A segment, which nobody writes from now on.
+  std::shared_ptr<Segment> share(size_t segment);
   // A cache of `size` tokens that others have shared; what it adds is charged to `account`.
-  static KvCache adopt(const KvShape& shape, std::span<const std::shared_ptr<std::byte[]>> segments, size_t size,
+  static KvCache adopt(const KvShape& shape, std::span<const std::shared_ptr<Segment>> segments, size_t size,
                        std::shared_ptr<MemoryAccount> account = nullptr);
   uint64_t segment_bytes() const { return shape_.layers * shape_.heads * head_bytes(); }
   // A cache of the same content. The two share it until one of them adds to the last segment.
@@ -92,21 +94,21 @@ class KvCache {
   }
 
  private:
-  struct Segment {
-    std::shared_ptr<std::byte[]> data;   // [layers][heads][kSegmentTokens] keys, then values
-    bool own = true;                     // no fork has it too
+  struct Held {
+    std::shared_ptr<Segment> data;   // [layers][heads][kSegmentTokens] keys, then values
+    bool own = true;                 // no fork has it too
   };
   // nullptr when the account refuses. Throws std::bad_alloc.
-  std::shared_ptr<std::byte[]> new_segment() const;
+  std::shared_ptr<Segment> new_segment() const;
   bool own_tail(size_t segment);
   size_t head_bytes() const { return kSegmentTokens * (shape_.key_bytes() + shape_.value_bytes()); }
   std::byte* rows(size_t layer, size_t head, size_t segment) const {
-    return segments_[segment].data.get() + (layer * shape_.heads + head) * head_bytes();
+    return segments_[segment].data->host() + (layer * shape_.heads + head) * head_bytes();
   }
 
   KvShape shape_;
   std::shared_ptr<MemoryAccount> account_;
-  std::vector<Segment> segments_;
+  std::vector<Held> segments_;
   size_t size_ = 0;
 };
 

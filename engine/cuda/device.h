@@ -55,6 +55,8 @@ class Device {
   virtual Status upload(void* to, const void* from, size_t bytes) = 0;
   virtual Status copy(void* to, const void* from, size_t bytes) = 0;   // within the device
   virtual Status clear(void* memory, size_t bytes) = 0;                // to zeros
+  // From another device of the same kind, behind what that one was asked for before.
+  virtual Status receive(void* to, Device& from, const void* there, size_t bytes) = 0;
   // Waits for what was asked for before. So does synchronize().
   virtual Status download(void* to, const void* from, size_t bytes) = 0;
   virtual Status synchronize() = 0;

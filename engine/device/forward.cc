@@ -8,7 +8,6 @@
 #include <cstring>
 #include <iterator>
 #include <map>
-#include <mutex>
 #include <numeric>
 #include <optional>
 #include <tuple>
@@ -43,19 +42,22 @@ cuda::FeedForward shape_of(const Matrix& gate, const Matrix& up, const Matrix& d
   return {stack(gate), stack(up), stack(down), gate.type, up.type, down.type, as_int(experts)};
 }
 
-size_t largest_feed_forward(const Config& config, const Weights& weights, size_t tokens, size_t on_cpu) {
+size_t largest_feed_forward(const Config& config, const Weights& weights, const Placement& placement) {
   size_t bytes = 0;
-  const size_t experts = config.moe.router.experts;
-  for (const Layer& layer : weights.layers) {
+  const size_t experts = config.moe.router.experts, tokens = placement.batch_tokens;
+  for (size_t l = placement.layers.first; l < placement.layers.end; ++l) {
+    const Layer& layer = weights.layers[l];
     const cuda::FeedForward dense = shape_of(layer.gate, layer.up, layer.down, 1);
     if (layer.gate) bytes = std::max(bytes, cuda::feed_forward_scratch(dense, as_int(tokens), 1));
-    if (!layer.is_moe || layer.mixture < on_cpu) continue;
+    if (!layer.is_moe || layer.mixture < placement.on_cpu) continue;
     const cuda::FeedForward routed = shape_of(layer.expert_gate, layer.expert_up, layer.expert_down, experts);
     const int used = as_int(config.moe.router.used);
     bytes = std::max(bytes, layer.gate ? cuda::experts_scratch(routed, dense, as_int(tokens), used) : cuda::feed_forward_scratch(routed, as_int(tokens), used));
   }
   return bytes;
 }
+
+WeightChoice choice_of(const Placement& placement) { return {placement.layers.first, placement.layers.end, placement.on_cpu}; }
 
 // As BestOfRow tells it.
 TopLogits top_of(std::span<const cuda::Word2> told, const TopRequest& request) {
@@ -95,20 +97,23 @@ class DeviceModel::Implementation {
     const ops::RouterConfig& router = config_.moe.router;
     if (router.experts > cuda::kMostExperts || router.used > cuda::kMostUsed)
       return Status(StatusCode::unsupported, "more experts than a GPU's router chooses among: run the model on the CPU");
-    WENQU_ASSIGN_OR_RETURN(weights_, upload(device_, weights, config_, placement_.on_cpu, cancel));
+    WENQU_ASSIGN_OR_RETURN(weights_, upload(device_, weights, config_, choice_of(placement_), cancel));
     WENQU_ASSIGN_OR_RETURN(scratch_memory_, Memory::allocate(device_, needs.scratch));
     Parts parts(scratch_memory_.data());
-    scratch_.emplace(parts, config_, placement_.batch_tokens, largest_feed_forward(config_, weights, placement_.batch_tokens, placement_.on_cpu));
+    scratch_.emplace(parts, config_, placement_.batch_tokens, largest_feed_forward(config_, weights, placement_), is_last());
     WENQU_RETURN_IF_ERROR(device_->clear(scratch_->arrived, placement_.batch_tokens * sizeof(uint32_t)));
-    for (const Layer& layer : weights.layers) mixtures_.push_back(layer.is_moe ? layer.mixture : SIZE_MAX);
+    for (size_t l = placement_.layers.first; l < placement_.layers.end; ++l)
+      experts_on_cpu_ |= weights.layers[l].is_moe && weights.layers[l].mixture < placement_.on_cpu;
     return {};
   }
 
   Device& device() { return *device_; }
   const std::shared_ptr<Device>& shared_device() const { return device_; }
-  const std::shared_ptr<std::mutex>& mutex() { return mutex_; }
+  const float* states() const { return scratch_->hidden; }
 
-  Status forward(std::span<const Sequence> batch, const CancelToken& cancel);
+  // How many sequences keep the absorbed form: those that stand first then.
+  size_t put_expanded_last(std::vector<Sequence>& order) const;
+  Status forward(std::span<const Sequence> batch, const States& before, const CancelToken& cancel);
 
  private:
   struct Batch {
@@ -132,6 +137,7 @@ class DeviceModel::Implementation {
   static bool takes_best(const Sequence& sequence) {
     return sequence.request && sequence.top && sequence.wanted != Sequence::Logits::none && sequence.tokens.size() <= Scratch::kLogitRows;
   }
+  bool is_last() const { return placement_.layers.end == config_.layers; }
   static std::string fmt_needs(double weights, double scratch, double free);
 
   cuda::AttentionShape attention_shape() const {
@@ -139,8 +145,6 @@ class DeviceModel::Implementation {
     return {as_int(config_.heads), 1, as_int(size_t{config_.mla.kv_lora} + config_.mla.rope), as_int(config_.mla.kv_lora), true};
   }
 
-  // How many sequences keep the absorbed form: those that stand first then.
-  size_t put_expanded_last(std::vector<Sequence>& order) const;
   Result<Batch> describe(std::span<const Sequence> batch);
   void add_rows(const Sequence& sequence, size_t first, Batch& batch) const;
   Status layers(const Batch& batch, const CancelToken& cancel);
@@ -159,8 +163,8 @@ class DeviceModel::Implementation {
   static cuda::Product product(const DeviceMatrix& matrix, float* out, const float* bias = nullptr) {
     return {matrix.stack, matrix.type, out, matrix.stack.outputs, bias};
   }
-  Status multiply(const DeviceMatrix& matrix, const Input& x, size_t tokens, float* out, const float* bias = nullptr) {
-    return cuda::multiply(*device_, matrix.stack, matrix.type, x, as_int(tokens), 1, out, matrix.stack.outputs, bias);
+  Status multiply(const DeviceMatrix& matrix, const Input& x, size_t tokens, float* out) {
+    return cuda::multiply(*device_, matrix.stack, matrix.type, x, as_int(tokens), 1, out, matrix.stack.outputs, nullptr);
   }
   // Rows of `n` numbers, value_stride apart.
   Status round(const float* values, size_t rows, size_t value_stride, size_t n, Rounded& to) {
@@ -171,7 +175,7 @@ class DeviceModel::Implementation {
   cuda::CacheRows cache_rows(const Batch& batch, size_t layer) const {
     const KvShape& kv = batch.kv;
     const size_t head_bytes = KvCache::kSegmentTokens * (kv.key_bytes() + kv.value_bytes());
-    return {tables_->pages, tables_->first_page, layer * kv.heads * head_bytes, as_int(kv.heads), as_int(kv.key), as_int(kv.value),
+    return {tables_->pages, tables_->first_page, (layer - placement_.layers.first) * kv.heads * head_bytes, as_int(kv.heads), as_int(kv.key), as_int(kv.value),
             as_int(kv.key_bytes()), as_int(kv.value_bytes()), kv.type};
   }
   cuda::Rotation rotation(size_t offset) const {
@@ -212,8 +216,7 @@ class DeviceModel::Implementation {
   const std::shared_ptr<Device> device_;
   const Config& config_;
   const Placement placement_;
-  std::vector<size_t> mixtures_;   // [layers] the number of each among those with experts
-  const std::shared_ptr<std::mutex> mutex_ = std::make_shared<std::mutex>();   // over the device and what follows
+  bool experts_on_cpu_ = false;    // of some of the layers
   DeviceWeights weights_;
   Memory scratch_memory_, table_memory_, partial_memory_;
   std::optional<Scratch> scratch_;
@@ -292,14 +295,14 @@ Result<DeviceModel::Implementation::Batch> DeviceModel::Implementation::describe
     first_page.push_back(static_cast<int32_t>(pages.size()));
     const size_t end = sequence.position + sequence.tokens.size();
     if (s < absorbed) longest = std::max(longest, end), batch.planned += sequence.tokens.size();
-    for (size_t p = 0; p * KvCache::kSegmentTokens < end; ++p) pages.push_back(sequence.cache->segment(p));
+    for (size_t p = 0; p * KvCache::kSegmentTokens < end; ++p) pages.push_back(DeviceSegments::part(sequence.cache->data(p), placement_.share));
     const size_t first = tokens.size();
     for (size_t i = 0; i < sequence.tokens.size(); ++i) {
       tokens.push_back(sequence.tokens[i]);
       positions.push_back(sequence.position + i);
       places.push_back({static_cast<int32_t>(s), static_cast<int32_t>(sequence.position + i)});
     }
-    add_rows(sequence, first, batch);
+    if (is_last()) add_rows(sequence, first, batch);
   }
   batch.tokens = tokens.size(), batch.sequences = sequences.size();
   batch.passes.push_back(batch.rows.size());
@@ -471,7 +474,7 @@ Status DeviceModel::Implementation::feed_forward(const Batch& batch, size_t l, c
       s.arrived));
   if (!layer.expert_gate) {
     WENQU_RETURN_IF_ERROR(experts_on_cpu(batch, l, cancel, [&] { return dense_or_shared({}); }));
-    return launch<cuda::RmsNorm>(*device_, {as_unsigned(batch.tokens)}, after.rows);
+    return after.rows.weight ? launch<cuda::RmsNorm>(*device_, {as_unsigned(batch.tokens)}, after.rows) : Status();
   }
   const cuda::FeedForward routed = feed_forward_of(layer.expert_gate, layer.expert_up, layer.expert_down, router.experts);
   if (layer.gate)
@@ -498,15 +501,23 @@ Status DeviceModel::Implementation::experts_on_cpu(const Batch& batch, size_t l,
 
 Status DeviceModel::Implementation::layers(const Batch& batch, const CancelToken& cancel) {
   Scratch& s = *scratch_;
-  WENQU_RETURN_IF_ERROR(cuda::embed(*device_, weights_.embedding.stack, weights_.embedding.type, tables_->tokens, as_int(batch.tokens), s.hidden));
-  cuda::NormRows first = norm_rows(weights_.layers.front().attention_norm);
+  const LayerRange& own = placement_.layers;
+  if (own.first == 0)
+    WENQU_RETURN_IF_ERROR(cuda::embed(*device_, weights_.embedding.stack, weights_.embedding.type, tables_->tokens, as_int(batch.tokens), s.hidden));
+  cuda::NormRows first = norm_rows(weights_.layers[own.first].attention_norm);
   first.delta = nullptr;
   WENQU_RETURN_IF_ERROR(launch<cuda::RmsNorm>(*device_, {as_unsigned(batch.tokens)}, first));
-  for (size_t l = 0; l < weights_.layers.size(); ++l) {
+  for (size_t l = own.first; l < own.end; ++l) {
     WENQU_RETURN_IF_ERROR(cancel.status());
-    const bool last = l + 1 == weights_.layers.size();
     WENQU_RETURN_IF_ERROR(config_.has_mla() ? mla(batch, l) : gqa(batch, l));
-    WENQU_RETURN_IF_ERROR(feed_forward(batch, l, then(last ? weights_.output_norm : weights_.layers[l + 1].attention_norm), cancel));
+    cuda::NormAfter after;
+    if (l + 1 < own.end) after = then(weights_.layers[l + 1].attention_norm);
+    else if (is_last()) after = then(weights_.output_norm);
+    WENQU_RETURN_IF_ERROR(feed_forward(batch, l, after, cancel));
+  }
+  if (!is_last()) {   // the next layers begin with what these have made of the states
+    const size_t numbers = batch.tokens * config_.embedding;
+    return launch<cuda::AddRows>(*device_, {as_unsigned((numbers + cuda::AddRows::kNumbers - 1) / cuda::AddRows::kNumbers)}, {s.delta, s.hidden, numbers});
   }
   // A batch of decoding takes all its logits at once; others take theirs in give().
   return batch.rows_at_once() > 0 ? logits(batch, 0) : Status();
@@ -532,7 +543,7 @@ Status DeviceModel::Implementation::logits(const Batch& batch, size_t pass) {
 }
 
 Status DeviceModel::Implementation::run(const Batch& batch, const CancelToken& cancel) {
-  if (batch.tokens > kRecordedTokens || batch.planned < batch.tokens || placement_.on_cpu > 0) return layers(batch, cancel);
+  if (batch.tokens > kRecordedTokens || batch.planned < batch.tokens || experts_on_cpu_) return layers(batch, cancel);
   const Key key{batch.tokens, batch.sequences, batch.kv.type, batch.plan.kernel, batch.plan.splits, batch.plan.split_keys, batch.plan.buffers,
                 batch.plan.tiles.size(), batch.rows_at_once(), batch.most_best};
   auto found = recorded_.find(key);
@@ -601,20 +612,28 @@ Status DeviceModel::Implementation::give_pass(const Batch& batch, size_t pass, s
   return {};
 }
 
-Status DeviceModel::Implementation::forward(std::span<const Sequence> sequences, const CancelToken& cancel) {
-  if (sequences.empty()) return {};
-  const std::lock_guard lock(*mutex_);
+Status DeviceModel::Implementation::forward(std::span<const Sequence> sequences, const States& before, const CancelToken& cancel) {
   WENQU_ASSIGN_OR_RETURN(const Batch batch, describe(sequences));
+  const size_t state_bytes = batch.tokens * config_.embedding * sizeof(float);
+  if (before.host) WENQU_RETURN_IF_ERROR(device_->upload(scratch_->hidden, before.host, state_bytes));
+  if (before.device) {
+    Implementation& other = *before.device->implementation_;
+    WENQU_RETURN_IF_ERROR(device_->receive(scratch_->hidden, other.device(), other.states(), state_bytes));
+  }
   WENQU_RETURN_IF_ERROR(run(batch, cancel));
+  if (!is_last()) return {};
   WENQU_RETURN_IF_ERROR(give(batch, batch.order));
-  WENQU_RETURN_IF_ERROR(device_->synchronize());   // the caches are complete now
-  return cancel.status();
+  return device_->synchronize();   // the caches are complete now: other devices' are, when their states have been received
 }
 
 DeviceNeeds DeviceModel::needs(const Config& config, const Weights& weights, const Placement& placement) {
   Parts parts(nullptr);
-  const Scratch counted(parts, config, placement.batch_tokens, largest_feed_forward(config, weights, placement.batch_tokens, placement.on_cpu));
-  return {device_weight_bytes(weights, config, placement.on_cpu), parts.bytes()};
+  const Scratch counted(parts, config, placement.batch_tokens, largest_feed_forward(config, weights, placement), placement.layers.end == config.layers);
+  return {device_weight_bytes(weights, config, choice_of(placement)), parts.bytes()};
+}
+
+size_t DeviceModel::layer_bytes(const Config& config, const Weights& weights, size_t layer, size_t on_cpu) {
+  return device_layer_bytes(weights, config, layer, on_cpu);
 }
 
 Result<std::unique_ptr<DeviceModel>> DeviceModel::create(std::shared_ptr<Device> device, const Config& config, const Weights& weights,
@@ -627,13 +646,12 @@ Result<std::unique_ptr<DeviceModel>> DeviceModel::create(std::shared_ptr<Device>
 DeviceModel::DeviceModel(std::unique_ptr<Implementation> implementation) : implementation_(std::move(implementation)) {}
 DeviceModel::~DeviceModel() = default;
 
-const cuda::DeviceInfo& DeviceModel::info() const { return implementation_->device().info(); }
-size_t DeviceModel::free_bytes() const { return implementation_->device().free_bytes(); }
+void DeviceModel::put_in_order(std::vector<Sequence>& batch) const { implementation_->put_expanded_last(batch); }
+const std::shared_ptr<Device>& DeviceModel::device() const { return implementation_->shared_device(); }
 
 double DeviceModel::copy_bandwidth() const {
   constexpr size_t kBytes = size_t{256} << 20;   // more than any cache holds
   constexpr int kRounds = 10;
-  const std::lock_guard lock(*implementation_->mutex());
   Device& device = implementation_->device();
   Result<Memory> from = Memory::allocate(implementation_->shared_device(), kBytes), to = Memory::allocate(implementation_->shared_device(), kBytes);
   if (!from || !to || !device.clear(from->data(), kBytes) || !device.copy(to->data(), from->data(), kBytes) || !device.synchronize()) return 0;
@@ -644,10 +662,8 @@ double DeviceModel::copy_bandwidth() const {
   return 2.0 * kRounds * kBytes / std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
 }
 
-std::shared_ptr<SegmentMemory> DeviceModel::segment_memory() const {
-  return std::make_shared<DeviceSegments>(implementation_->shared_device(), implementation_->mutex());
+Status DeviceModel::forward(std::span<const Sequence> batch, const States& before, const CancelToken& cancel) {
+  return implementation_->forward(batch, before, cancel);
 }
-
-Status DeviceModel::forward(std::span<const Sequence> batch, const CancelToken& cancel) { return implementation_->forward(batch, cancel); }
 
 }  // namespace wenqu::engine::device

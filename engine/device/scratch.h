@@ -69,7 +69,7 @@ struct Scratch {
   cuda::Choice* choices;                     // [tokens][used]
   std::byte* feed_forward;
   float* from_cpu;                           // [tokens][embedding], of experts on the CPU
-  // Of the rows whose logits are wanted, so many at a time.
+  // Of the rows whose logits are wanted, so many at a time; where the last layers are.
   static constexpr size_t kLogitRows = 64;
   float *taken, *taken_normed;               // [kLogitRows][embedding]
   cuda::Rounded rounded_taken;
@@ -77,7 +77,7 @@ struct Scratch {
   std::byte* best_scratch;
   cuda::Word2* best;                         // [kLogitRows][1 + kMostBest]
 
-  Scratch(Parts& parts, const Config& config, size_t tokens, size_t feed_forward_bytes) {
+  Scratch(Parts& parts, const Config& config, size_t tokens, size_t feed_forward_bytes, bool last_layers) {
     const size_t d = config.embedding, heads = config.heads;
     const MlaConfig& m = config.mla;
     const bool mla = config.has_mla();
@@ -99,7 +99,7 @@ struct Scratch {
     choices = parts.take<cuda::Choice>(tokens * config.moe.router.used);
     feed_forward = parts.take<std::byte>(feed_forward_bytes);
     from_cpu = parts.take<float>(config.moe.router.experts > 0 ? tokens * d : 0);
-    const size_t rows = std::min(kLogitRows, tokens);
+    const size_t rows = last_layers ? std::min(kLogitRows, tokens) : 0;
     taken = parts.take<float>(rows * d), taken_normed = parts.take<float>(rows * d);
     rounded_taken = parts.rounded(rows, d);
     logits = parts.take<float>(rows * config.vocabulary);

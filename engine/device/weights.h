@@ -40,11 +40,22 @@ struct DeviceWeights {
   Memory memory;   // all of them
 };
 
-// Bytes that upload() will need. The routed experts of the first `on_cpu` layers that have any stay with the CPU.
-size_t device_weight_bytes(const Weights& weights, const Config& config, size_t on_cpu);
+// What of a model's weights goes to a device: these layers, with the first of all the embedding, with the last the output.
+// The routed experts of the model's first `on_cpu` layers that have any stay with the CPU.
+struct WeightChoice {
+  size_t first_layer = 0, end_layer = 0;
+  size_t on_cpu = 0;
+};
+
+// Bytes that upload() will need.
+size_t device_weight_bytes(const Weights& weights, const Config& config, const WeightChoice& choice);
+size_t device_layer_bytes(const Weights& weights, const Config& config, size_t layer, size_t on_cpu);
+
+// Matrix `index` of a stack, laid out at `place`, some rows at a time in `piece`. Errors: cancelled, those of the device.
+Status upload_matrix(cuda::Device& device, const Matrix& from, size_t index, std::byte* place, std::vector<std::byte>& piece, const CancelToken& cancel);
 
 // Errors: out_of_memory with what is left and what is needed; cancelled.
-Result<DeviceWeights> upload(const std::shared_ptr<cuda::Device>& device, const Weights& weights, const Config& config, size_t on_cpu,
+Result<DeviceWeights> upload(const std::shared_ptr<cuda::Device>& device, const Weights& weights, const Config& config, const WeightChoice& choice,
                              const CancelToken& cancel);
 
 }  // namespace wenqu::engine::device

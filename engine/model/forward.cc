@@ -38,11 +38,30 @@ class Pass {
   }
 
   Status run(const BeforeLayer& before_layer) {
+    WENQU_RETURN_IF_ERROR(through(weights_.layers.size(), before_layer));
+    return output();
+  }
+
+  Status run_first(size_t layers, std::span<const Sequence> batch, std::vector<float>& states) {
+    WENQU_RETURN_IF_ERROR(through(layers, {}));
+    states.resize(tokens_ * d_);
+    size_t first = 0;
+    for (const Sequence& sequence : batch) {
+      const Part& part = *std::find_if(parts_.begin(), parts_.end(), [&](const Part& one) { return one.sequence == &sequence; });
+      std::copy_n(hidden_.data() + part.first * d_, part.count * d_, states.data() + first * d_);
+      first += part.count;
+    }
+    return {};
+  }
+
+ private:
+  // The states behind so many layers.
+  Status through(size_t layers, const BeforeLayer& before_layer) {
     for (const Part& part : parts_)
       for (size_t i = 0; i < part.count; ++i)
         cpu::dequantize_row(weights_.embedding.type, weights_.embedding.row(0, static_cast<size_t>(part.sequence->tokens[i])), d_,
                             hidden_.data() + (part.first + i) * d_);
-    for (size_t l = 0; l < weights_.layers.size(); ++l) {
+    for (size_t l = 0; l < layers; ++l) {
       const Layer& layer = weights_.layers[l];
       if (before_layer) before_layer();
       norm(layer.attention_norm);
@@ -51,10 +70,9 @@ class Pass {
       WENQU_RETURN_IF_ERROR(layer.is_moe ? mixture(layer) : dense(layer));
     }
     by_token([&](size_t t) { add_delta(t); });
-    return output();
+    return compute_.cancel.status();
   }
 
- private:
   // A sequence's place among the batch's tokens.
   struct Part {
     const Sequence* sequence;
@@ -417,6 +435,11 @@ size_t scratch_bytes(const Config& config, size_t tokens, size_t threads) {
 Status forward(const ops::Compute& compute, const Config& config, const Weights& weights, std::span<const Sequence> batch,
                const BeforeLayer& before_layer) {
   return Pass(compute, config, weights, batch).run(before_layer);
+}
+
+Status forward_first(const ops::Compute& compute, const Config& config, const Weights& weights, std::span<const Sequence> batch, size_t layers,
+                     std::vector<float>& states) {
+  return Pass(compute, config, weights, batch).run_first(layers, batch, states);
 }
 
 }  // namespace wenqu::engine

@@ -65,4 +65,9 @@ using BeforeLayer = std::function<void()>;
 Status forward(const ops::Compute& compute, const Config& config, const Weights& weights, std::span<const Sequence> batch,
                const BeforeLayer& before_layer = {});
 
+// The same through the model's first `layers` layers alone: `states` become those behind them, [tokens][embedding] in the order
+// of the batch, and there are no logits.
+Status forward_first(const ops::Compute& compute, const Config& config, const Weights& weights, std::span<const Sequence> batch, size_t layers,
+                     std::vector<float>& states);
+
 }  // namespace wenqu::engine

@@ -42,6 +42,11 @@ wq_status wq_assistant_open(const wq_assistant_options* given, wq_assistant** ou
     open.model.nice = options.nice;
     open.model.memory_budget = options.memory_budget;
     if (options.device) open.model.device = options.device;
+    if (options.gpu_layers < -1) return Status(StatusCode::invalid_argument, "must be -1, 0 or a number of layers", "options.gpu_layers");
+    if (options.cpu_experts < -1) return Status(StatusCode::invalid_argument, "must be -1, 0 or a number of layers", "options.cpu_experts");
+    // 0 stands for what the engine has -1 for, so that options set to zeros are the default.
+    if (options.gpu_layers != 0) open.model.gpu_layers = std::max(options.gpu_layers, 0);
+    if (options.cpu_experts != 0) open.model.cpu_experts = std::max(options.cpu_experts, 0);
     if (options.chat_template) open.model.chat_template = options.chat_template;
     if (options.kv_type) {
       const auto type = engine::parse_kv_type(options.kv_type);

@@ -25,6 +25,7 @@ int run_bench(const BenchOptions& options) {
   const engine::ModelInfo& info = (*model)->info();
   if (!options.json) {
     std::string where = info.device == "cpu" ? fmt::format("{} threads  {}", info.threads, info.isa) : info.device;
+    if (info.cpu_layers > 0) where += fmt::format(", {} on the CPU", info.cpu_layers == 1 ? "1 layer" : fmt::format("{} layers", info.cpu_layers));
     if (info.cpu_experts > 0) where += fmt::format(", experts of {} on the CPU", info.cpu_experts == 1 ? "1 layer" : fmt::format("{} layers", info.cpu_experts));
     fmt::print("{}  {}  {:.2f} GiB  {}\n", info.name, info.types, static_cast<double>(info.file_bytes) / (1 << 30), where);
     const std::string of_bandwidth = measured->bandwidth > 0 ? fmt::format("of {:.1f}", measured->bandwidth / 1e9) : "";
@@ -59,6 +60,7 @@ int run_bench(const BenchOptions& options) {
     json.Key("threads"), json.Int(info.threads);
     json.Key("kv"), json.String(std::string(engine::kv_type_name(options.model.kv)).c_str());
     json.Key("device"), json.String(info.device.c_str());
+    json.Key("cpu_layers"), json.Uint(info.cpu_layers);
     json.Key("cpu_experts"), json.Uint(info.cpu_experts);
     json.Key("isa"), json.String(info.isa.c_str());
     json.Key("model"), json.String(info.name.c_str());

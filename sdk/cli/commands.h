@@ -154,7 +154,7 @@ struct ModelOptions {
   bool deterministic = false;
   size_t drafts = engine::DraftOptions{}.max_tokens;
   std::string device = "cpu";
-  int cpu_experts = -1;
+  int gpu_layers = -1, cpu_experts = -1;
   std::string expert_groups;   // "8/4"; empty: as the file says
 };
 
@@ -193,6 +193,9 @@ struct InspectOptions {
   std::string model;
   uint64_t context = 4096;
   engine::KvType kv = engine::KvType::f16;
+  std::string device = "cpu";
+  int gpu_layers = -1, cpu_experts = -1;
+  uint64_t memory_mib = 0;
   bool metadata = false;
   bool tensors = false;
 };

@@ -56,6 +56,21 @@ void print_model(const engine::ModelInfo& info, const engine::MemoryEstimate& me
                        info.experts ? "a budget that is enough, with experts read on demand" : "a budget that is enough"));
 }
 
+// What would go where, of a model that is to run on GPUs.
+void print_places(const engine::ModelInfo& info) {
+  if (!info.device_problem.empty()) line("on GPUs", "no: " + info.device_problem);
+  for (const engine::PlaceOfLayers& place : info.places) {
+    std::string what = place.layers == 0 ? "" : place.layers == 1 ? fmt::format("layer {}", place.first_layer + 1)
+                                                                   : fmt::format("layers {} to {}", place.first_layer + 1, place.first_layer + place.layers);
+    const bool is_cpu = &place == &info.places.back() && (info.cpu_layers > 0 || info.cpu_experts > 0);
+    if (place.cpu_experts > 0)
+      what += fmt::format("{}{} {}", what.empty() ? "" : ", ", is_cpu ? "routed experts of" : "without the routed experts of", plural(place.cpu_experts, "layer"));
+    line(place.name, what);
+    line("", fmt::format("{} of {}: weights {}, KV cache {}, scratch {}", size(place.weights + place.kv_cache + place.scratch),
+                         place.room > 0 ? size(place.room) + " free" : "an unknown room", size(place.weights), size(place.kv_cache), size(place.scratch)));
+  }
+}
+
 }  // namespace
 
 int run_inspect(const InspectOptions& options) {
@@ -70,8 +85,11 @@ int run_inspect(const InspectOptions& options) {
     engine::LoadOptions load;
     load.context_tokens = options.context;
     load.kv_type = options.kv;
+    load.device = options.device;
+    load.gpu_layers = options.gpu_layers, load.cpu_experts = options.cpu_experts;
+    load.memory_budget = options.memory_mib << 20;
     const auto inspected = engine::Model::inspect(options.model, load);
-    if (inspected) print_model(inspected->first, inspected->second, options.context, options.kv);
+    if (inspected) print_model(inspected->first, inspected->second, options.context, options.kv), print_places(inspected->first);
     else line("cannot be run", inspected.status().to_string());
   }
   if (options.metadata || (*file)->tensors().empty())

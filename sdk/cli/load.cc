@@ -21,6 +21,7 @@ Result<engine::LoadOptions> load_options(const ModelOptions& options) {
   load.threads = options.threads;
   load.nice = options.nice;
   load.device = options.device;
+  load.gpu_layers = options.gpu_layers;
   load.cpu_experts = options.cpu_experts;
   load.memory_budget = options.memory_mib << 20;
   load.chat_template = options.chat_template;

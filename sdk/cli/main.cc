@@ -48,11 +48,17 @@ void add_drafts_option(CLI::App& command, size_t& drafts) {
       ->check(CLI::Range(0, 7));
 }
 
+void add_device_options(CLI::App& command, std::string& device, int& gpu_layers, int& cpu_experts) {
+  command.add_option("--device", device, "what runs the model: cpu, cuda (an NVIDIA GPU), cuda:NUMBER, several as cuda:0,1, cuda:all, or auto");
+  command.add_option("--gpu-layers", gpu_layers, "on GPUs: so many of the last layers are computed there, the others on the CPU (default: all, or "
+                     "as many as fit)")->check(CLI::Range(0, 10000));
+  command.add_option("--cpu-experts", cpu_experts, "on GPUs: layers whose routed experts the CPU computes (default: as few as their "
+                     "memory asks for)")->check(CLI::Range(0, 10000));
+}
+
 void add_model_options(CLI::App& command, ModelOptions& model) {
   command.add_option("-t,--threads", model.threads, "compute threads (0: one per core)")->check(CLI::Range(0, 1024));
-  command.add_option("--device", model.device, "what runs the model: cpu, cuda (an NVIDIA GPU), cuda:NUMBER, or auto");
-  command.add_option("--cpu-experts", model.cpu_experts, "on a GPU: layers whose routed experts the CPU computes (default: as few as its "
-                     "memory asks for)")->check(CLI::Range(0, 10000));
+  add_device_options(command, model.device, model.gpu_layers, model.cpu_experts);
   command.add_option("--nice", model.nice, "how far the compute threads step back for other work (0 to 19)")->check(CLI::Range(0, 19));
   command.add_option("--chat-template", model.chat_template, "name of the chat template, where the file's is not known");
   command.add_option("--memory", model.memory_mib, "memory for the model and its sessions, in MiB (0: what is free); a mixture of experts "
@@ -230,6 +236,8 @@ int main(int argc, char** argv) {
   command = add_command(app, "inspect", "Show what a model is and what it needs", [&] { return run_inspect(inspect); }, code);
   command->add_option("--context", inspect.context, "tokens to reckon the memory for")->check(CLI::Range(uint64_t{1}, uint64_t{1} << 40));
   add_kv_option(*command, inspect.kv);
+  add_device_options(*command, inspect.device, inspect.gpu_layers, inspect.cpu_experts);
+  command->add_option("--memory", inspect.memory_mib, "of each GPU, so much is reckoned with, in MiB (0: what is free)");
   command->add_flag("--metadata", inspect.metadata, "list the file's metadata");
   command->add_flag("--tensors", inspect.tensors, "list every tensor");
   command->add_option("MODEL", inspect.model, "GGUF file")->required();

@@ -4,6 +4,7 @@
 #include <cstring>
 #include <memory>
 #include <new>
+#include <set>
 
 #include "engine/cuda/module.h"
 #include "engine/cuda/module/entries.h"
@@ -50,6 +51,7 @@ class CudaDevice final : public Device {
       if (staging.sent) cudaEventDestroy(staging.sent);
       if (staging.memory) cudaFreeHost(staging.memory);
     }
+    if (handed_) cudaEventDestroy(handed_);
     if (stream_) cudaStreamDestroy(stream_);
   }
 
@@ -96,6 +98,17 @@ class CudaDevice final : public Device {
   Status copy(void* to, const void* from, size_t bytes) override {
     WENQU_CUDA(cudaSetDevice(index_), "be used");
     WENQU_CUDA(cudaMemcpyAsync(to, from, bytes, cudaMemcpyDeviceToDevice, stream_), "copy");
+    return {};
+  }
+
+  Status receive(void* to, Device& from, const void* there, size_t bytes) override {
+    CudaDevice& other = static_cast<CudaDevice&>(from);
+    WENQU_CUDA(cudaSetDevice(other.index_), "be used");
+    WENQU_CUDA(cudaEventRecord(other.handed_, other.stream_), "hand over a copy");
+    WENQU_CUDA(cudaSetDevice(index_), "be used");
+    reach(other.index_);
+    WENQU_CUDA(cudaStreamWaitEvent(stream_, other.handed_, 0), "take over a copy");
+    WENQU_CUDA(cudaMemcpyPeerAsync(to, index_, there, other.index_, bytes, stream_), "take over a copy");
     return {};
   }
 
@@ -169,6 +182,14 @@ class CudaDevice final : public Device {
 
   explicit CudaDevice(int index) : index_(index) {}
 
+  // Copies go straight from GPU to GPU where the machine can; through the host's memory where it cannot.
+  void reach(int other) {
+    if (!reached_.insert(other).second) return;
+    int can = 0;
+    if (cudaDeviceCanAccessPeer(&can, index_, other) == cudaSuccess && can) cudaDeviceEnablePeerAccess(other, 0);
+    cudaGetLastError();
+  }
+
   Status start() {
     cudaDeviceProp properties;
     WENQU_CUDA(cudaGetDeviceProperties(&properties, index_), "tell what it is");
@@ -193,6 +214,7 @@ class CudaDevice final : public Device {
                     "CUDA");
     }
     WENQU_CUDA(cudaStreamCreateWithFlags(&stream_, cudaStreamNonBlocking), "make a stream");
+    WENQU_CUDA(cudaEventCreateWithFlags(&handed_, cudaEventDisableTiming), "make an event");
     for (Staging& staging : stagings_) {
       WENQU_CUDA(cudaHostAlloc(&staging.memory, kStagingBytes, cudaHostAllocDefault), "pin memory");
       WENQU_CUDA(cudaEventCreateWithFlags(&staging.sent, cudaEventDisableTiming), "make an event");
@@ -203,6 +225,8 @@ class CudaDevice final : public Device {
   const int index_;
   DeviceInfo info_;
   cudaStream_t stream_ = nullptr;
+  cudaEvent_t handed_ = nullptr;   // what others wait for who take over copies
+  std::set<int> reached_;
   Staging stagings_[kStagings];
   int next_ = 0;
 };

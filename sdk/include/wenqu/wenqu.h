@@ -201,11 +201,16 @@ typedef struct wq_assistant_options {
                                    default, 7; -1: none */
   const wq_search_models* models; /* what searches use besides words; NULL: nothing. Copied */
   const char* device;           /* what runs the model: "cpu", "cuda" (an NVIDIA GPU; memory_budget counts its
-                                   memory then), "cuda:1" ..., "auto"; NULL: "cpu" */
+                                   memory then), "cuda:1" ..., several as "cuda:0,1", "cuda:all" (memory_budget is
+                                   for each), "auto"; NULL: "cpu" */
+  int32_t gpu_layers;           /* so many of the model's last layers are computed on GPUs, the others on the CPU;
+                                   0: all, or as many as fit; -1: none */
+  int32_t cpu_experts;          /* on GPUs, the routed experts of so many layers of a mixture stay with the CPU; 0: of
+                                   as few as must; -1: of none */
 } wq_assistant_options;
 
 #define WQ_ASSISTANT_OPTIONS_INIT \
-  { (uint32_t)sizeof(wq_assistant_options), 0, NULL, NULL, 0, NULL, NULL, NULL, NULL, 0, 0, 0, NULL, NULL }
+  { (uint32_t)sizeof(wq_assistant_options), 0, NULL, NULL, 0, NULL, NULL, NULL, NULL, 0, 0, 0, NULL, NULL, 0, 0 }
 
 /* For languages without the macro: zeroes `struct_size` bytes and sets the field. [any thread] */
 WQ_API wq_status wq_assistant_options_init(wq_assistant_options* options, uint32_t struct_size);

@@ -125,7 +125,9 @@ struct AssistantOptions {
   int nice = 0;                // how far the compute threads step back for other work: 0 to 19
   int draft_tokens = 0;        // read ahead where an answer repeats its sources: 0: the default; -1: none
   const wq_search_models* models = nullptr;   // what searches use besides words; copied
-  std::string device{};        // "cpu", "cuda", "cuda:1" ..., "auto"; empty: "cpu"
+  std::string device{};        // "cpu", "cuda", "cuda:1" ..., "cuda:0,1", "cuda:all", "auto"; empty: "cpu"
+  int gpu_layers = 0;          // of the model, on GPUs: 0: all, or as many as fit; -1: none
+  int cpu_experts = 0;         // layers whose routed experts stay with the CPU: 0: as few as must; -1: none
 };
 
 enum class Mode { quick = WQ_MODE_QUICK, deep = WQ_MODE_DEEP };
@@ -141,6 +143,8 @@ class Assistant {
     given.draft_tokens = options.draft_tokens;
     given.models = options.models;
     if (!options.device.empty()) given.device = options.device.c_str();
+    given.gpu_layers = options.gpu_layers;
+    given.cpu_experts = options.cpu_experts;
     given.memory_budget = options.memory_budget;
     given.chat_template = options.chat_template.empty() ? nullptr : options.chat_template.c_str();
     wq_assistant* assistant = nullptr;

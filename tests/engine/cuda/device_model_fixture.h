@@ -9,7 +9,7 @@
 #include <string>
 #include <vector>
 
-#include "engine/device/forward.h"
+#include "engine/device/split.h"
 #include "engine/runtime.h"
 #include "tests/engine/cuda/test_device.h"
 #include "tests/engine/model_fixture.h"
@@ -17,14 +17,16 @@
 namespace wenqu::test {
 
 using engine::device::DeviceModel;
+using engine::device::LayerRange;
+using engine::device::Split;
+using engine::device::SplitModel;
 
 class DeviceModelTest : public ModelTest {
  protected:
   void use(const ReferenceOptions& options) {
     model_ = load(options);
-    engine::device::Placement placement;
-    placement.batch_tokens = 64;
-    auto device = DeviceModel::create(device_, model_->runtime().config, model_->runtime().weights, placement, {});
+    Split split{.shares = {{device_, {0, model_->runtime().config.layers}}}, .batch_tokens = 64};
+    auto device = SplitModel::create(model_->runtime().config, model_->runtime().weights, std::move(split), {});
     ASSERT_TRUE(device) << device.status().to_string();
     on_device_ = std::move(*device);
     account_ = std::make_shared<MemoryAccount>(MemoryAccount::kNoLimit, 0, on_device_->segment_memory());
@@ -46,7 +48,7 @@ class DeviceModelTest : public ModelTest {
 
   std::shared_ptr<TestDevice> device_ = std::make_shared<TestDevice>();
   std::shared_ptr<const Model> model_;
-  std::unique_ptr<DeviceModel> on_device_;
+  std::unique_ptr<SplitModel> on_device_;
   std::shared_ptr<MemoryAccount> account_;
 };
 
@@ -56,7 +58,7 @@ class TimelineOnADevice : public DeviceModelTest {
   std::shared_ptr<const Model> load_on_device(const ReferenceOptions& options, uint64_t budget = 0) {
     ReferenceModel(options).writer().write(path_);
     LoadOptions load;
-    load.open_device = device_;
+    load.open_devices = {device_};
     load.memory_budget = budget;
     load.context_tokens = 256;
     auto model = Model::load(path_, load);

@@ -59,7 +59,7 @@ TEST_F(TimelineOnADevice, LeavesExpertsToTheCpuAndAnswersTheSame) {
     const std::vector<float> want = all_logits(on_cpu, kTokens);
     for (int layers : {1, 100}) {
       LoadOptions load;
-      load.open_device = device_;
+      load.open_devices = {device_};
       load.cpu_experts = layers;
       const auto model = Model::load(path_, load);
       ASSERT_TRUE(model) << model.status().to_string();
@@ -72,7 +72,7 @@ TEST_F(TimelineOnADevice, LeavesExpertsToTheCpuAndAnswersTheSame) {
 TEST_F(TimelineOnADevice, ASmallMemoryLeavesAsManyExpertsToTheCpuAsItMust) {
   const auto whole = load_on_device(small());
   EXPECT_EQ(whole->info().cpu_experts, 0u);
-  const uint64_t needed = DeviceModel::needs(whole->runtime().config, whole->runtime().weights, engine::device::Placement()).total();
+  const uint64_t needed = DeviceModel::needs(whole->runtime().config, whole->runtime().weights, {.layers = {0, whole->info().layers}}).total();
   const auto model = load_on_device(small(), needed);   // less than its context asks for
   EXPECT_GT(model->info().cpu_experts, 0u);
   auto timeline = *Timeline::create(model, {});
@@ -215,24 +215,11 @@ TEST_F(TimelineOnADevice, LongPromptsOfLatentAttentionAreExpandedAndGiveTheSame)
 TEST_F(TimelineOnADevice, AModelThatDoesNotFitIsRefusedWithFigures) {
   ReferenceModel(small()).writer().write(path_);
   LoadOptions load;
-  load.open_device = std::make_shared<Emulator>(emulated_kernels(), size_t{1} << 20);
+  load.open_devices = {std::make_shared<Emulator>(emulated_kernels(), size_t{1} << 20)};
   const auto model = Model::load(path_, load);
   ASSERT_FALSE(model);
   EXPECT_EQ(model.status().code(), StatusCode::out_of_memory);
   EXPECT_THAT(model.status().to_string(), testing::HasSubstr("MiB on the GPU (weights but for routed experts 1, KV cache"));
-}
-
-TEST_F(TimelineOnADevice, ASessionThatFindsNoMemoryFailsAlone) {
-  if (!device_->emulator()) GTEST_SKIP() << "a GPU's memory is not taken away";
-  const auto model = load_on_device(small(), 0);
-  auto first = *Timeline::create(model, {});
-  ASSERT_TRUE(first->append(kTokens, {}));
-  device_->emulator()->take_all_memory();
-  auto second = *Timeline::create(model, {.share_prefixes = false});
-  const Status status = second->append(kTokens, {});
-  ASSERT_FALSE(status);
-  EXPECT_EQ(status.code(), StatusCode::out_of_memory) << status.to_string();
-  EXPECT_EQ(answer(*first, 2).size(), 2u);
 }
 
 TEST_F(TimelineOnADevice, CancellingStopsABatch) {

@@ -34,7 +34,7 @@ int main(int argc, char** argv) {
     at = *end ? end + 1 : end;
   }
   engine::LoadOptions load;
-  load.open_device = std::make_shared<test::Emulator>(test::emulated_kernels(), size_t{16} << 30);
+  load.open_devices = {std::make_shared<test::Emulator>(test::emulated_kernels(), size_t{16} << 30)};
   const auto model = engine::Model::load(options["--model"], load);
   if (!model) return fail(model.status());
   const auto timeline = engine::Timeline::create(*model, {});

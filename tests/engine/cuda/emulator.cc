@@ -379,6 +379,20 @@ Status Emulator::clear(void* memory, size_t bytes) {
   return upload(memory, zeros.data(), bytes);
 }
 
+Status Emulator::receive(void* to, Device& from, const void* there, size_t bytes) {
+  Emulator* const other = dynamic_cast<Emulator*>(&from);
+  if (!other) return Status(StatusCode::internal, "a copy from another kind of device");
+  if (recording_ || other->recording_) return Status(StatusCode::internal, "a copy between devices within a recording");
+  const Place target = find(to), source = other->find(there);
+  if (!target.buffer || target.at + bytes > target.buffer->bytes || !source.buffer || source.at + bytes > source.buffer->bytes)
+    return Status(StatusCode::internal, "a copy outside what was allocated");
+  std::memcpy(to, there, bytes);
+  std::copy_n(source.buffer->shadow.written.begin() + static_cast<ptrdiff_t>(source.at), bytes,
+              target.buffer->shadow.written.begin() + static_cast<ptrdiff_t>(target.at));
+  ++launches_;
+  return other->fault_ ? fault_ : other->fault_;
+}
+
 Status Emulator::copy(void* to, const void* from, size_t bytes) {
   if (recording_) {
     recording_->steps.push_back({{}, {}, to, from, bytes});

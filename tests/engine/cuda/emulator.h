@@ -281,6 +281,7 @@ class Emulator final : public Device {
   Status upload(void* to, const void* from, size_t bytes) override;
   Status copy(void* to, const void* from, size_t bytes) override;
   Status clear(void* memory, size_t bytes) override;
+  Status receive(void* to, Device& from, const void* there, size_t bytes) override;
   Status download(void* to, const void* from, size_t bytes) override;
   Status synchronize() override { return fault_; }
   Status launch(const Launch& launch) override;
@@ -290,8 +291,6 @@ class Emulator final : public Device {
   void discard(Graph* graph) noexcept override;
 
   size_t recordings() const { return recordings_; }
-  // From now on nothing can be allocated.
-  void take_all_memory() { used_ = info_.memory_bytes; }
   size_t launches() const { return launches_; }
   size_t kernel_launches() const {   // what is copied does not count
     return std::accumulate(launches_of_.begin(), launches_of_.end(), size_t{0});

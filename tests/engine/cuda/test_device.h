@@ -17,7 +17,7 @@ class TestDevice final : public Device {
   TestDevice() {
     if (const char* name = std::getenv("WENQU_TEST_DEVICE"); name && *name) {
       static const Result<engine::device::Chosen> chosen = engine::device::choose_device(name);
-      if (chosen) device_ = chosen->device;
+      if (chosen && !chosen->devices.empty()) device_ = chosen->devices.front();
       else ADD_FAILURE() << chosen.status().to_string();
     }
     if (device_) return;
@@ -35,6 +35,9 @@ class TestDevice final : public Device {
   Status upload(void* to, const void* from, size_t bytes) override { return device_->upload(to, from, bytes); }
   Status copy(void* to, const void* from, size_t bytes) override { return device_->copy(to, from, bytes); }
   Status clear(void* memory, size_t bytes) override { return device_->clear(memory, bytes); }
+  Status receive(void* to, Device& from, const void* there, size_t bytes) override {
+    return device_->receive(to, *static_cast<TestDevice&>(from).device_, there, bytes);
+  }
   Status download(void* to, const void* from, size_t bytes) override { return device_->download(to, from, bytes); }
   Status synchronize() override { return device_->synchronize(); }
   Status launch(const Launch& launch) override { return device_->launch(launch); }

@@ -85,6 +85,12 @@ static void nothing_takes_null(void) {
   options.draft_tokens = -2;
   CHECK(wq_assistant_open(&options, &assistant) == WQ_E_INVALID_ARGUMENT && contains(wq_last_error(), "draft_tokens"));
   options.draft_tokens = -1;
+  options.gpu_layers = -2;
+  CHECK(wq_assistant_open(&options, &assistant) == WQ_E_INVALID_ARGUMENT && contains(wq_last_error(), "gpu_layers"));
+  options.gpu_layers = -1;
+  options.cpu_experts = -2;
+  CHECK(wq_assistant_open(&options, &assistant) == WQ_E_INVALID_ARGUMENT && contains(wq_last_error(), "cpu_experts"));
+  options.cpu_experts = 3;
   CHECK(wq_assistant_open(&options, &assistant) == WQ_E_NOT_FOUND);
   options.kv_type = "f64";
   /* A host built against the first release knows nothing of kv_type. */
