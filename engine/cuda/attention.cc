@@ -14,6 +14,8 @@ constexpr int kMaxSplits = 128;         // what they leave to be put together co
 constexpr size_t kMaxTiles = 65535;        // blocks of a grid's third dimension
 constexpr int kBlocksAtOnce = 2;           // of a multiprocessor, at least
 
+constexpr int kAlikeKeys = 1024;           // of a split, where a row's result must not depend on the batch
+
 constexpr int kWideKey = 256;              // above, a block of many rows has little room for keys
 
 struct Candidate {
@@ -56,7 +58,7 @@ size_t AttentionPlan::partial_scales(const AttentionShape& shape) const {
 }
 
 Result<AttentionPlan> attention_plan(const AttentionShape& shape, std::span<const Place> places, int longest,
-                                     const DeviceInfo& device) {
+                                     const DeviceInfo& device, bool alike) {
   if (shape.kv_heads < 1 || shape.heads < 1 || shape.heads % shape.kv_heads != 0 || shape.key < 8 || shape.key % 8 != 0 ||
       shape.value < 8 || shape.value % 8 != 0 || (shape.values_are_keys && shape.value > shape.key))
     return Status(StatusCode::unsupported,
@@ -65,7 +67,7 @@ Result<AttentionPlan> attention_plan(const AttentionShape& shape, std::span<cons
   const int group = shape.heads / shape.kv_heads;
   const std::vector<Run> runs = runs_of(places);
   int most_rows = 0;
-  for (const Run& run : runs) most_rows = std::max(most_rows, run.count * group);
+  for (const Run& run : runs) most_rows = std::max(most_rows, alike ? 1 : run.count * group);
 
   // The first that fits, those for many rows first where there are many.
   std::vector<Candidate> candidates;
@@ -98,6 +100,13 @@ Result<AttentionPlan> attention_plan(const AttentionShape& shape, std::span<cons
                   fmt::format("{} tokens at once on a GPU: use smaller batches", places.size()));
   // The last of a prompt see most keys: they had better not begin last.
   std::reverse(plan.tiles.begin(), plan.tiles.end());
+
+  if (alike) {
+    // Every context is cut at the same places, and put together: one that is not cut is rounded otherwise.
+    plan.split_keys = kAlikeKeys;
+    plan.splits = std::max(2, divide_up(longest, kAlikeKeys));
+    return plan;
+  }
 
   // All keys that tiles see, divided among the blocks that run at once; at least two fetches' worth for each.
   int64_t keys = 0;

@@ -32,10 +32,11 @@ struct AttentionPlan {
 };
 
 // The batch's tokens stand in the order of their sequences, and of their positions within one. `longest`: tokens that
-// any of them sees, now or while the plan is used; it decides how often a context is split.
+// any of them sees, now or while the plan is used; it decides how often a context is split. `alike`: a row's result is the same
+// whatever rows are beside it, and takes longer.
 // Errors: unsupported, for rows that the kernels cannot read; limit_exceeded, for more tokens than a grid has blocks.
 Result<AttentionPlan> attention_plan(const AttentionShape& shape, std::span<const Place> places, int longest,
-                                     const DeviceInfo& device);
+                                     const DeviceInfo& device, bool alike = false);
 
 // Launches what the plan says; the arguments' `splits`, `split_keys` and `buffers` are the plan's. rounded: where
 // [tokens][row_heads] results are put rounded too, if anywhere; values must be multiples of 32 numbers then.

@@ -143,13 +143,15 @@ Status few_down(Device& device, std::span<const FewExperts> sets, int tokens, fl
   return launch<Down>(device, {blocks(arguments.sets[0].down.outputs, Down::kRows), static_cast<unsigned>(tokens)}, arguments);
 }
 
+bool are_few(int tokens, Rows kind) { return tokens <= kFewRows && kind == Rows::fastest; }
+
 Status dense(Device& device, const FeedForward& weights, const Input& x, int tokens, float* out, bool add, const Scratch& scratch,
-             const NormAfter& after) {
+             const NormAfter& after, Rows kind) {
   const int width = weights.gate.outputs, outputs = weights.down.outputs;
   const RowTiles rows{nullptr, nullptr, 1, tokens, 1};
   const Input h = of(weights, scratch);
   const FewExperts one[] = {{&weights, &scratch, {nullptr, 1}}};
-  if (tokens > kFewRows) {
+  if (!are_few(tokens, kind)) {
     WENQU_RETURN_IF_ERROR(gate_many(device, weights, x, rows, blocks(tokens, kTileRows), tokens, scratch));
   } else if (tokens > 1) {
     // Gated would read the weights again for each token.
@@ -161,17 +163,17 @@ Status dense(Device& device, const FeedForward& weights, const Input& x, int tok
   }
   if (!add) {
     const Product down[] = {{weights.down, weights.down_type, out, outputs, nullptr}};
-    return multiply(device, down, h, tokens, after);
+    return multiply(device, down, h, tokens, after, kind);
   }
-  if (tokens <= kFewRows) return few_down(device, one, tokens, out, true, after);
+  if (are_few(tokens, kind)) return few_down(device, one, tokens, out, true, after);
   WENQU_RETURN_IF_ERROR(many(device, weights.down, weights.down_type, h, rows, blocks(tokens, kTileRows), out, outputs, nullptr, true));
   return norm_after(device, after, tokens);
 }
 
 Status mixture(Device& device, const FeedForward& weights, const Input& x, int tokens, const Choice* choices, int used, float* out, bool add,
-               const Scratch& scratch, const NormAfter& after) {
+               const Scratch& scratch, const NormAfter& after, Rows kind) {
   const int outputs = weights.down.outputs, places = tokens * used;
-  if (tokens <= kFewRows) {
+  if (are_few(tokens, kind)) {
     const FewExperts chosen[] = {{&weights, &scratch, {choices, used}}};
     WENQU_RETURN_IF_ERROR(few_gated(device, chosen, x, tokens));
     return few_down(device, chosen, tokens, out, add, after);
@@ -199,44 +201,44 @@ Status embed(Device& device, const Stack& embedding, gguf::Type type, const int3
 }
 
 Status multiply(Device& device, const Stack& stack, gguf::Type type, const Input& x, int tokens, int matrices, float* out, int out_stride,
-                const float* bias) {
+                const float* bias, Rows kind) {
   if (tokens <= 0) return {};
   const Product product[] = {{stack, type, out, out_stride, bias}};
-  if (tokens == 1) return few(device, product, x, tokens, matrices);
+  if (tokens == 1 && kind == Rows::fastest) return few(device, product, x, tokens, matrices);
   // Tiles of a small matrix leave most of the device idle: up to four readings of it, most of them from the cache,
   // are faster.
   const unsigned tiles = blocks(tokens, kTileRows);
   const bool busy = tokens > 4 * kFewRows || 2 * blocks(stack.outputs, kTileOutputs) * static_cast<unsigned>(matrices) >=
                                                  static_cast<unsigned>(device.info().multiprocessors);
-  if (tokens > kFewRows && busy) return many(device, stack, type, x, {nullptr, nullptr, 1, tokens, matrices}, tiles, out, out_stride, bias, false);
+  if ((tokens > kFewRows && busy) || kind == Rows::alike) return many(device, stack, type, x, {nullptr, nullptr, 1, tokens, matrices}, tiles, out, out_stride, bias, false);
   return few(device, product, x, tokens, matrices);
 }
 
-Status multiply(Device& device, std::span<const Product> products, const Input& x, int tokens, const NormAfter& after) {
+Status multiply(Device& device, std::span<const Product> products, const Input& x, int tokens, const NormAfter& after, Rows kind) {
   if (tokens <= 0) return {};
-  if (tokens <= kFewRows) return few(device, products, x, tokens, 1, after);
-  for (const Product& p : products) WENQU_RETURN_IF_ERROR(multiply(device, p.stack, p.type, x, tokens, 1, p.out, p.out_stride, p.bias));
+  if (are_few(tokens, kind)) return few(device, products, x, tokens, 1, after);
+  for (const Product& p : products) WENQU_RETURN_IF_ERROR(multiply(device, p.stack, p.type, x, tokens, 1, p.out, p.out_stride, p.bias, kind));
   return norm_after(device, after, tokens);
 }
 
 Status multiply_and_round(Device& device, const Stack& stack, gguf::Type type, const Input& x, int tokens, int matrices, float* out,
-                          const Rounded& rounded) {
+                          const Rounded& rounded, Rows kind) {
   if (tokens <= 0) return {};
-  if (tokens <= kFewRows)
+  if (are_few(tokens, kind))
     return launch<RoundedMatVec>(device, {blocks(stack.outputs, kBlock), static_cast<unsigned>(tokens), static_cast<unsigned>(matrices)},
                                  {{stack, type, out, stack.outputs, nullptr}, x, matrices, rounded});
-  WENQU_RETURN_IF_ERROR(multiply(device, stack, type, x, tokens, matrices, out, stack.outputs, nullptr));
+  WENQU_RETURN_IF_ERROR(multiply(device, stack, type, x, tokens, matrices, out, stack.outputs, nullptr, kind));
   const int n = matrices * stack.outputs;
   return launch<RoundRows>(device, {static_cast<unsigned>(tokens), blocks(n, RoundRows::kBlocks * kBlock)}, {out, n, n, rounded});
 }
 
 Status route(Device& device, const Stack& router, gguf::Type type, const Input& x, int tokens, float* logits, ChooseExperts::Arguments how,
-             uint32_t* arrived) {
+             uint32_t* arrived, Rows kind) {
   if (tokens <= 0) return {};
   how.logits = logits;
-  if (tokens <= kFewRows)
+  if (are_few(tokens, kind))
     return launch<RouteTokens>(device, {static_cast<unsigned>(how.experts), static_cast<unsigned>(tokens)}, {router, type, x, logits, how, arrived});
-  WENQU_RETURN_IF_ERROR(multiply(device, router, type, x, tokens, 1, logits, how.experts, nullptr));
+  WENQU_RETURN_IF_ERROR(multiply(device, router, type, x, tokens, 1, logits, how.experts, nullptr, kind));
   return launch<ChooseExperts>(device, {static_cast<unsigned>(tokens)}, how);
 }
 
@@ -245,7 +247,7 @@ size_t feed_forward_scratch(const FeedForward& weights, int tokens, int used) {
 }
 
 Status feed_forward(Device& device, const FeedForward& weights, const Input& x, int tokens, const Choice* choices, int used, float* out, bool add,
-                    void* memory, const NormAfter& after) {
+                    void* memory, const NormAfter& after, Rows kind) {
   if (choices && weights.experts == 0) return Status(StatusCode::internal, "choices of experts where there are none");
   const int together = tokens_at_once(weights, tokens, used);
   const NormAfter own = together < tokens ? NormAfter() : after;   // in turns, it is of all of them at last
@@ -254,8 +256,8 @@ Status feed_forward(Device& device, const FeedForward& weights, const Input& x, 
     const Scratch scratch(weights, count, used, memory);
     const Input rows = from_row(x, t);
     float* const to = out + static_cast<ptrdiff_t>(t) * weights.down.outputs;
-    WENQU_RETURN_IF_ERROR(choices ? mixture(device, weights, rows, count, choices + static_cast<ptrdiff_t>(t) * used, used, to, add, scratch, own)
-                                  : dense(device, weights, rows, count, to, add, scratch, own));
+    WENQU_RETURN_IF_ERROR(choices ? mixture(device, weights, rows, count, choices + static_cast<ptrdiff_t>(t) * used, used, to, add, scratch, own, kind)
+                                  : dense(device, weights, rows, count, to, add, scratch, own, kind));
   }
   return together < tokens ? norm_after(device, after, tokens) : Status();
 }
@@ -267,10 +269,10 @@ size_t experts_scratch(const FeedForward& routed, const FeedForward& shared, int
 }
 
 Status experts(Device& device, const FeedForward& routed, const FeedForward& shared, const Input& x, int tokens, const Choice* choices, int used,
-               float* out, void* memory, const NormAfter& after) {
-  if (tokens > kFewRows || used >= Down::kMostUsed) {
-    WENQU_RETURN_IF_ERROR(feed_forward(device, shared, x, tokens, nullptr, 1, out, false, memory));
-    return feed_forward(device, routed, x, tokens, choices, used, out, true, memory, after);
+               float* out, void* memory, const NormAfter& after, Rows kind) {
+  if (!are_few(tokens, kind) || used >= Down::kMostUsed) {
+    WENQU_RETURN_IF_ERROR(feed_forward(device, shared, x, tokens, nullptr, 1, out, false, memory, {}, kind));
+    return feed_forward(device, routed, x, tokens, choices, used, out, true, memory, after, kind);
   }
   const Scratch of_routed(routed, tokens, used, memory);
   const Scratch of_shared(shared, tokens, 1, static_cast<std::byte*>(memory) + of_routed.bytes);

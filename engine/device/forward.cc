@@ -126,12 +126,14 @@ class DeviceModel::Implementation {
     std::vector<int32_t> rows;  // tokens whose logits or states are wanted, in order
     std::vector<cuda::BestWanted> wanted;   // [rows], of those whose best logits may be enough
     size_t most_best = 0;       // of them; 0: all are wanted
+    // Of deterministic sequences, a row's result must not depend on what is beside it.
+    cuda::Rows kind = cuda::Rows::fastest;
     std::vector<size_t> passes; // where the rows begin that are computed at a time, and where the last ones end
     size_t rows_at_once() const { return passes.size() == 2 ? rows.size() : 0; }   // which a recording computes too
     bool all_rows() const { return rows_at_once() == tokens; }                       // as they lie
   };
   // What a recorded batch is the same in; all else is in the tables.
-  using Key = std::tuple<size_t, size_t, KvType, int, int, int, int, size_t, size_t, size_t>;
+  using Key = std::tuple<size_t, size_t, KvType, int, int, int, int, size_t, size_t, size_t, cuda::Rows>;
   static constexpr size_t kRecordedTokens = 8, kMostRecorded = 32;
 
   static bool takes_best(const Sequence& sequence) {
@@ -163,8 +165,8 @@ class DeviceModel::Implementation {
   static cuda::Product product(const DeviceMatrix& matrix, float* out, const float* bias = nullptr) {
     return {matrix.stack, matrix.type, out, matrix.stack.outputs, bias};
   }
-  Status multiply(const DeviceMatrix& matrix, const Input& x, size_t tokens, float* out) {
-    return cuda::multiply(*device_, matrix.stack, matrix.type, x, as_int(tokens), 1, out, matrix.stack.outputs, nullptr);
+  Status multiply(const DeviceMatrix& matrix, const Input& x, size_t tokens, cuda::Rows kind, float* out) {
+    return cuda::multiply(*device_, matrix.stack, matrix.type, x, as_int(tokens), 1, out, matrix.stack.outputs, nullptr, kind);
   }
   // Rows of `n` numbers, value_stride apart.
   Status round(const float* values, size_t rows, size_t value_stride, size_t n, Rounded& to) {
@@ -292,6 +294,7 @@ Result<DeviceModel::Implementation::Batch> DeviceModel::Implementation::describe
   size_t longest = 0;
   for (size_t s = 0; s < sequences.size(); ++s) {
     const Sequence& sequence = sequences[s];
+    if (sequence.deterministic) batch.kind = cuda::Rows::alike;
     first_page.push_back(static_cast<int32_t>(pages.size()));
     const size_t end = sequence.position + sequence.tokens.size();
     if (s < absorbed) longest = std::max(longest, end), batch.planned += sequence.tokens.size();
@@ -308,7 +311,7 @@ Result<DeviceModel::Implementation::Batch> DeviceModel::Implementation::describe
   batch.passes.push_back(batch.rows.size());
   // Rounded up, so that a plan and what was recorded for it serve for a while.
   WENQU_ASSIGN_OR_RETURN(batch.plan, cuda::attention_plan(attention_shape(), std::span(places).first(batch.planned),
-                                                          as_int(std::bit_ceil(longest)), device_->info()));
+                                                          as_int(std::bit_ceil(longest)), device_->info(), batch.kind == cuda::Rows::alike));
   if (batch.planned < batch.tokens) {
     WENQU_ASSIGN_OR_RETURN(batch.expansion,
                            cuda::expansion_plan(latent_shape(config_), std::span(places).subspan(batch.planned), batch.sequences, scratch_->expansion,
@@ -378,7 +381,7 @@ Status DeviceModel::Implementation::attention_output(const Batch& batch, const D
   }
   const Input attended{s.attended, as_int(width), s.rounded_attended.q, s.rounded_attended.scales, as_int(padded(width))};
   const cuda::Product output[] = {product(layer.attention_output, s.delta)};
-  return cuda::multiply(*device_, output, attended, as_int(batch.tokens), then(layer.ffn_norm));
+  return cuda::multiply(*device_, output, attended, as_int(batch.tokens), then(layer.ffn_norm), batch.kind);
 }
 
 // Grouped-query attention.
@@ -388,7 +391,7 @@ Status DeviceModel::Implementation::gqa(const Batch& batch, size_t l) {
   const size_t head = config_.head, heads = config_.heads, kv_heads = config_.kv_heads;
   const cuda::Product products[] = {product(layer.q, s.queries, layer.q_bias), product(layer.k, s.keys, layer.k_bias),
                                     product(layer.v, s.values, layer.v_bias)};
-  WENQU_RETURN_IF_ERROR(cuda::multiply(*device_, products, normed(), as_int(batch.tokens)));
+  WENQU_RETURN_IF_ERROR(cuda::multiply(*device_, products, normed(), as_int(batch.tokens), {}, batch.kind));
   const int row = as_int(kv_heads * head);
   WENQU_RETURN_IF_ERROR(
       place_tokens(batch.tokens, {s.queries, as_int(heads), as_int(head), {layer.q_norm, as_int(head), config_.rms_epsilon}, rotation(0)},
@@ -406,10 +409,10 @@ Status DeviceModel::Implementation::mla(const Batch& batch, size_t l) {
   const size_t tokens = batch.tokens, heads = config_.heads, head = m.nope + m.rope, row = m.kv_lora + m.rope;
   const cuda::Product products[] = {m.q_lora > 0 ? product(layer.q_a, s.q_latent) : product(layer.q, s.queries), product(layer.kv_a, s.keys)};
   const cuda::NormRows q_norm{s.q_latent, nullptr, layer.q_a_norm, s.q_latent_normed, s.rounded_q_latent, as_int(m.q_lora), config_.rms_epsilon};
-  WENQU_RETURN_IF_ERROR(cuda::multiply(*device_, products, normed(), as_int(tokens), m.q_lora > 0 ? cuda::NormAfter{q_norm, s.arrived} : cuda::NormAfter()));
+  WENQU_RETURN_IF_ERROR(cuda::multiply(*device_, products, normed(), as_int(tokens), m.q_lora > 0 ? cuda::NormAfter{q_norm, s.arrived} : cuda::NormAfter(), batch.kind));
   if (m.q_lora > 0) {
     const Input latent{s.q_latent_normed, as_int(m.q_lora), s.rounded_q_latent.q, s.rounded_q_latent.scales, s.rounded_q_latent.stride};
-    WENQU_RETURN_IF_ERROR(multiply(layer.q_b, latent, tokens, s.queries));
+    WENQU_RETURN_IF_ERROR(multiply(layer.q_b, latent, tokens, batch.kind, s.queries));
   }
   s.rounded_heads.stride = as_int(padded(m.nope));
   WENQU_RETURN_IF_ERROR(place_tokens(
@@ -431,15 +434,16 @@ Status DeviceModel::Implementation::attend_absorbed(const Batch& batch, size_t l
   const size_t tokens = batch.planned, heads = config_.heads, head = m.nope + m.rope, row = m.kv_lora + m.rope;
   const Input queries{s.queries, as_int(head), s.rounded_heads.q, s.rounded_heads.scales, as_int(padded(m.nope))};
   WENQU_RETURN_IF_ERROR(
-      cuda::multiply(*device_, layer.k_b.stack, layer.k_b.type, queries, as_int(tokens), as_int(heads), s.absorbed, as_int(row), nullptr));
+      cuda::multiply(*device_, layer.k_b.stack, layer.k_b.type, queries, as_int(tokens), as_int(heads), s.absorbed, as_int(row), nullptr, batch.kind));
   const Rounded by_latent = by_head(s.rounded_heads, m.kv_lora);   // in the place of the queries
   WENQU_RETURN_IF_ERROR(attend(batch, l, s.absorbed, s.latents, by_latent));
   if (!by_latent.q) WENQU_RETURN_IF_ERROR(round(s.latents, tokens * heads, m.kv_lora, m.kv_lora, s.rounded_heads));
   const Input latents{s.latents, as_int(m.kv_lora), s.rounded_heads.q, s.rounded_heads.scales, as_int(padded(m.kv_lora))};
   if (m.value % cuda::kBlock == 0)
     return cuda::multiply_and_round(*device_, layer.v_b.stack, layer.v_b.type, latents, as_int(tokens), as_int(heads), s.attended,
-                                    {s.rounded_attended.q, s.rounded_attended.scales, as_int(heads * m.value)});
-  return cuda::multiply(*device_, layer.v_b.stack, layer.v_b.type, latents, as_int(tokens), as_int(heads), s.attended, as_int(m.value), nullptr);
+                                    {s.rounded_attended.q, s.rounded_attended.scales, as_int(heads * m.value)}, batch.kind);
+  return cuda::multiply(*device_, layer.v_b.stack, layer.v_b.type, latents, as_int(tokens), as_int(heads), s.attended, as_int(m.value), nullptr,
+                        batch.kind);
 }
 
 // Keys and values of the sequences' tokens are made of the latents in the cache, and attended to.
@@ -463,7 +467,7 @@ Status DeviceModel::Implementation::feed_forward(const Batch& batch, size_t l, c
   const auto dense_or_shared = [&](const cuda::NormAfter& then) -> Status {
     if (!layer.gate) return {};
     return cuda::feed_forward(*device_, feed_forward_of(layer.gate, layer.up, layer.down, 1), normed(), tokens, nullptr, 1, s.delta,
-                              false, s.feed_forward, then);
+                              false, s.feed_forward, then, batch.kind);
   };
   if (!layer.is_moe) return dense_or_shared(after);
   const ops::RouterConfig& router = config_.moe.router;
@@ -471,7 +475,7 @@ Status DeviceModel::Implementation::feed_forward(const Batch& batch, size_t l, c
       *device_, layer.router.stack, layer.router.type, normed(), tokens, s.scores,
       {nullptr, layer.router_bias, as_int(router.experts), as_int(router.used), router.gating == ops::RouterConfig::Gating::sigmoid,
        router.normalize, router.scale, as_int(router.groups), as_int(router.groups_used), s.choices},
-      s.arrived));
+      s.arrived, batch.kind));
   if (!layer.expert_gate) {
     WENQU_RETURN_IF_ERROR(experts_on_cpu(batch, l, cancel, [&] { return dense_or_shared({}); }));
     return after.rows.weight ? launch<cuda::RmsNorm>(*device_, {as_unsigned(batch.tokens)}, after.rows) : Status();
@@ -479,8 +483,9 @@ Status DeviceModel::Implementation::feed_forward(const Batch& batch, size_t l, c
   const cuda::FeedForward routed = feed_forward_of(layer.expert_gate, layer.expert_up, layer.expert_down, router.experts);
   if (layer.gate)
     return cuda::experts(*device_, routed, feed_forward_of(layer.gate, layer.up, layer.down, 1), normed(), tokens, s.choices, as_int(router.used),
-                         s.delta, s.feed_forward, after);
-  return cuda::feed_forward(*device_, routed, normed(), tokens, s.choices, as_int(router.used), s.delta, false, s.feed_forward, after);
+                         s.delta, s.feed_forward, after, batch.kind);
+  return cuda::feed_forward(*device_, routed, normed(), tokens, s.choices, as_int(router.used), s.delta, false, s.feed_forward, after,
+                            batch.kind);
 }
 
 // The device computes the shared experts while the CPU computes the chosen ones.
@@ -536,7 +541,7 @@ Status DeviceModel::Implementation::logits(const Batch& batch, size_t pass) {
                                                 {s.taken, nullptr, weights_.output_norm, s.taken_normed, s.rounded_taken, as_int(d), config_.rms_epsilon}));
     x = {s.taken_normed, as_int(d), s.rounded_taken.q, s.rounded_taken.scales, s.rounded_taken.stride};
   }
-  WENQU_RETURN_IF_ERROR(multiply(weights_.output, x, rows, s.logits));
+  WENQU_RETURN_IF_ERROR(multiply(weights_.output, x, rows, batch.kind, s.logits));
   if (batch.most_best == 0) return {};
   return cuda::best_logits(*device_, s.logits, as_int(rows), as_int(config_.vocabulary), tables_->wanted + first, as_int(batch.most_best), s.best_scratch,
                            s.best);
@@ -545,7 +550,7 @@ Status DeviceModel::Implementation::logits(const Batch& batch, size_t pass) {
 Status DeviceModel::Implementation::run(const Batch& batch, const CancelToken& cancel) {
   if (batch.tokens > kRecordedTokens || batch.planned < batch.tokens || experts_on_cpu_) return layers(batch, cancel);
   const Key key{batch.tokens, batch.sequences, batch.kv.type, batch.plan.kernel, batch.plan.splits, batch.plan.split_keys, batch.plan.buffers,
-                batch.plan.tiles.size(), batch.rows_at_once(), batch.most_best};
+                batch.plan.tiles.size(), batch.rows_at_once(), batch.most_best, batch.kind};
   auto found = recorded_.find(key);
   if (found == recorded_.end()) {
     if (recorded_.size() >= kMostRecorded) forget_recorded();
