@@ -199,7 +199,7 @@ Result<DevicePlan> plan_devices(std::span<const std::shared_ptr<cuda::Device>> d
   };
   for (const device::PlacedShare& place : plan.placement.devices) {
     memory.budget += place.room, memory.weights += place.weights, memory.scratch += place.scratch;
-    bound(place, place.room - place.weights - place.scratch);
+    bound(place, place.room - place.weights - place.scratch - place.expert_cache);
   }
   const device::PlacedShare& cpu = plan.placement.cpu;
   if (cpu.layers.count() > 0 && cpu.room > 0) bound(cpu, cpu.room - std::min(cpu.room, memory.on_demand ? cpu.room - cpu.kv_cache : cpu.weights + cpu.scratch));
@@ -211,7 +211,7 @@ Result<DevicePlan> plan_devices(std::span<const std::shared_ptr<cuda::Device>> d
 // Brings the model to GPUs.
 Status place_on_devices(std::span<const std::shared_ptr<cuda::Device>> devices, const DevicePlan& plan, Runtime& runtime, const CancelToken& cancel) {
   device::Split split;
-  for (size_t i = 0; i < plan.placement.devices.size(); ++i) split.shares.push_back({devices[plan.placement.chosen[i]], plan.placement.devices[i].layers});
+  for (size_t i = 0; i < plan.placement.devices.size(); ++i) split.shares.push_back({devices[plan.placement.chosen[i]], plan.placement.devices[i].layers, plan.placement.devices[i].expert_cache});
   split.batch_tokens = plan.placement.batch_tokens, split.on_cpu = plan.placement.on_cpu;
   split.cpu_experts = experts_on_cpu(runtime), split.cpu_layers = layers_on_cpu(runtime);
   WENQU_ASSIGN_OR_RETURN(runtime.gpu, device::SplitModel::create(runtime.config, runtime.weights, std::move(split), cancel));

@@ -17,6 +17,7 @@
 #include "engine/cuda/expansion.h"
 #include "engine/cuda/kernel_list.h"
 #include "engine/cuda/products.h"
+#include "engine/device/expert_cache.h"
 #include "engine/device/memory.h"
 #include "engine/device/scratch.h"
 #include "engine/device/segments.h"
@@ -42,15 +43,17 @@ cuda::FeedForward shape_of(const Matrix& gate, const Matrix& up, const Matrix& d
   return {stack(gate), stack(up), stack(down), gate.type, up.type, down.type, as_int(experts)};
 }
 
-size_t largest_feed_forward(const Config& config, const Weights& weights, const Placement& placement) {
+// With `cached` experts of those that stay with the CPU on the device.
+size_t largest_feed_forward(const Config& config, const Weights& weights, const Placement& placement, size_t cached) {
   size_t bytes = 0;
   const size_t experts = config.moe.router.experts, tokens = placement.batch_tokens;
   for (size_t l = placement.layers.first; l < placement.layers.end; ++l) {
     const Layer& layer = weights.layers[l];
     const cuda::FeedForward dense = shape_of(layer.gate, layer.up, layer.down, 1);
     if (layer.gate) bytes = std::max(bytes, cuda::feed_forward_scratch(dense, as_int(tokens), 1));
-    if (!layer.is_moe || layer.mixture < placement.on_cpu) continue;
-    const cuda::FeedForward routed = shape_of(layer.expert_gate, layer.expert_up, layer.expert_down, experts);
+    const size_t there = !layer.is_moe ? 0 : layer.mixture >= placement.on_cpu ? experts : cached;
+    if (there == 0) continue;
+    const cuda::FeedForward routed = shape_of(layer.expert_gate, layer.expert_up, layer.expert_down, there);
     const int used = as_int(config.moe.router.used);
     bytes = std::max(bytes, layer.gate ? cuda::experts_scratch(routed, dense, as_int(tokens), used) : cuda::feed_forward_scratch(routed, as_int(tokens), used));
   }
@@ -71,6 +74,13 @@ TopLogits top_of(std::span<const cuda::Word2> told, const TopRequest& request) {
   top.temperature = request.temperature;
   top.total = std::bit_cast<float>(told[0].y);
   return top;
+}
+
+// Experts that a cache may hold: all that stay with the CPU.
+size_t most_cached(const Config& config, const Weights& weights, const Placement& placement) {
+  size_t layers = 0;
+  for (size_t l = placement.layers.first; l < placement.layers.end; ++l) layers += weights.layers[l].is_moe && weights.layers[l].mixture < placement.on_cpu ? 1 : 0;
+  return layers > 0 ? 1 + layers * config.moe.router.experts : 0;
 }
 
 }  // namespace
@@ -98,9 +108,13 @@ class DeviceModel::Implementation {
     if (router.experts > cuda::kMostExperts || router.used > cuda::kMostUsed)
       return Status(StatusCode::unsupported, "more experts than a GPU's router chooses among: run the model on the CPU");
     WENQU_ASSIGN_OR_RETURN(weights_, upload(device_, weights, config_, choice_of(placement_), cancel));
-    WENQU_ASSIGN_OR_RETURN(scratch_memory_, Memory::allocate(device_, needs.scratch));
+    WENQU_ASSIGN_OR_RETURN(cache_, ExpertCache::create(device_, config_, weights, placement_, placement_.expert_cache));
+    Parts counting(nullptr);
+    const size_t feed_forward = largest_feed_forward(config_, weights, placement_, cache_ ? cache_->places() : 0);
+    const Scratch counted(counting, config_, placement_.batch_tokens, feed_forward, is_last());
+    WENQU_ASSIGN_OR_RETURN(scratch_memory_, Memory::allocate(device_, counting.bytes()));
     Parts parts(scratch_memory_.data());
-    scratch_.emplace(parts, config_, placement_.batch_tokens, largest_feed_forward(config_, weights, placement_), is_last());
+    scratch_.emplace(parts, config_, placement_.batch_tokens, feed_forward, is_last());
     WENQU_RETURN_IF_ERROR(device_->clear(scratch_->arrived, placement_.batch_tokens * sizeof(uint32_t)));
     for (size_t l = placement_.layers.first; l < placement_.layers.end; ++l)
       experts_on_cpu_ |= weights.layers[l].is_moe && weights.layers[l].mixture < placement_.on_cpu;
@@ -110,6 +124,7 @@ class DeviceModel::Implementation {
   Device& device() { return *device_; }
   const std::shared_ptr<Device>& shared_device() const { return device_; }
   const float* states() const { return scratch_->hidden; }
+  ExpertCache* cache() const { return cache_.get(); }
 
   // How many sequences keep the absorbed form: those that stand first then.
   size_t put_expanded_last(std::vector<Sequence>& order) const;
@@ -219,6 +234,7 @@ class DeviceModel::Implementation {
   const Config& config_;
   const Placement placement_;
   bool experts_on_cpu_ = false;    // of some of the layers
+  std::unique_ptr<ExpertCache> cache_;   // of these; null: none
   DeviceWeights weights_;
   Memory scratch_memory_, table_memory_, partial_memory_;
   std::optional<Scratch> scratch_;
@@ -228,6 +244,7 @@ class DeviceModel::Implementation {
   std::vector<std::byte> host_tables_;
   std::vector<float> host_normed_, host_delta_;      // [tokens][embedding], of experts on the CPU
   std::vector<ops::ExpertChoice> host_choices_;      // [tokens][used]
+  std::vector<cuda::Choice> host_here_;              // [tokens][used], of these that the device has
   std::vector<cuda::Word2> host_best_;               // [rows][1 + most_best]
   std::map<Key, Device::Graph*> recorded_;
 
@@ -497,9 +514,23 @@ Status DeviceModel::Implementation::experts_on_cpu(const Batch& batch, size_t l,
   host_delta_.assign(numbers, 0.0f);
   WENQU_RETURN_IF_ERROR(device_->download(host_choices_.data(), s.choices, places * sizeof(cuda::Choice)));
   WENQU_RETURN_IF_ERROR(device_->download(host_normed_.data(), s.normed, numbers * sizeof(float)));
+  // Which experts are on the device depends on what was read before: not for sequences that are to be the same ever.
+  size_t here = 0;
+  if (cache_ && batch.kind == cuda::Rows::fastest) {
+    host_here_.resize(places);
+    here = cache_->divide(l, host_choices_, host_here_);
+    if (here > 0) WENQU_RETURN_IF_ERROR(device_->upload(s.choices, host_here_.data(), places * sizeof(cuda::Choice)));
+  }
   WENQU_RETURN_IF_ERROR(meanwhile());
+  bool computed = static_cast<bool>(weights_.layers[l].gate);
+  if (here > 0) {
+    WENQU_RETURN_IF_ERROR(cuda::feed_forward(*device_, cache_->weights(l), normed(), as_int(batch.tokens), s.choices, as_int(config_.moe.router.used), s.delta,
+                                             computed, s.feed_forward));
+    computed = true;
+  }
+  if (here == places) return {};
   WENQU_RETURN_IF_ERROR(placement_.cpu_experts(l, host_normed_, host_choices_, host_delta_, cancel));
-  if (!weights_.layers[l].gate) return device_->upload(s.delta, host_delta_.data(), numbers * sizeof(float));
+  if (!computed) return device_->upload(s.delta, host_delta_.data(), numbers * sizeof(float));
   WENQU_RETURN_IF_ERROR(device_->upload(s.from_cpu, host_delta_.data(), numbers * sizeof(float)));
   return launch<cuda::AddRows>(*device_, {as_unsigned((numbers + cuda::AddRows::kNumbers - 1) / cuda::AddRows::kNumbers)}, {s.from_cpu, s.delta, numbers});
 }
@@ -633,7 +664,8 @@ Status DeviceModel::Implementation::forward(std::span<const Sequence> sequences,
 
 DeviceNeeds DeviceModel::needs(const Config& config, const Weights& weights, const Placement& placement) {
   Parts parts(nullptr);
-  const Scratch counted(parts, config, placement.batch_tokens, largest_feed_forward(config, weights, placement), placement.layers.end == config.layers);
+  const size_t cached = placement.expert_cache > 0 ? most_cached(config, weights, placement) : 0;
+  const Scratch counted(parts, config, placement.batch_tokens, largest_feed_forward(config, weights, placement, cached), placement.layers.end == config.layers);
   return {device_weight_bytes(weights, config, choice_of(placement)), parts.bytes()};
 }
 
@@ -652,6 +684,12 @@ DeviceModel::DeviceModel(std::unique_ptr<Implementation> implementation) : imple
 DeviceModel::~DeviceModel() = default;
 
 void DeviceModel::put_in_order(std::vector<Sequence>& batch) const { implementation_->put_expanded_last(batch); }
+Status DeviceModel::keep_up(size_t tokens) { return implementation_->cache() ? implementation_->cache()->keep_up(tokens) : Status(); }
+DeviceModel::ExpertsUsed DeviceModel::experts_used() const {
+  const ExpertCache* const cache = implementation_->cache();
+  return cache ? ExpertsUsed{cache->hits(), cache->misses()} : ExpertsUsed{};
+}
+
 const std::shared_ptr<Device>& DeviceModel::device() const { return implementation_->shared_device(); }
 
 double DeviceModel::copy_bandwidth() const {

@@ -40,6 +40,7 @@ struct Placement {
   size_t batch_tokens = kMaxBatch;   // at most
   size_t on_cpu = 0;                 // layers of the model whose routed experts stay with the CPU: the first that have any
   CpuExperts cpu_experts;            // who computes them
+  uint64_t expert_cache = 0;         // bytes on the device for those of them that are used most
 };
 
 struct DeviceNeeds {
@@ -75,6 +76,12 @@ class DeviceModel {
   Status forward(std::span<const Sequence> batch, const States& before, const CancelToken& cancel);
   // Puts a batch's sequences in the order in which the device computes them: those whose latents are expanded stand last.
   void put_in_order(std::vector<Sequence>& batch) const;
+  // Behind a batch of so many tokens: brings routed experts onto the device that were used more than others there.
+  Status keep_up(size_t tokens);
+  // Choices of routed experts that stay with the CPU, so far: that the device computed, and that the CPU did.
+  struct ExpertsUsed { uint64_t here = 0, there = 0; };
+  ExpertsUsed experts_used() const;
+
  private:
   class Implementation;
   explicit DeviceModel(std::unique_ptr<Implementation> implementation);

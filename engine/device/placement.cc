@@ -105,6 +105,8 @@ class Planner {
       share.layers = ranges[d];
       share.weights = own.weights, share.scratch = own.scratch, share.kv_cache = wish_.kv_layer_bytes * ranges[d].count();
       for (size_t l = ranges[d].first; l < ranges[d].end; ++l) share.cpu_experts += stays(l) ? 1 : 0;
+      // Half of what is left, the other is sessions'.
+      if (share.cpu_experts > 0) share.expert_cache = (share.room - share.needed()) / 2;
       plan.devices.push_back(share);
       plan.chosen.push_back(d);
     }

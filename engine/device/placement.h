@@ -28,6 +28,7 @@ struct PlacedShare {
   LayerRange layers;
   size_t cpu_experts = 0;        // of its layers, those whose routed experts stay with the CPU
   uint64_t weights = 0, kv_cache = 0, scratch = 0;   // bytes; KV cache for the context
+  uint64_t expert_cache = 0;     // of what is left, for experts that stay with the CPU
   uint64_t room = 0;             // bytes that may be used
   uint64_t needed() const { return weights + kv_cache + scratch; }
 };

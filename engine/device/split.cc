@@ -16,7 +16,7 @@ Result<std::unique_ptr<SplitModel>> SplitModel::create(const Config& config, con
   std::unique_ptr<SplitModel> model(new SplitModel(std::move(split)));
   const Split& own = model->split_;
   for (size_t s = 0; s < own.shares.size(); ++s) {
-    const Placement placement{own.shares[s].layers, s, own.batch_tokens, own.on_cpu, own.cpu_experts};
+    const Placement placement{own.shares[s].layers, s, own.batch_tokens, own.on_cpu, own.cpu_experts, own.shares[s].expert_cache};
     WENQU_ASSIGN_OR_RETURN(std::unique_ptr<DeviceModel> part, DeviceModel::create(own.shares[s].device, config, weights, placement, cancel));
     model->parts_.push_back(std::move(part));
   }
@@ -27,6 +27,16 @@ std::string SplitModel::name() const {
   std::string names;
   for (const Split::Share& share : split_.shares) names += (names.empty() ? "" : ", ") + share.device->info().name;
   return names;
+}
+
+DeviceModel::ExpertsUsed SplitModel::experts_used() const {
+  const std::lock_guard lock(*mutex_);
+  DeviceModel::ExpertsUsed all;
+  for (const std::unique_ptr<DeviceModel>& part : parts_) {
+    const DeviceModel::ExpertsUsed used = part->experts_used();
+    all.here += used.here, all.there += used.there;
+  }
+  return all;
 }
 
 double SplitModel::copy_bandwidth() const {
@@ -52,6 +62,9 @@ Status SplitModel::forward(std::span<const Sequence> sequences, const CancelToke
     WENQU_RETURN_IF_ERROR(part->forward(batch, before, cancel));
     before = {nullptr, part.get()};
   }
+  size_t tokens = 0;
+  for (const Sequence& sequence : batch) tokens += sequence.tokens.size();
+  for (const std::unique_ptr<DeviceModel>& part : parts_) WENQU_RETURN_IF_ERROR(part->keep_up(tokens));
   return cancel.status();
 }
 

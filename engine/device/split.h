@@ -23,6 +23,7 @@ struct Split {
   struct Share {
     std::shared_ptr<cuda::Device> device;
     LayerRange layers;
+    uint64_t expert_cache = 0;       // bytes for routed experts that stay with the CPU
   };
   std::vector<Share> shares;         // at least one, each with the layers behind those of the one before; the last has the model's last
   size_t batch_tokens = kMaxBatch;   // at most
@@ -43,6 +44,9 @@ class SplitModel {
   const std::shared_ptr<DeviceSegments>& segment_memory() const { return segments_; }
   // As DeviceModel::copy_bandwidth(), of the first device.
   double copy_bandwidth() const;
+
+  // Of all devices.
+  DeviceModel::ExpertsUsed experts_used() const;
 
   // As engine::forward(), with as many tokens as the split says.
   Status forward(std::span<const Sequence> sequences, const CancelToken& cancel);

@@ -13,7 +13,8 @@ constexpr size_t kDownRows = 32;
 RoutedExperts::RoutedExperts(const ops::Compute& compute, const Config& config, const Layer& layer, ExpertResidency* residency,
                              std::span<const ops::ExpertChoice> choices)
     : compute_(compute), config_(config), layer_(layer), choices_(choices), members_(config.moe.router.experts) {
-  for (size_t place = 0; place < choices.size(); ++place) members_[choices[place].expert].push_back(static_cast<uint32_t>(place));
+  for (size_t place = 0; place < choices.size(); ++place)
+    if (choices[place].expert != ops::kNoExpert) members_[choices[place].expert].push_back(static_cast<uint32_t>(place));
   for (uint32_t e = 0; e < members_.size(); ++e)
     if (!members_[e].empty()) active_.push_back(e);
   if (residency) lease_ = residency->want(layer.mixture, active_, members_, choices.size() / config.moe.router.used);
@@ -71,7 +72,8 @@ Status RoutedExperts::add(const ops::Inputs& x, float* delta) {
     for (size_t t = 0; t < tokens; ++t)
       for (size_t r = 0; r < end - begin; ++r) {
         float sum = 0;
-        for (size_t k = t * used; k < (t + 1) * used; ++k) sum += choices_[k].weight * out[k * kDownRows + r];
+        for (size_t k = t * used; k < (t + 1) * used; ++k)
+          if (choices_[k].expert != ops::kNoExpert) sum += choices_[k].weight * out[k * kDownRows + r];
         delta[t * d + begin + r] += sum;
       }
   });

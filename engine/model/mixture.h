@@ -19,7 +19,8 @@ namespace wenqu::engine {
 class RoutedExperts {
  public:
   // Takes note of who is chosen, so that experts that are not in memory are on their way while others compute.
-  // choices: [tokens][config.moe.router.used]; they must outlive add(), as must what was given here.
+  // choices: [tokens][config.moe.router.used], of ops::kNoExpert those that somebody else computes; they must outlive add(), as
+  // must what was given here.
   RoutedExperts(const ops::Compute& compute, const Config& config, const Layer& layer, ExpertResidency* residency,
                 std::span<const ops::ExpertChoice> choices);
 

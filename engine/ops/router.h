@@ -18,6 +18,9 @@ struct RouterConfig {
   uint32_t groups = 1, groups_used = 1;    // only experts of the best groups may be chosen
 };
 
+// In place of an expert that somebody else computes.
+inline constexpr uint32_t kNoExpert = UINT32_MAX;
+
 struct ExpertChoice {
   uint32_t expert = 0;
   float weight = 0;

@@ -22,6 +22,8 @@ class ExpertPolicy {
   void step(double amount);
   // An expert is used by so many tokens.
   void use(size_t expert, double tokens) { experts_[expert].use += unit_ * tokens; }
+  // How much it is used, as uses now count.
+  double used(size_t expert) const { return experts_[expert].use / unit_; }
 
   bool in_memory(size_t expert) const { return experts_[expert].in_memory; }
   uint64_t bytes(size_t expert) const { return experts_[expert].bytes; }
