@@ -62,10 +62,10 @@ cuda::FeedForward ExpertCache::weights(size_t l) const {
   const Layer& layer = weights_.layers[l];
   std::byte* at = memory_.data();
   const auto stack = [&](const Matrix& matrix) {
-    const cuda::Stack stack{at, cuda::device_row_bytes(matrix.type, static_cast<int>(matrix.inputs)), place_bytes_, static_cast<int>(matrix.inputs),
-                            static_cast<int>(matrix.outputs)};
+    const cuda::Stack made{at, cuda::device_row_bytes(matrix.type, static_cast<int>(matrix.inputs)), place_bytes_, static_cast<int>(matrix.inputs),
+                           static_cast<int>(matrix.outputs)};
     at += aligned(matrix_bytes(matrix));
-    return stack;
+    return made;
   };
   cuda::FeedForward weights;
   weights.gate = stack(layer.expert_gate), weights.up = stack(layer.expert_up), weights.down = stack(layer.expert_down);

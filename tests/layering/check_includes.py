@@ -24,7 +24,7 @@ MAY = {
     "engine/cache": ["base", "engine/gguf", "engine/cpu"],
     "engine/residency": ["base"],
     "engine/ops": ["base", "engine/gguf", "engine/cpu", "engine/cache"],
-    "engine/model": ["base", "engine/gguf", "engine/tokenizer", "engine/chat", "engine/cpu", "engine/ops", "engine/cache", "engine/residency"],
+    "engine/model": ["base", "engine/gguf", "engine/tokenizer", "engine/chat", "engine/cpu", "engine/ops", "engine/cache", "engine/residency", "engine/sampler"],
     "engine/encoder": ["base", "engine/gguf", "engine/tokenizer", "engine/cpu", "engine/ops", "engine/cache", "engine/model"],
     "engine": ["base", "engine/*"],
     "retrieval/analysis": ["base", "retrieval"],
