@@ -9,6 +9,7 @@
 #include "base/utf8.h"
 #include "retrieval/hybrid/hybrid_search.h"
 #include "retrieval/index/open_commit.h"
+#include "retrieval/index/passage_reader.h"
 #include "retrieval/index/snapshot.h"
 #include "retrieval/index/upkeep.h"
 #include "retrieval/index/writer.h"
@@ -147,19 +148,19 @@ Result<std::shared_ptr<const Snapshot>> open_all(const std::vector<std::string>&
 }
 
 // The passage that was found, with all that an answer needs of its document.
-Result<Hit> make_hit(const Snapshot& snapshot, const ScoredPassage& scored) {
+Result<Hit> make_hit(PassageReader& reader, const ScoredPassage& scored) {
   Hit hit;
-  WENQU_ASSIGN_OR_RETURN(hit.passage, snapshot.read_passage(scored.doc));
-  WENQU_ASSIGN_OR_RETURN(Document document, snapshot.read_document(snapshot.record_of(scored.doc), false));
-  hit.passage.document_id = std::move(document.id);
-  hit.collection = snapshot.collection_of(scored.doc);
+  WENQU_ASSIGN_OR_RETURN(hit.passage, reader.take_passage(scored.doc));
+  WENQU_ASSIGN_OR_RETURN(const Document* document, reader.document(scored.doc));
+  hit.passage.document_id = document->id;
+  hit.collection = reader.snapshot().collection_of(scored.doc);
   hit.score = scored.score;
-  hit.title = std::move(document.title);
-  hit.url = std::move(document.url);
-  hit.source = document.source;
-  hit.author = std::move(document.author);
-  hit.published_at = std::move(document.published_at);
-  hit.attributes = std::move(document.attributes);
+  hit.title = document->title;
+  hit.url = document->url;
+  hit.source = document->source;
+  hit.author = document->author;
+  hit.published_at = document->published_at;
+  hit.attributes = document->attributes;
   return hit;
 }
 
@@ -193,7 +194,8 @@ Result<SearchResponse> LocalIndex::search(const SearchRequest& request, const Ca
   wanted.among = among.get();
   wanted.threads = std::max<size_t>(options_.search_threads, 1);
   WENQU_ASSIGN_OR_RETURN(Ranking ranking, rank_passages(*snapshot, asked, wanted, cancel));
-  WENQU_RETURN_IF_ERROR(rescore(*snapshot, question, asked, options_.ranking, cancel, ranking.best));
+  PassageReader reader(*snapshot);
+  WENQU_RETURN_IF_ERROR(rescore(reader, question, asked, options_.ranking, cancel, ranking.best));
   if (response.dense) WENQU_RETURN_IF_ERROR(hybrid_.fuse_dense(*snapshot, request, among.get(), neighbours, cancel, ranking.best));
   response.total = std::max(ranking.total, ranking.best.size());
   response.total_is_exact = ranking.total_is_exact && response.total == ranking.total;
@@ -204,7 +206,7 @@ Result<SearchResponse> LocalIndex::search(const SearchRequest& request, const Ca
   for (size_t place = first; place < ranking.best.size(); ++place) {
     const ScoredPassage& scored = ranking.best[place];
     WENQU_RETURN_IF_ERROR(cancel.status());
-    WENQU_ASSIGN_OR_RETURN(Hit hit, make_hit(*snapshot, scored));
+    WENQU_ASSIGN_OR_RETURN(Hit hit, make_hit(reader, scored));
     response.hits.push_back(std::move(hit));
   }
   if (request.collapse_duplicates) collapse_near_duplicates(response.hits);

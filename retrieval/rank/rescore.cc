@@ -126,11 +126,11 @@ void sort_best_first(std::vector<ScoredPassage>::iterator begin, std::vector<Sco
 
 // Orders the first `rescored` passages anew; none that follows comes before the last of them.
 // REQUIRES: passages are best first
-Status look_closer(const Snapshot& snapshot, std::string_view question, const std::vector<QuestionTerm>& terms,
+Status look_closer(PassageReader& reader, std::string_view question, const std::vector<QuestionTerm>& terms,
                    const RankingParameters& parameters, const CancelToken& cancel, std::vector<ScoredPassage>& passages) {
   const size_t count = std::min(parameters.rescored, passages.size());
   WENQU_ASSIGN_OR_RETURN(const std::vector<Signals> signals,
-                         find_signals(snapshot, question, terms, std::span(passages).first(count), cancel));
+                         find_signals(reader, question, terms, std::span(passages).first(count), cancel));
   std::vector<double> scores;
   for (const ScoredPassage& passage : passages) scores.push_back(passage.score);
   scores = scores_after_look(std::move(scores), signals, parameters);
@@ -141,8 +141,9 @@ Status look_closer(const Snapshot& snapshot, std::string_view question, const st
 
 }  // namespace
 
-Result<std::vector<Signals>> find_signals(const Snapshot& snapshot, std::string_view question, const std::vector<QuestionTerm>& terms,
+Result<std::vector<Signals>> find_signals(PassageReader& reader, std::string_view question, const std::vector<QuestionTerm>& terms,
                                           std::span<const ScoredPassage> passages, const CancelToken& cancel) {
+  const Snapshot& snapshot = reader.snapshot();
   std::vector<double> idf;
   for (const QuestionTerm& term : terms) {
     WENQU_ASSIGN_OR_RETURN(const uint64_t holders, snapshot.holders(body_field(term.term.kind), term.key));
@@ -151,15 +152,16 @@ Result<std::vector<Signals>> find_signals(const Snapshot& snapshot, std::string_
   std::vector<PassageText> texts;
   for (const ScoredPassage& scored : passages) {
     WENQU_RETURN_IF_ERROR(cancel.status());
-    WENQU_ASSIGN_OR_RETURN(Passage passage, snapshot.read_passage(scored.doc));
-    WENQU_ASSIGN_OR_RETURN(Document document, snapshot.read_document(snapshot.record_of(scored.doc), false));
-    texts.push_back({std::move(document.title), std::move(passage.text)});
+    WENQU_ASSIGN_OR_RETURN(const Passage* passage, reader.passage(scored.doc));
+    WENQU_ASSIGN_OR_RETURN(const Document* document, reader.document(scored.doc));
+    texts.push_back({document->title, passage->text});
   }
   return CloserLook(question, terms, idf).look_at(texts);
 }
 
-Status rescore(const Snapshot& snapshot, std::string_view question, const std::vector<QuestionTerm>& terms,
+Status rescore(PassageReader& reader, std::string_view question, const std::vector<QuestionTerm>& terms,
                const RankingParameters& parameters, const CancelToken& cancel, std::vector<ScoredPassage>& passages) {
+  const Snapshot& snapshot = reader.snapshot();
   if (parameters.document > 0) {
     Chapters chapters(snapshot, terms, parameters);
     std::vector<int32_t> begins;
@@ -176,11 +178,11 @@ Status rescore(const Snapshot& snapshot, std::string_view question, const std::v
     passage.score *= static_cast<float>(parameters.source_priors.at(snapshot.kinds()[static_cast<size_t>(passage.doc)]));
     if (parameters.freshness <= 0) continue;
     WENQU_RETURN_IF_ERROR(cancel.status());
-    WENQU_ASSIGN_OR_RETURN(const Document document, snapshot.read_document(snapshot.record_of(passage.doc), false));
-    passage.score *= static_cast<float>(freshness_of(document.published_at, parameters));
+    WENQU_ASSIGN_OR_RETURN(const Document* document, reader.document(passage.doc));
+    passage.score *= static_cast<float>(freshness_of(document->published_at, parameters));
   }
   sort_best_first(passages.begin(), passages.end());
-  return wants_closer_look(parameters, terms) ? look_closer(snapshot, question, terms, parameters, cancel, passages) : Status();
+  return wants_closer_look(parameters, terms) ? look_closer(reader, question, terms, parameters, cancel, passages) : Status();
 }
 
 }  // namespace wenqu::retrieval

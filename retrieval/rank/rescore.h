@@ -9,7 +9,7 @@
 // anew; no other comes before them. It is 0 for a question without Chinese characters: an English one is better served
 // by the whole document.
 //
-// Thread safety: pure but for reading the snapshot.
+// Thread safety: pure but for reading the snapshot; one thread at a time for a reader.
 #pragma once
 
 #include <span>
@@ -18,7 +18,7 @@
 
 #include "base/cancel.h"
 #include "base/status.h"
-#include "retrieval/index/snapshot.h"
+#include "retrieval/index/passage_reader.h"
 #include "retrieval/query/question_terms.h"
 #include "retrieval/rank/closer_look.h"
 #include "retrieval/rank/ranking.h"
@@ -27,11 +27,11 @@
 namespace wenqu::retrieval {
 
 // What a closer look at `passages` together finds, in their order. Errors: as rank_passages().
-Result<std::vector<Signals>> find_signals(const Snapshot& snapshot, std::string_view question, const std::vector<QuestionTerm>& terms,
+Result<std::vector<Signals>> find_signals(PassageReader& reader, std::string_view question, const std::vector<QuestionTerm>& terms,
                                           std::span<const ScoredPassage> passages, const CancelToken& cancel);
 
 // Gives `passages` their final scores, in the order they stand. Errors: as rank_passages().
-Status rescore(const Snapshot& snapshot, std::string_view question, const std::vector<QuestionTerm>& terms,
+Status rescore(PassageReader& reader, std::string_view question, const std::vector<QuestionTerm>& terms,
                const RankingParameters& parameters, const CancelToken& cancel, std::vector<ScoredPassage>& passages);
 
 }  // namespace wenqu::retrieval

@@ -35,10 +35,11 @@ Status print(int argc, char** argv) {
     if (judged == judgements.end()) continue;
     const std::vector<QuestionTerm> terms = search_terms(Analyzer().analyze_question(question.text));
     WENQU_ASSIGN_OR_RETURN(const Ranking ranking, rank_passages(*snapshot, terms, request, CancelToken()));
-    WENQU_ASSIGN_OR_RETURN(const auto signals, find_signals(*snapshot, question.text, terms, ranking.best, CancelToken()));
+    PassageReader reader(*snapshot);
+    WENQU_ASSIGN_OR_RETURN(const auto signals, find_signals(reader, question.text, terms, ranking.best, CancelToken()));
     for (size_t i = 0; i < signals.size(); ++i) {
-      WENQU_ASSIGN_OR_RETURN(const Document document, snapshot->read_document(snapshot->record_of(ranking.best[i].doc), false));
-      const auto grade = judged->second.find(document.id);
+      WENQU_ASSIGN_OR_RETURN(const Document* document, reader.document(ranking.best[i].doc));
+      const auto grade = judged->second.find(document->id);
       std::printf("%s\t%zu\t%d\t%.6g", question.id.c_str(), judged->second.size(), grade != judged->second.end() && grade->second > 0,
                   std::log(static_cast<double>(ranking.best[i].score) + 1e-6));
       for (const double signal : signals[i]) std::printf("\t%.6g", signal);
