@@ -22,6 +22,13 @@ enum class Source {
 std::string_view source_name(Source source);
 std::optional<Source> parse_source(std::string_view name);
 
+// A half-open range of Unicode code points (never bytes).
+struct CharRange {
+  uint32_t begin = 0;
+  uint32_t end = 0;
+  bool operator==(const CharRange&) const = default;
+};
+
 // Where a person finds a text in its original.
 struct Locator {
   enum class Kind : uint8_t {
@@ -60,6 +67,8 @@ struct Document {
   std::map<std::string, std::string> attributes;  // the host's own, given back with each hit
   std::vector<std::string> acl;  // who may find it, each up to 512 bytes; empty: everybody (see Filter::principals)
   std::vector<Mark> marks;   // in the order of the text; empty where nothing is known
+  // Its passages in order, where the host has cut them: none is empty, none overlaps another. Empty: they are cut here.
+  std::vector<CharRange> passages;
 };
 
 }  // namespace wenqu::retrieval

@@ -265,6 +265,7 @@ Status LocalIndex::add(const Document& document) {
   const Document clean = clean_document(document);
   WENQU_RETURN_IF_ERROR(check_id(clean.id));
   WENQU_RETURN_IF_ERROR(check_acl(clean));
+  WENQU_RETURN_IF_ERROR(check_passages(clean));
   upkeep_->wait_for_room();
   return change([&] { return writer_->add(clean); });
 }

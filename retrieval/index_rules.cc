@@ -26,6 +26,7 @@ Document clean_document(const Document& document) {
   for (const auto& [name, value] : document.attributes)
     clean.attributes[utf8_sanitize(name)] = utf8_sanitize(value);
   for (const std::string& principal : document.acl) clean.acl.push_back(utf8_sanitize(principal));
+  clean.passages = document.passages;
   clean.marks = document.marks;
   const auto before = [](const Mark& a, const Mark& b) { return a.begin < b.begin; };
   if (!std::is_sorted(clean.marks.begin(), clean.marks.end(), before))
@@ -46,6 +47,19 @@ Status check_acl(const Document& document) {
     if (principal.empty() || principal.size() > kMaxIdBytes)
       return Status(StatusCode::invalid_argument,
                     "an entry of the acl is empty or longer than " + std::to_string(kMaxIdBytes) + " bytes", document.id);
+  return {};
+}
+
+Status check_passages(const Document& document) {
+  if (document.passages.empty()) return {};
+  const size_t length = utf8_length(document.text);
+  uint32_t before = 0;
+  for (const CharRange& passage : document.passages) {
+    if (passage.begin < before || passage.begin >= passage.end || passage.end > length)
+      return Status(StatusCode::invalid_argument,
+                    "a passage is empty, overlaps the one before, or lies outside of the text", document.id);
+    before = passage.end;
+  }
   return {};
 }
 

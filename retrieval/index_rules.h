@@ -24,6 +24,8 @@ Document clean_document(const Document& document);
 Status check_id(const std::string& id);
 // A principal that the index cannot keep would shut out whom it names, without a word. Errors: invalid_argument.
 Status check_acl(const Document& document);
+// That those which the host has cut lie in the text, in order. Errors: invalid_argument.
+Status check_passages(const Document& document);
 
 // Errors: invalid_argument (no query, top or offset out of range), limit_exceeded (the query).
 Status check_search(const SearchRequest& request);

@@ -9,13 +9,6 @@
 
 namespace wenqu::retrieval {
 
-// A half-open range of Unicode code points (never bytes).
-struct CharRange {
-  uint32_t begin = 0;
-  uint32_t end = 0;
-  bool operator==(const CharRange&) const = default;
-};
-
 struct Passage {
   std::string document_id;
   uint32_t ordinal = 0;   // 0, 1, 2 ... within the document

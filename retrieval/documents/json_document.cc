@@ -39,9 +39,11 @@ Status read_string(const rapidjson::Value& object, const char* name, std::string
   return {};
 }
 
+bool is_blank(std::string_view text) { return text.find_first_not_of(" \t\r\n") == std::string_view::npos; }
+
 Status read_required(const rapidjson::Value& object, const char* name, std::string& out) {
   WENQU_RETURN_IF_ERROR(read_string(object, name, out));
-  if (out.find_first_not_of(" \t\r\n") != std::string::npos) return {};
+  if (!is_blank(out)) return {};
   return invalid(fmt::format("`{}` is missing or empty: every document needs one", name), name);
 }
 
@@ -113,13 +115,34 @@ Status read_marks(const rapidjson::Value& object, std::vector<Mark>& out) {
   return {};
 }
 
+// "passages": ["…", "…"] in place of "text": the text is then these, each on a line of its own.
+Status read_text(const rapidjson::Value& object, Document& document) {
+  const auto member = object.FindMember("passages");
+  if (member == object.MemberEnd() || member->value.IsNull()) return read_required(object, "text", document.text);
+  if (!member->value.IsArray()) return invalid(fmt::format("`passages` must be a list, not {}", type_name(member->value)), "passages");
+  if (const auto text = object.FindMember("text"); text != object.MemberEnd() && !text->value.IsNull())
+    return invalid("a document has `text` or `passages`, not both", "passages");
+  uint32_t begin = 0;
+  for (const rapidjson::Value& passage : member->value.GetArray()) {
+    if (!passage.IsString() || is_blank(string_of(passage)))
+      return invalid("`passages` must be a list of texts that are not empty", "passages");
+    if (begin > 0) document.text += '\n';
+    const std::string text = string_of(passage);
+    const auto end = static_cast<uint32_t>(begin + utf8_length(text));
+    document.text += text;
+    document.passages.push_back({begin, end});
+    begin = end + 1;
+  }
+  return document.passages.empty() ? invalid("`passages` is empty: every document needs one", "passages") : Status();
+}
+
 Result<Document> document_of(const rapidjson::Value& object, Source default_source) {
   Document document;
   document.source = default_source;
   WENQU_RETURN_IF_ERROR(read_required(object, "id", document.id));
   if (document.id.size() > kMaxIdBytes)
     return invalid(fmt::format("`id` has {} bytes: at most {} are allowed", document.id.size(), kMaxIdBytes), "id");
-  WENQU_RETURN_IF_ERROR(read_required(object, "text", document.text));
+  WENQU_RETURN_IF_ERROR(read_text(object, document));
   WENQU_RETURN_IF_ERROR(read_string(object, "title", document.title));
   WENQU_RETURN_IF_ERROR(read_string(object, "url", document.url));
   WENQU_RETURN_IF_ERROR(read_string(object, "author", document.author));

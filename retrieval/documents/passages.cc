@@ -33,6 +33,8 @@ class PassageSplitter {
   }
 
   std::vector<Passage> run() {
+    for (const CharRange& passage : document_.passages) emit(passage);
+    if (!passages_.empty()) return std::move(passages_);
     for (CharRange sentence : split_sentences(document_.text)) add_units(sentence);
     for (size_t first = 0, fresh = 0; fresh < units_.size();) {
       const size_t last = last_unit(first, fresh);

@@ -1,5 +1,5 @@
 // Cuts a document into passages: about 300 to 500 code points, at sentence ends, neighbours
-// overlapping by a sentence or so (a whole short document is one passage).
+// overlapping by a sentence or so (a whole short document is one passage), or as its host has cut it.
 #pragma once
 
 #include <vector>
@@ -14,7 +14,7 @@ struct PassageOptions {
   size_t overlap_chars = 80;   // at most this much of the last sentences is repeated
 };
 
-// REQUIRES: document.text is valid UTF-8, document.marks are in order. Every passage's text equals the text at its range.
+// REQUIRES: document.text is valid UTF-8, document.marks are in order, document.passages are as check_passages() wants them. Every passage's text equals the text at its range.
 std::vector<Passage> split_passages(const Document& document, const PassageOptions& options = {});
 
 // The sentences of a text, as code point ranges that leave out only white space between them.

@@ -47,7 +47,8 @@ Result<ReadCounts> read_documents(const std::string& path, const ReadOptions& op
 Result<ReadCounts> read_file(const std::string& path, const ReadOptions& options, const ReadSink& sink,
                              const CancelToken& cancel);
 
-// One line of JSON Lines: an object with `id` and `text`, and optionally `title`, `url`, `source`,
+// One line of JSON Lines: an object with `id` and `text` (or `passages`, a list of texts that are searched, shown and cited
+// as they are; the document's text is these, each on a line of its own), and optionally `title`, `url`, `source`,
 // `author`, `published_at` (all strings), `attributes` (object of strings, numbers, booleans) and `marks` (array of
 // {"begin": code point, "kind": "page", "time", "section" or "row", "number": its number}).
 // Other members are ignored. Errors: invalid_argument, naming the member.

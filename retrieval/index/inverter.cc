@@ -209,7 +209,7 @@ void Inverter::begin_document(const Document& document, const std::vector<Term>&
   for (const std::string& term : filter_terms(document)) add_term(kKindNumber, id_as_term(term));
   append_stored(stored_, kPropertiesNumber, encode_properties(document));
   append_stored(stored_, kTextNumber, document.text);
-  if (!document.marks.empty()) append_stored(stored_, kMarksNumber, encode_marks(document.marks));
+  if (const std::string marks = encode_marks(document); !marks.empty()) append_stored(stored_, kMarksNumber, marks);
   title_entries_.clear();
   for (const Term& term : title) {
     const std::string_view text = index_term_bytes(term.text);

@@ -64,30 +64,46 @@ Result<Document> decode_properties(std::string_view bytes) {
   return document;
 }
 
-// Each mark's place is told as its distance from the one before.
-std::string encode_marks(const std::vector<Mark>& marks) {
+// Each place is told as its distance from the one before.
+std::string encode_marks(const Document& document) {
   std::string out;
-  put_number(out, marks.size());
+  if (document.marks.empty() && document.passages.empty()) return out;
+  put_number(out, document.marks.size());
   uint32_t before = 0;
-  for (const Mark& mark : marks) {
+  for (const Mark& mark : document.marks) {
     put_number(out, mark.begin - before);
     put_locator(out, mark.locator);
     before = mark.begin;
   }
+  if (document.passages.empty()) return out;
+  put_number(out, document.passages.size());
+  before = 0;
+  for (const CharRange& passage : document.passages) {
+    put_number(out, passage.begin - before);
+    put_number(out, passage.end - passage.begin);
+    before = passage.end;
+  }
   return out;
 }
 
-Result<std::vector<Mark>> decode_marks(std::string_view bytes) {
+Status decode_marks(std::string_view bytes, Document& document) {
   Decoder in(bytes);
-  std::vector<Mark> marks;
-  uint64_t begin = 0;
+  uint64_t place = 0;
+  const auto next_place = [&] {
+    place += in.small_number();
+    if (place > UINT32_MAX) in.fail();
+    return static_cast<uint32_t>(place);
+  };
   for (uint64_t left = in.number(); left > 0 && !in.failed(); --left) {
-    begin += in.small_number();
-    if (begin > UINT32_MAX) in.fail();
-    marks.push_back({static_cast<uint32_t>(begin), read_locator(in)});
+    const uint32_t begin = next_place();
+    document.marks.push_back({begin, read_locator(in)});
   }
-  if (!in.finished()) return damaged("document");
-  return marks;
+  place = 0;
+  for (uint64_t left = in.has_more() ? in.number() : 0; left > 0 && !in.failed(); --left) {
+    const uint32_t begin = next_place();
+    document.passages.push_back({begin, next_place()});
+  }
+  return in.finished() ? Status() : damaged("document");
 }
 
 std::string encode_passage(const Passage& passage) {

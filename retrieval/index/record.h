@@ -11,12 +11,13 @@
 
 namespace wenqu::retrieval {
 
-// All of the document but its text and marks.
+// All of the document but its text, marks and passages.
 std::string encode_properties(const Document& document);
 Result<Document> decode_properties(std::string_view bytes);
 
-std::string encode_marks(const std::vector<Mark>& marks);
-Result<std::vector<Mark>> decode_marks(std::string_view bytes);
+// The marks and, where the host has cut them, the passages; empty where there is neither.
+std::string encode_marks(const Document& document);
+Status decode_marks(std::string_view bytes, Document& document);
 
 // All of the passage but its document id, which its record knows.
 std::string encode_passage(const Passage& passage);

@@ -22,10 +22,11 @@ inline constexpr const wchar_t* kIdField = L"id";
 // this field: what filters ask for (filter_terms.h).
 inline constexpr const wchar_t* kKindField = L"k";
 inline constexpr const wchar_t* kRecordKind = L"r";
-// Stored: a record's properties, its text and its marks apart (search needs only the first), and a passage.
+// Stored: a record's properties, its text and its marks apart (search needs only the first), and a passage. With the marks
+// lie the passages that the host has cut.
 inline constexpr const wchar_t* kPropertiesField = L"m";
 inline constexpr const wchar_t* kTextField = L"x";
-inline constexpr const wchar_t* kMarksField = L"l";   // absent where the document has none
+inline constexpr const wchar_t* kMarksField = L"l";   // absent where the document has neither
 inline constexpr const wchar_t* kPassageField = L"p";
 
 // The searched fields: the terms of each kind, of the passage together with its document's title (a

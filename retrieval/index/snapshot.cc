@@ -392,9 +392,9 @@ Result<Document> Snapshot::read_document(int32_t doc, bool with_text) const {
   if (with_text) {
     WENQU_ASSIGN_OR_RETURN(document.text, stored_bytes(reader_, doc, kTextField));
     WENQU_ASSIGN_OR_RETURN(const std::string marks, stored_bytes(reader_, doc, kMarksField, /*may_be_absent=*/true));
-    if (!marks.empty()) {
-      WENQU_ASSIGN_OR_RETURN(document.marks, decode_marks(marks));
-    }
+    if (!marks.empty()) WENQU_RETURN_IF_ERROR(decode_marks(marks, document));
+    if (!document.passages.empty() && document.passages.back().end > utf8_length(document.text))
+      return Status(StatusCode::corrupt, "a passage lies outside of its document's text", document.id);
   }
   return document;
 }

@@ -325,6 +325,11 @@ Result<Document> parse_record(std::string body) {
       mark.begin = value[0].GetUint();
       document.marks.push_back(mark);
     }
+  if (const Value* cuts = find(*source, "cuts"); cuts && cuts->IsArray())
+    for (rapidjson::SizeType i = 0; i + 1 < cuts->Size(); i += 2) {
+      if (!(*cuts)[i].IsUint() || !(*cuts)[i + 1].IsUint()) return malformed("a document's passages are not well formed");
+      document.passages.push_back({(*cuts)[i].GetUint(), (*cuts)[i + 1].GetUint()});
+    }
   return document;
 }
 

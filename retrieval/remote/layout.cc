@@ -194,6 +194,12 @@ void put_record(Writer& out, const Document& document, uint32_t slots) {
     out.EndArray();
   }
   out.EndArray();
+  if (!document.passages.empty()) {
+    out.Key("cuts");
+    out.StartArray();
+    for (const CharRange& passage : document.passages) out.Uint(passage.begin), out.Uint(passage.end);
+    out.EndArray();
+  }
   put(out, "slots", slots);
   out.EndObject();
 }

@@ -138,6 +138,7 @@ Status RemoteIndex::add(const Document& document) {
   Document clean = clean_document(document);
   WENQU_RETURN_IF_ERROR(check_id(clean.id));
   WENQU_RETURN_IF_ERROR(check_acl(clean));
+  WENQU_RETURN_IF_ERROR(check_passages(clean));
   return writer_->add(std::move(clean));
 }
 

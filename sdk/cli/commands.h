@@ -137,6 +137,7 @@ struct EvalOptions {
   std::string compare;   // a run to hold it against
   std::string ranking;   // file of RankingParameters
   VocabularyFlags vocabulary;
+  bool passages = false;  // judgements are of passages, named by their document and number: "article.3"
   bool per_query = false;
   size_t top = 100;      // documents listed for a question; measures look at 20
   bool print_ranking = false;

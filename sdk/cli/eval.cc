@@ -115,7 +115,7 @@ Result<Searched> search_all(const EvalOptions& options, const std::vector<retrie
     for (size_t i = 0; i < requests.size(); ++i) {
       requests[i].query = questions[first + i].text;
       requests[i].top = options.top;
-      requests[i].one_per_document = true;
+      requests[i].one_per_document = !options.passages;
       requests[i].snippets = false;
     }
     const double begun = thread_milliseconds();
@@ -127,6 +127,7 @@ Result<Searched> search_all(const EvalOptions& options, const std::vector<retrie
       std::vector<std::string>& ids = searched.run[question];
       for (const retrieval::Hit& hit : found[i].hits) {
         ids.push_back(hit.passage.document_id);
+        if (options.passages) ids.back() += fmt::format(".{}", hit.passage.ordinal);
         if (out) out << fmt::format("{} Q0 {} {} {:.6f} wenqu\n", question, ids.back(), ids.size(), hit.score);
       }
     }

@@ -193,6 +193,8 @@ int main(int argc, char** argv) {
   command->add_option("--ranking", eval.ranking, "JSON file of ranking parameters (docs/ranking.md)");
   add_vocabulary(*command, eval.vocabulary);
   command->add_flag("--print-ranking", eval.print_ranking, "print the ranking parameters in force, as --ranking reads them, and end");
+  command->add_flag("--passages", eval.passages,
+                    "judgements are of passages, named by their document and number from 0: article.3");
   command->add_flag("--per-query", eval.per_query, "list the questions whose rank differs; with --json all of them");
   command->add_flag("--json", eval.json, "print one JSON object");
 

@@ -380,6 +380,10 @@ def searches_are_measured_against_judgements(d):
     assert measured["questions"] == 3 and abs(measured["MRR@10"]["value"]["mean"] - 2 / 3) < 1e-5, measured
     assert measured["per_query"]["q3"] == [0] * 6 and measured["per_query"]["q2"] == [1] * 6, measured
 
+    cut = write(d + "/cut.jsonl", '{"id": "a", "passages": ["The otter sleeps.", "The heron waits."]}\n')
+    result = run("eval", "--passages", "--docs", cut, "--queries", queries, "--qrels", write(d + "/cut.qrels", "q1 0 a.1 1\n"), "--json")
+    assert json.loads(result.stdout)["MRR@10"]["value"]["mean"] == 1, result.stdout
+
     worse = write(d + "/other", "q1 Q0 d1 1 2 x\nq1 Q0 d0 2 1 x\n")
     result = run("eval", "--judge", d + "/run", "--qrels", qrels, "--compare", worse, "--per-query")
     expect(result, 0, "MRR@10", "q1\tMRR@10 0.5000 -> 1.0000", "q2\tMRR@10 0.0000 -> 1.0000")

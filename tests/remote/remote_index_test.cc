@@ -510,6 +510,21 @@ TEST(RemoteLayout, KeepsTextAndTermsApart) {
   EXPECT_EQ(std::count(passage.begin(), passage.end(), '\n'), 2);
 }
 
+TEST(RemoteLayout, KeepsThePassagesThatAHostHasCut) {
+  Document document = note("水边。山上。");
+  document.passages = {{0, 3}, {3, 6}};
+  document.marks = {{3, {Locator::Kind::page, 2}}};
+  std::vector<BulkItem> items;
+  append_document(document, split_passages(document), 2, Analyzer(), {}, items);
+  ASSERT_EQ(items.size(), 3u);
+  const std::string record = items[0].lines.substr(items[0].lines.find('\n') + 1);
+  const auto read = parse_record(R"({"_source":)" + record + "}");
+  ASSERT_TRUE(read) << read.status().to_string();
+  EXPECT_EQ(read->passages, document.passages);
+  EXPECT_EQ(read->marks, document.marks);
+  EXPECT_EQ(parse_record(R"({"_source":{"document_id":"d","source":"web","cuts":[0,"3"]}})").status().code(), StatusCode::corrupt);
+}
+
 TEST(RemoteCredentials, ComeFromAFileOrTheEnvironmentAndAreNotTold) {
   const Url url = *parse_url("https://me@host:9200/n");
   EXPECT_EQ(find_authorization(url, "").status().code(), StatusCode::invalid_argument);  // a user without a password

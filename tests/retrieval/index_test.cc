@@ -176,6 +176,33 @@ TEST_F(IndexTest, KeepsAnyTextThatUtf8CanHold) {
   EXPECT_EQ(index->fetch("id cut \xE4\xBD")->text, "cut \xEF\xBF\xBD marker");
 }
 
+TEST_F(IndexTest, PassagesThatAHostHasCutAreFoundAndComeBackAsTheyWere) {
+  Document document = make_document("a", "水边的白鹭。山上的灯塔。");
+  document.passages = {{0, 6}, {6, 12}};
+  document.marks = {{6, {Locator::Kind::page, 2}}};
+  {
+    auto index = open(Index::Mode::write);
+    EXPECT_OK(index->add(document));
+    EXPECT_OK(index->add(make_document("b", "石桥")));
+    EXPECT_OK(index->commit());
+    Document wrong = document;
+    for (const std::vector<CharRange>& passages : {std::vector<CharRange>{{0, 13}}, {{3, 3}}, {{5, 4}}, {{0, 6}, {5, 12}}}) {
+      wrong.passages = passages;
+      EXPECT_EQ(index->add(wrong).code(), StatusCode::invalid_argument);
+    }
+  }
+  const auto index = open(Index::Mode::read);
+  const SearchResponse response = find(*index, "灯塔");
+  ASSERT_EQ(response.hits.size(), 1u);
+  EXPECT_EQ(response.hits[0].passage.text, "山上的灯塔。");
+  EXPECT_EQ(response.hits[0].passage.range, (CharRange{6, 12}));
+  const auto fetched = index->fetch("a");
+  ASSERT_TRUE(fetched);
+  EXPECT_EQ(fetched->passages, document.passages);
+  EXPECT_EQ(fetched->marks, document.marks);
+  EXPECT_TRUE(index->fetch("b")->passages.empty());
+}
+
 TEST_F(IndexTest, KeepsOnlyTheSourcesThatAreAsked) {
   auto index = open(Index::Mode::write);
   EXPECT_OK(index->add(make_document("chat", "lantern festival", "", Source::chat)));

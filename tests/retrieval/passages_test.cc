@@ -167,6 +167,19 @@ TEST(SplitPassages, EveryTextEqualsItsRangeAndNothingIsLost) {
   }
 }
 
+TEST(SplitPassages, AHostsOwnCutsAreKept) {
+  Document document = document_of(repeat("很长的一句话", 200) + "。短的。");
+  const auto length = static_cast<uint32_t>(utf8_length(document.text));
+  document.passages = {{0, length - 3}, {length - 3, length}};
+  document.marks = {{length - 3, {Locator::Kind::page, 2}}};
+  const auto passages = split_passages(document);
+  ASSERT_EQ(passages.size(), 2u);
+  EXPECT_EQ(passages[0].range, document.passages[0]);
+  EXPECT_EQ(passages[1].text, "短的。");
+  EXPECT_EQ(passages[1].ordinal, 1u);
+  EXPECT_EQ(passages[1].locator, (Locator{Locator::Kind::page, 2}));
+}
+
 TEST(SplitPassages, TheHashFollowsTheTextAlone) {
   Document first = document_of("同样的话。"), second = first, third = document_of("别的话。");
   second.id = "other";

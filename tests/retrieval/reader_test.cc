@@ -115,5 +115,18 @@ TEST(DocumentJson, WrongMembersAreNamed) {
   EXPECT_EQ(good->attributes.at("a"), "1");
 }
 
+TEST(DocumentJson, ATextMayComeInPassages) {
+  const auto document = parse_document_json(R"({"id":"1","passages":["水边。","the heron"],"text":null})", Source::web);
+  ASSERT_TRUE(document) << document.status().to_string();
+  EXPECT_EQ(document->text, "水边。\nthe heron");
+  EXPECT_EQ(document->passages, (std::vector<CharRange>{{0, 3}, {4, 13}}));
+  for (const char* json : {R"({"id":"1","passages":"x"})", R"({"id":"1","passages":[]})", R"({"id":"1","passages":["x"," "]})",
+                           R"({"id":"1","passages":["x",7]})", R"({"id":"1","passages":["x"],"text":"x"})"}) {
+    const auto wrong = parse_document_json(json, Source::web);
+    ASSERT_FALSE(wrong) << json;
+    EXPECT_NE(wrong.status().to_string().find("passages"), std::string::npos) << wrong.status().to_string();
+  }
+}
+
 }  // namespace
 }  // namespace wenqu::retrieval

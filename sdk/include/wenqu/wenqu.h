@@ -147,6 +147,7 @@ WQ_API wq_status wq_index_open_with_models(const char* directory, const wq_searc
  *    "marks": [{"begin": 120, "kind": "time", "number": 61000}]}
  * Without `acl` everybody may. `id` and `text` are needed. A mark says where the text from code point
  * `begin` on stands in the original (page, time in milliseconds, section, row); citations tell it.
+ * "passages": ["...", "..."] in place of `text` gives a text that is cut already: each is searched, shown and cited as it is.
  * Searches find it after wq_index_commit. [any thread] */
 WQ_API wq_status wq_index_add_json(wq_index* index, const char* json, size_t length);
 
