@@ -2,6 +2,9 @@
 // which no order of additions changes; what is rounded, is rounded in one order everywhere (kernels.h).
 #if defined(__x86_64__)
 
+#include <type_traits>
+#include <utility>
+
 #include "engine/cpu/few_tokens.h"
 #include "engine/cpu/kernel_sets.h"
 #include "engine/cpu/tile.h"
@@ -11,6 +14,8 @@ namespace {
 
 // From so many tokens on, unpacking a tile pays.
 constexpr size_t kTileTokens = 6;
+// Tiles at a time, and tokens that meet all of them before the next: what both need fits the first cache.
+constexpr size_t kTiles = 4, kInCache = 12;
 
 struct Arithmetic {
   template <class Weights, size_t T>
@@ -33,78 +38,98 @@ struct Scaling {
 
 template <class Weights> constexpr bool kInMemory = Weights::kSteps == 8;
 
+// f(0), f(1), ... as code, not as a loop: what is known of arrays then is known before the compiler gives out registers.
+template <size_t N, typename F>
+__attribute__((always_inline)) inline void each(const F& f) {
+  [&]<size_t... I>(std::index_sequence<I...>) __attribute__((always_inline)) { (f(std::integral_constant<size_t, I>{}), ...); }(std::make_index_sequence<N>{});
+}
+
+inline __m256i broadcast32(const void* p) {
+  int32_t v;
+  std::memcpy(&v, p, 4);
+  return _mm256_set1_epi32(v);
+}
+
 // products[t][half] += scale * the dots of 4 kSteps columns from `step` on, of sixteen rows and T tokens.
 template <class Weights, size_t T>
-inline void add_steps(const Tile& tile, size_t step, const int8_t* const* x, const __m256i scale[2], __m256i (*products)[2]) {
+__attribute__((always_inline)) inline void add_steps(const Tile& tile, size_t step, const int8_t* const* x, const int16_t (*scales)[2], __m256i (*products)[2]) {
   __m256i s[T][2];
-#pragma GCC unroll 8
-  for (size_t k = 0; k < Weights::kSteps; ++k) {
+  each<Weights::kSteps>([&](auto k) __attribute__((always_inline)) {
     const __m256i w0 = load(tile.w[step + k]), w1 = load(tile.w[step + k][8]);
-    for (size_t t = 0; t < T; ++t) {
-      int32_t four;
-      std::memcpy(&four, x[t] + (step + k) * 4, 4);
-      const __m256i v = _mm256_set1_epi32(four);
+    each<T>([&](auto t) __attribute__((always_inline)) {
+      const __m256i v = broadcast32(x[t] + (step + k) * 4);
       const __m256i p0 = pairs<Weights>(w0, v), p1 = pairs<Weights>(w1, v);
       s[t][0] = k == 0 ? p0 : _mm256_add_epi16(s[t][0], p0);
       s[t][1] = k == 0 ? p1 : _mm256_add_epi16(s[t][1], p1);
       // Else the compiler puts the additions off until it has no register left.
       if constexpr (Weights::kSteps >= 4) __asm__("" : "+x"(s[t][0]), "+x"(s[t][1]));
-    }
-  }
-  for (size_t t = 0; t < T; ++t)
-    for (size_t half = 0; half < 2; ++half)
-      products[t][half] = _mm256_add_epi32(products[t][half], _mm256_madd_epi16(s[t][half], scale[half]));
-  // The registers are for the sums of 16 bits: those of 32 bits, of which there are few, wait in memory.
-  if constexpr (kInMemory<Weights>)
-    for (size_t t = 0; t < T; ++t) __asm__("" : "+m"(products[t][0]), "+m"(products[t][1]));
+    });
+  });
+  each<T>([&](auto t) __attribute__((always_inline)) {
+    products[t][0] = _mm256_add_epi32(products[t][0], _mm256_madd_epi16(s[t][0], load(scales[0])));
+    products[t][1] = _mm256_add_epi32(products[t][1], _mm256_madd_epi16(s[t][1], load(scales[8])));
+    // The registers are for the sums of 16 bits: those of 32 bits, of which there are few, wait in memory.
+    if constexpr (false) __asm__("" : "+m"(products[t][0]), "+m"(products[t][1]));
+  });
 }
 
+// What a token's sums count for in a block: of two sub-blocks' sums at a time, or of four where these share a scale.
 template <class Weights, size_t T>
-void tile_256(const Tile& tile, size_t block, size_t, const InputRow* inputs, float (*sums)[kTileRows]) {
+__attribute__((always_inline)) inline void offsets(const Tile& tile, size_t block, const InputRow* inputs, __m256i (*minus)[2]) {
+  constexpr bool kHalved = Weights::kScaleColumns == 32;
+  alignas(16) int16_t eight[T][8];
+  if constexpr (kHalved)
+    each<T>([&](auto t) __attribute__((always_inline)) {
+      const int16_t* sums = inputs[t].sum256 + block * 16;
+      _mm_store_si128(reinterpret_cast<__m128i*>(eight[t]), _mm_add_epi16(load_half(sums), load_half(sums + 8)));
+    });
+  each<kHalved ? 4 : 8>([&](auto i) __attribute__((always_inline)) {
+    const __m256i w0 = load(tile.sums[i]), w1 = load(tile.sums[i][8]);
+    each<T>([&](auto t) __attribute__((always_inline)) {
+      const __m256i two = broadcast32(kHalved ? eight[t] + i * 2 : inputs[t].sum256 + block * 16 + i * 2);
+      const __m256i p0 = _mm256_madd_epi16(w0, two), p1 = _mm256_madd_epi16(w1, two);
+      minus[t][0] = i == 0 ? p0 : _mm256_add_epi32(minus[t][0], p0);
+      minus[t][1] = i == 0 ? p1 : _mm256_add_epi32(minus[t][1], p1);
+    });
+  });
+}
+
+template <class Weights, size_t T, size_t kStride>
+void tile_256(const Tile& tile, size_t block, size_t, const InputRow* inputs, Sums<kStride> sums) {
   const int8_t* x[T];
-  __m256i products[T][2];
-  for (size_t t = 0; t < T; ++t) {
+  __m256i products[T][2], minus[T][2];
+  each<T>([&](auto t) __attribute__((always_inline)) {
     x[t] = inputs[t].q256 + block * 256;
     products[t][0] = products[t][1] = _mm256_setzero_si256();
-  }
-  for (size_t step = 0; step < kTileColumns / 4; step += Weights::kSteps) {
-    const auto& scales = tile.scales[step / 4];
-    const __m256i scale[2] = {load(scales[0]), load(scales[8])};
-    add_steps<Weights, T>(tile, step, x, scale, products);
-  }
-  for (size_t t = 0; t < T; ++t)
-    for (size_t half = 0; half < 2; ++half) {
-      const float scale = inputs[t].scale256[block];
+  });
+  for (size_t step = 0; step < kTileColumns / 4; step += Weights::kSteps) add_steps<Weights, T>(tile, step, x, tile.scales[step / 4], products);
+  if constexpr (Weights::kMinima || Weights::kOffset > 0) offsets<Weights, T>(tile, block, inputs, minus);
+  each<T>([&](auto t) __attribute__((always_inline)) {
+    const float scale = inputs[t].scale256[block];
+    each<2>([&](auto half) __attribute__((always_inline)) {
       const __m256 d = _mm256_load_ps(tile.d[0] + half * 8), sum = _mm256_load_ps(sums[t] + half * 8);
-      __m256i p = products[t][half];
       __m256 result;
-      if constexpr (Weights::kMinima || Weights::kOffset > 0) {
-        __m256i minus = _mm256_setzero_si256();
-        for (size_t i = 0; i < 8; ++i) {
-          int32_t two;
-          std::memcpy(&two, inputs[t].sum256 + block * 16 + i * 2, 4);
-          minus = _mm256_add_epi32(minus, _mm256_madd_epi16(load(tile.sums[i][half * 8]), _mm256_set1_epi32(two)));
-        }
-        if constexpr (Weights::kMinima)
-          result = add_block(sum, scale, d, p, negated_product(_mm256_load_ps(tile.m[0] + half * 8), minus));
-        else
-          result = add_block(sum, scale, d, _mm256_sub_epi32(p, minus));
-      } else {
-        result = add_block(sum, scale, d, p);
-      }
+      if constexpr (Weights::kMinima)
+        result = add_block(sum, scale, d, products[t][half], negated_product(_mm256_load_ps(tile.m[0] + half * 8), minus[t][half]));
+      else if constexpr (Weights::kOffset > 0)
+        result = add_block(sum, scale, d, _mm256_sub_epi32(products[t][half], minus[t][half]));
+      else
+        result = add_block(sum, scale, d, products[t][half]);
       _mm256_store_ps(sums[t] + half * 8, result);
-    }
+    });
+  });
 }
 
-template <class Weights, size_t T>
-void tile_32(const Tile& tile, size_t block, size_t blocks, const InputRow* inputs, float (*sums)[kTileRows]) {
+template <class Weights, size_t T, size_t kStride>
+void tile_32(const Tile& tile, size_t block, size_t blocks, const InputRow* inputs, Sums<kStride> sums) {
   const int8_t* x[T];
   for (size_t t = 0; t < T; ++t) x[t] = inputs[t].q32 + block * 32;
-  const __m256i scale[2] = {_mm256_set1_epi16(1), _mm256_set1_epi16(1)};
+  alignas(32) static constexpr int16_t ones[kTileRows][2] = {{1, 1}, {1, 1}, {1, 1}, {1, 1}, {1, 1}, {1, 1}, {1, 1}, {1, 1},
+                                                             {1, 1}, {1, 1}, {1, 1}, {1, 1}, {1, 1}, {1, 1}, {1, 1}, {1, 1}};
   for (size_t b = 0; b < blocks; ++b) {
     __m256i products[T][2];
     for (size_t t = 0; t < T; ++t) products[t][0] = products[t][1] = _mm256_set1_epi32(-Weights::kOffset * inputs[t].sum32[block + b]);
-    for (size_t step = 0; step < 8; step += Weights::kSteps) add_steps<Weights, T>(tile, b * 8 + step, x, scale, products);
+    for (size_t step = 0; step < 8; step += Weights::kSteps) add_steps<Weights, T>(tile, b * 8 + step, x, ones, products);
     for (size_t t = 0; t < T; ++t)
       for (size_t half = 0; half < 2; ++half) {
         const __m256 d = _mm256_load_ps(tile.d[b] + half * 8), sum = _mm256_load_ps(sums[t] + half * 8);
@@ -133,7 +158,7 @@ template <class Weights> constexpr size_t kTogether = kInMemory<Weights> ? 4 : 3
 template <class Weights>
 void dot_256(const DotRows& args) {
   if (args.tokens < kTileTokens) return few_tokens<Few256, Arithmetic, Weights>(args);
-  many_tokens_256<Scaling, Weights>(args, [](const Tile& tile, size_t block, size_t blocks, const InputRow* inputs, size_t tokens, float (*sums)[kTileRows]) {
+  many_tokens_256<Scaling, Weights, kTiles, kInCache>(args, [](const Tile& tile, size_t block, size_t blocks, const InputRow* inputs, size_t tokens, auto sums) {
     by_groups<kTogether<Weights>>(tokens, [&]<size_t T>(size_t t) { tile_256<Weights, T>(tile, block, blocks, inputs + t, sums + t); });
   });
 }
@@ -141,7 +166,7 @@ void dot_256(const DotRows& args) {
 template <class Weights>
 void dot_32(const DotRows& args) {
   if (args.tokens < kTileTokens) return few_tokens<Few32, Arithmetic, Weights>(args);
-  many_tokens_32<Scaling, Weights>(args, [](const Tile& tile, size_t block, size_t blocks, const InputRow* inputs, size_t tokens, float (*sums)[kTileRows]) {
+  many_tokens_32<Scaling, Weights, kTiles, kInCache>(args, [](const Tile& tile, size_t block, size_t blocks, const InputRow* inputs, size_t tokens, auto sums) {
     by_groups<kTogether<Weights>>(tokens, [&]<size_t T>(size_t t) { tile_32<Weights, T>(tile, block, blocks, inputs + t, sums + t); });
   });
 }

@@ -31,7 +31,7 @@ inline void add_steps(const Tile& tile, size_t step, const int8_t* const* x, __m
 }
 
 template <class Weights, size_t T>
-void tile_256(const Tile& tile, size_t block, size_t, const InputRow* inputs, float (*sums)[kTileRows]) {
+void tile_256(const Tile& tile, size_t block, size_t, const InputRow* inputs, Sums<kTileRows> sums) {
   constexpr size_t kSteps = Weights::kScaleColumns / 4;
   const int8_t* x[T];
   __m512i products[T];
@@ -48,7 +48,7 @@ void tile_256(const Tile& tile, size_t block, size_t, const InputRow* inputs, fl
 }
 
 template <class Weights, size_t T>
-void tile_32(const Tile& tile, size_t block, size_t blocks, const InputRow* inputs, float (*sums)[kTileRows]) {
+void tile_32(const Tile& tile, size_t block, size_t blocks, const InputRow* inputs, Sums<kTileRows> sums) {
   constexpr int kOffset = Weights::kSigned ? 128 : Weights::kOffset;
   const int8_t* x[T];
   for (size_t t = 0; t < T; ++t) x[t] = inputs[t].q32 + block * 32;
@@ -76,7 +76,7 @@ void by_eights(size_t tokens, const Multiply& multiply, size_t t = 0) {
 template <class Weights>
 void dot_256(const DotRows& args) {
   if (args.tokens < kTileTokens) return few_tokens<Few256, Arithmetic, Weights>(args);
-  many_tokens_256<Scaling, Weights>(args, [](const Tile& tile, size_t block, size_t blocks, const InputRow* inputs, size_t tokens, float (*sums)[kTileRows]) {
+  many_tokens_256<Scaling, Weights, 1, kMostTokens>(args, [](const Tile& tile, size_t block, size_t blocks, const InputRow* inputs, size_t tokens, auto sums) {
     by_eights(tokens, [&]<size_t T>(size_t t) { tile_256<Weights, T>(tile, block, blocks, inputs + t, sums + t); });
   });
 }
@@ -84,7 +84,7 @@ void dot_256(const DotRows& args) {
 template <class Weights>
 void dot_32(const DotRows& args) {
   if (args.tokens < kTileTokens) return few_tokens<Few32, Arithmetic, Weights>(args);
-  many_tokens_32<Scaling, Weights>(args, [](const Tile& tile, size_t block, size_t blocks, const InputRow* inputs, size_t tokens, float (*sums)[kTileRows]) {
+  many_tokens_32<Scaling, Weights, 1, kMostTokens>(args, [](const Tile& tile, size_t block, size_t blocks, const InputRow* inputs, size_t tokens, auto sums) {
     by_eights(tokens, [&]<size_t T>(size_t t) { tile_32<Weights, T>(tile, block, blocks, inputs + t, sums + t); });
   });
 }

@@ -112,46 +112,58 @@ void unpack_32(const std::byte* rows, size_t row_bytes, size_t count, size_t blo
 
 constexpr size_t kMostTokens = 512;
 
-// unpack(rows, count, block column, tile) and multiply(tile, block column, inputs, tokens, sums) for all columns.
-template <typename Unpack, typename Multiply>
+// What the tokens have of a tile's rows so far; a token's sums lie kStride apart from the next one's.
+template <size_t kStride>
+struct Sums {
+  float* first;
+  float* operator[](size_t token) const { return first + token * kStride; }
+  Sums operator+(size_t tokens) const { return {first + tokens * kStride}; }
+};
+
+// unpack(rows, count, block column, tile) and multiply(tile, block column, inputs, tokens, sums) for all columns. kTiles
+// tiles are unpacked at a time; then kTogether tokens, whose inputs of the column stay in the first cache, meet them all.
+template <size_t kTiles, size_t kTogether, typename Unpack, typename Multiply>
 void many_tokens(const DotRows& args, size_t columns, const Unpack& unpack, const Multiply& multiply) {
-  Tile tile;
-  alignas(64) float sums[kMostTokens][kTileRows];
+  constexpr size_t kRows = kTiles * kTileRows;
+  Tile tiles[kTiles];
+  alignas(64) float sums[kMostTokens][kRows];
   for (size_t token = 0; token < args.tokens; token += kMostTokens) {
     const size_t tokens = args.tokens - token < kMostTokens ? args.tokens - token : kMostTokens;
-    for (size_t r = 0; r < args.rows; r += kTileRows) {
-      const size_t count = args.rows - r < kTileRows ? args.rows - r : kTileRows;
+    const InputRow* inputs = args.inputs + token;
+    for (size_t r = 0; r < args.rows; r += kRows) {
+      const size_t rows = args.rows - r < kRows ? args.rows - r : kRows;
       std::memset(sums, 0, tokens * sizeof(sums[0]));
       for (size_t column = 0; column < columns; ++column) {
-        unpack(args.weights + r * args.row_bytes, count, column, tile);
-        multiply(tile, column, args.inputs + token, tokens, sums);
+        for (size_t at = 0; at < rows; at += kTileRows)
+          unpack(args.weights + (r + at) * args.row_bytes, rows - at < kTileRows ? rows - at : kTileRows, column, tiles[at / kTileRows]);
+        for (size_t t = 0; t < tokens; t += kTogether)
+          for (size_t at = 0; at < rows; at += kTileRows)
+            multiply(tiles[at / kTileRows], column, inputs + t, tokens - t < kTogether ? tokens - t : kTogether, Sums<kRows>{sums[t] + at});
       }
-      for (size_t t = 0; t < tokens; ++t) std::memcpy(args.outputs[token + t] + args.first + r, sums[t], count * sizeof(float));
+      for (size_t t = 0; t < tokens; ++t) std::memcpy(args.outputs[token + t] + args.first + r, sums[t], rows * sizeof(float));
     }
   }
 }
 
 // The same for the types of each block size; multiply(tile, first block, blocks, inputs, tokens, sums).
-template <class Scaling, class Weights, typename Multiply>
+template <class Scaling, class Weights, size_t kTiles, size_t kTogether, typename Multiply>
 void many_tokens_256(const DotRows& args, const Multiply& multiply) {
-  many_tokens(
+  many_tokens<kTiles, kTogether>(
       args, args.n / 256,
       [&](const std::byte* rows, size_t count, size_t column, Tile& tile) {
         unpack_256<Scaling, Weights>(rows + column * Weights::kBytes, args.row_bytes, count, tile);
       },
-      [&](const Tile& tile, size_t column, const InputRow* inputs, size_t tokens, float (*sums)[kTileRows]) {
-        multiply(tile, column, 1, inputs, tokens, sums);
-      });
+      [&](const Tile& tile, size_t column, const InputRow* inputs, size_t tokens, auto sums) { multiply(tile, column, 1, inputs, tokens, sums); });
 }
-template <class Scaling, class Weights, typename Multiply>
+template <class Scaling, class Weights, size_t kTiles, size_t kTogether, typename Multiply>
 void many_tokens_32(const DotRows& args, const Multiply& multiply) {
   const auto blocks = [&](size_t column) { return args.n / 32 - column * 8 < 8 ? args.n / 32 - column * 8 : 8; };
-  many_tokens(
+  many_tokens<kTiles, kTogether>(
       args, (args.n + 255) / 256,
       [&](const std::byte* rows, size_t count, size_t column, Tile& tile) {
         unpack_32<Scaling, Weights>(rows + column * 8 * Weights::kBytes, args.row_bytes, count, blocks(column), tile);
       },
-      [&](const Tile& tile, size_t column, const InputRow* inputs, size_t tokens, float (*sums)[kTileRows]) {
+      [&](const Tile& tile, size_t column, const InputRow* inputs, size_t tokens, auto sums) {
         multiply(tile, column * 8, blocks(column), inputs, tokens, sums);
       });
 }
