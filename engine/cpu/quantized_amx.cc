@@ -63,6 +63,7 @@ class TileUse {
 
 // A scale stands twice.
 struct Scaling {
+  static constexpr bool kMagnitudes = false;
   static __m256i first(__m256i pairs) { return _mm256_blend_epi16(pairs, _mm256_slli_epi32(pairs, 16), 0xAA); }
   static __m256i second(__m256i pairs) { return _mm256_blend_epi16(pairs, _mm256_srli_epi32(pairs, 16), 0x55); }
   template <class Weights> static __m256i bytes(__m256i w) { return w; }

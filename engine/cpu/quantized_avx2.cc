@@ -15,7 +15,7 @@ namespace {
 // From so many tokens on, unpacking a tile pays.
 constexpr size_t kTileTokens = 6;
 // Tiles at a time, and tokens that meet all of them before the next: what both need fits the first cache.
-constexpr size_t kTiles = 4, kInCache = 12;
+constexpr size_t kTiles = 4, kInCache = 24;
 
 struct Arithmetic {
   template <class Weights, size_t T>
@@ -30,13 +30,12 @@ struct Arithmetic {
 
 // A scale stands twice.
 struct Scaling {
+  static constexpr bool kMagnitudes = true;
   static __m256i first(__m256i pairs) { return _mm256_blend_epi16(pairs, _mm256_slli_epi32(pairs, 16), 0xAA); }
   static __m256i second(__m256i pairs) { return _mm256_blend_epi16(pairs, _mm256_srli_epi32(pairs, 16), 0x55); }
   template <class Weights> static __m256i bytes(__m256i w) { return w; }
   template <class Weights> static constexpr int offset_bits() { return Weights::kOffsetBits; }
 };
-
-template <class Weights> constexpr bool kInMemory = Weights::kSteps == 8;
 
 // f(0), f(1), ... as code, not as a loop: what is known of arrays then is known before the compiler gives out registers.
 template <size_t N, typename F>
@@ -50,27 +49,55 @@ inline __m256i broadcast32(const void* p) {
   return _mm256_set1_epi32(v);
 }
 
-// products[t][half] += scale * the dots of 4 kSteps columns from `step` on, of sixteen rows and T tokens.
+// Inputs that meet the magnitudes of weights take on the signs of these.
+template <class Weights>
+inline __m256i with_sign(__m256i x, const void* w) {
+  if constexpr (Weights::kSigned) return _mm256_sign_epi8(x, load(w));
+  return x;
+}
+
+// The pairs' products of one token with both halves of the rows, at a step of four columns.
+template <class Weights>
+__attribute__((always_inline)) inline void multiply_step(const Tile& tile, size_t step, const int8_t* x, __m256i (&products)[2]) {
+  const auto& bytes = Weights::kSigned ? tile.magnitudes : tile.w;
+  const __m256i v = broadcast32(x + step * 4);
+  each<2>([&](auto half) __attribute__((always_inline)) {
+    products[half] = _mm256_maddubs_epi16(load(bytes[step][half * 8]), with_sign<Weights>(v, tile.w[step][half * 8]));
+  });
+}
+
+// products[t][half] += scale * the dots of 4 kSteps columns from `step` on, of sixteen rows and T tokens. The compiler
+// would put additions off until it has no register left, so it's told in which order they come.
 template <class Weights, size_t T>
 __attribute__((always_inline)) inline void add_steps(const Tile& tile, size_t step, const int8_t* const* x, const int16_t (*scales)[2], __m256i (*products)[2]) {
-  __m256i s[T][2];
-  each<Weights::kSteps>([&](auto k) __attribute__((always_inline)) {
-    const __m256i w0 = load(tile.w[step + k]), w1 = load(tile.w[step + k][8]);
+  const auto add_scaled = [&](__m256i (&sums)[2], __m256i (&to)[2]) __attribute__((always_inline)) {
+    each<2>([&](auto half) __attribute__((always_inline)) { to[half] = _mm256_add_epi32(to[half], _mm256_madd_epi16(sums[half], load(scales[half * 8]))); });
+  };
+  const auto add = [](__m256i (&to)[2], const __m256i (&p)[2]) __attribute__((always_inline)) {
+    each<2>([&](auto half) __attribute__((always_inline)) { to[half] = _mm256_add_epi16(to[half], p[half]); });
+  };
+  constexpr size_t kSteps = Weights::kSteps;
+  if constexpr (kSteps < 4) {   // 32 bits soon: these sums stay in registers
     each<T>([&](auto t) __attribute__((always_inline)) {
-      const __m256i v = broadcast32(x[t] + (step + k) * 4);
-      const __m256i p0 = pairs<Weights>(w0, v), p1 = pairs<Weights>(w1, v);
-      s[t][0] = k == 0 ? p0 : _mm256_add_epi16(s[t][0], p0);
-      s[t][1] = k == 0 ? p1 : _mm256_add_epi16(s[t][1], p1);
-      // Else the compiler puts the additions off until it has no register left.
-      if constexpr (Weights::kSteps >= 4) __asm__("" : "+x"(s[t][0]), "+x"(s[t][1]));
+      __m256i sums[2], p[2];
+      multiply_step<Weights>(tile, step, x[t], sums);
+      if constexpr (kSteps == 2) multiply_step<Weights>(tile, step + 1, x[t], p), add(sums, p);
+      add_scaled(sums, products[t]);
+      __asm__("" : "+x"(products[t][0]), "+x"(products[t][1]));
     });
-  });
-  each<T>([&](auto t) __attribute__((always_inline)) {
-    products[t][0] = _mm256_add_epi32(products[t][0], _mm256_madd_epi16(s[t][0], load(scales[0])));
-    products[t][1] = _mm256_add_epi32(products[t][1], _mm256_madd_epi16(s[t][1], load(scales[8])));
-    // The registers are for the sums of 16 bits: those of 32 bits, of which there are few, wait in memory.
-    if constexpr (false) __asm__("" : "+m"(products[t][0]), "+m"(products[t][1]));
-  });
+  } else {                      // 16 bits for long: those sums stay in registers
+    __m256i sums[T][2];
+    each<kSteps>([&](auto k) __attribute__((always_inline)) {
+      each<T>([&](auto t) __attribute__((always_inline)) {
+        __m256i p[2];
+        multiply_step<Weights>(tile, step + k, x[t], p);
+        if constexpr (k == 0) sums[t][0] = p[0], sums[t][1] = p[1];
+        else add(sums[t], p);
+        __asm__("" : "+x"(sums[t][0]), "+x"(sums[t][1]));
+      });
+    });
+    each<T>([&](auto t) __attribute__((always_inline)) { add_scaled(sums[t], products[t]); });
+  }
 }
 
 // What a token's sums count for in a block: of two sub-blocks' sums at a time, or of four where these share a scale.
@@ -102,7 +129,11 @@ void tile_256(const Tile& tile, size_t block, size_t, const InputRow* inputs, Su
     x[t] = inputs[t].q256 + block * 256;
     products[t][0] = products[t][1] = _mm256_setzero_si256();
   });
-  for (size_t step = 0; step < kTileColumns / 4; step += Weights::kSteps) add_steps<Weights, T>(tile, step, x, tile.scales[step / 4], products);
+  for (size_t first = 0; first < kTileColumns / 4; first += 8)
+    each<8 / Weights::kSteps>([&](auto i) __attribute__((always_inline)) {
+      const size_t step = first + i * Weights::kSteps;
+      add_steps<Weights, T>(tile, step, x, tile.scales[step / 4], products);
+    });
   if constexpr (Weights::kMinima || Weights::kOffset > 0) offsets<Weights, T>(tile, block, inputs, minus);
   each<T>([&](auto t) __attribute__((always_inline)) {
     const float scale = inputs[t].scale256[block];
@@ -124,12 +155,12 @@ template <class Weights, size_t T, size_t kStride>
 void tile_32(const Tile& tile, size_t block, size_t blocks, const InputRow* inputs, Sums<kStride> sums) {
   const int8_t* x[T];
   for (size_t t = 0; t < T; ++t) x[t] = inputs[t].q32 + block * 32;
-  alignas(32) static constexpr int16_t ones[kTileRows][2] = {{1, 1}, {1, 1}, {1, 1}, {1, 1}, {1, 1}, {1, 1}, {1, 1}, {1, 1},
+  [[maybe_unused]] alignas(32) static constexpr int16_t ones[kTileRows][2] = {{1, 1}, {1, 1}, {1, 1}, {1, 1}, {1, 1}, {1, 1}, {1, 1}, {1, 1},
                                                              {1, 1}, {1, 1}, {1, 1}, {1, 1}, {1, 1}, {1, 1}, {1, 1}, {1, 1}};
   for (size_t b = 0; b < blocks; ++b) {
     __m256i products[T][2];
     for (size_t t = 0; t < T; ++t) products[t][0] = products[t][1] = _mm256_set1_epi32(-Weights::kOffset * inputs[t].sum32[block + b]);
-    for (size_t step = 0; step < 8; step += Weights::kSteps) add_steps<Weights, T>(tile, b * 8 + step, x, ones, products);
+    each<8 / Weights::kSteps>([&](auto i) __attribute__((always_inline)) { add_steps<Weights, T>(tile, b * 8 + i * Weights::kSteps, x, ones, products); });
     for (size_t t = 0; t < T; ++t)
       for (size_t half = 0; half < 2; ++half) {
         const __m256 d = _mm256_load_ps(tile.d[b] + half * 8), sum = _mm256_load_ps(sums[t] + half * 8);
@@ -153,7 +184,7 @@ void by_groups(size_t tokens, const Multiply& multiply, size_t t = 0) {
   if constexpr (T > 1)
     if (t < tokens) by_groups<T - 1>(tokens, multiply, t);
 }
-template <class Weights> constexpr size_t kTogether = kInMemory<Weights> ? 4 : 3;
+template <class Weights> constexpr size_t kTogether = Weights::kSteps == 1 ? 3 : 4;
 
 template <class Weights>
 void dot_256(const DotRows& args) {

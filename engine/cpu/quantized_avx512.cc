@@ -15,6 +15,7 @@ constexpr size_t kTileTokens = 6;
 
 // A scale fills 32 bits.
 struct Scaling {
+  static constexpr bool kMagnitudes = false;
   static __m256i first(__m256i pairs) { return _mm256_srai_epi32(_mm256_slli_epi32(pairs, 16), 16); }
   static __m256i second(__m256i pairs) { return _mm256_srai_epi32(pairs, 16); }
   template <class Weights> static __m256i bytes(__m256i w) { return Weights::kSigned ? above_zero(w) : w; }

@@ -18,6 +18,7 @@ constexpr size_t kTileRows = 16, kTileColumns = 256;
 
 struct Tile {
   alignas(64) uint8_t w[kTileColumns / 4][kTileRows][4];      // [column / 4][row][column % 4]
+  alignas(64) uint8_t magnitudes[kTileColumns / 4][kTileRows][4];   // of signed w, where the instruction set takes them apart
   // Pairs of 16-bit numbers. Blocks of 256 only.
   alignas(64) int16_t scales[16][kTileRows][2];               // [sub-block of 16][row]: the scale, twice or in 32 bits
   alignas(64) int16_t sums[8][kTileRows][2];                  // [two sub-blocks of 16][row]: what their sums of x count for
@@ -61,8 +62,14 @@ __attribute__((always_inline)) inline void prefetch_next_rows(const std::byte* c
   for (size_t line = 0; line < kBytes; line += 64) _mm_prefetch(next + line, _MM_HINT_T1);
 }
 
-// Scaling is how an instruction set reads signed weights (bytes): as they are, or 128 above their values; and scales:
-// of pairs in 32 bits, the first and the second (first, second).
+inline void take_magnitudes(Tile& tile) {
+  for (auto& w : tile.w)
+    for (size_t half = 0; half < 2; ++half)
+      _mm256_store_si256(reinterpret_cast<__m256i*>(tile.magnitudes[&w - tile.w][half * 8]), _mm256_abs_epi8(load(w[half * 8])));
+}
+
+// Scaling is how an instruction set reads signed weights (bytes): as they are, with their magnitudes apart
+// (kMagnitudes), or 128 above their values; and scales: of pairs in 32 bits, the first and the second (first, second).
 template <class Scaling, class Weights>
 void unpack_256(const std::byte* rows, size_t row_bytes, size_t count, Tile& tile) {
   alignas(64) uint8_t bytes[kTileRows][kTileColumns];
@@ -82,6 +89,7 @@ void unpack_256(const std::byte* rows, size_t row_bytes, size_t count, Tile& til
     if constexpr (Weights::kMinima) tile.m[0][r] = _cvtsh_ss(load16(block + Weights::kScale + 2));
   }
   interleave<kTileColumns>(bytes, kTileColumns, tile.w);
+  if constexpr (Scaling::kMagnitudes && Weights::kSigned) take_magnitudes(tile);
   interleave<sizeof(sums[0])>(sums, sizeof(sums[0]), tile.sums);
   alignas(64) int16_t pairs[8][kTileRows][2];   // as in sum256: those of sub-blocks 0 and 2, 4 and 6, ... 1 and 3, ...
   interleave<sizeof(scales[0])>(scales, sizeof(scales[0]), pairs);
@@ -108,6 +116,7 @@ void unpack_32(const std::byte* rows, size_t row_bytes, size_t count, size_t blo
     }
   }
   interleave<kTileColumns>(bytes, blocks * 32, tile.w);
+  if constexpr (Scaling::kMagnitudes && Weights::kSigned) take_magnitudes(tile);
 }
 
 constexpr size_t kMostTokens = 512;
