@@ -109,12 +109,20 @@ struct ScalesQ4K {
   static constexpr bool kSigned = false, kMinima = true;
   static constexpr int kOffsetBits = 0, kOffset = 0;
   static constexpr size_t kScale = 0, kScaleColumns = 32;
+  __m128i both;                // as bytes: scales, then minima
   __m256i scales, minima;
-  explicit ScalesQ4K(const std::byte* block) {
-    const __m256i both = _mm256_cvtepu8_epi16(q4k_scales(block));
-    scales = _mm256_permute2x128_si256(both, both, 0x00);
-    minima = _mm256_permute2x128_si256(both, both, 0x11);
+  explicit ScalesQ4K(const std::byte* block) : both(q4k_scales(block)) {
+    const __m256i wide = _mm256_cvtepu8_epi16(both);
+    scales = _mm256_permute2x128_si256(wide, wide, 0x00);
+    minima = _mm256_permute2x128_si256(wide, wide, 0x11);
   }
+  // Those of the eight sub-blocks of 32.
+  void store_scales(int16_t (*pairs)[2]) const {   // each twice
+    const __m128i low = _mm_setr_epi8(0, -1, 0, -1, 1, -1, 1, -1, 2, -1, 2, -1, 3, -1, 3, -1);
+    _mm_store_si128(reinterpret_cast<__m128i*>(pairs[0]), _mm_shuffle_epi8(both, low));
+    _mm_store_si128(reinterpret_cast<__m128i*>(pairs[4]), _mm_shuffle_epi8(_mm_srli_si128(both, 4), low));
+  }
+  __m128i eight_minima() const { return _mm_cvtepu8_epi16(_mm_srli_si128(both, 8)); }
 };
 
 struct WeightsQ4K : ScalesQ4K {

@@ -22,6 +22,13 @@ inline __m256i sums_of(const __m256i v[8]) {
   return _mm256_add_epi32(_mm256_permute2x128_si256(a, b, 0x20), _mm256_permute2x128_si256(a, b, 0x31));
 }
 
+inline __m256i sums_of(const int32_t (*v)[8]) { return sums_of(reinterpret_cast<const __m256i*>(v)); }
+// The eight sums of eight shorter vectors.
+inline __m256i sums_of(const int32_t (*v)[4]) {
+  const __m256i a = _mm256_hadd_epi32(load(v), load(v + 2)), b = _mm256_hadd_epi32(load(v + 4), load(v + 6));
+  return _mm256_permutevar8x32_epi32(_mm256_hadd_epi32(a, b), _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7));
+}
+
 // Of a row for one token; a row that is no wider is read from its begin to its end, as only so memory delivers what it can.
 constexpr size_t kColumns = 9216;
 
@@ -79,11 +86,21 @@ void eight_rows_256(const DotRows& args, size_t first, size_t token) {
   const InputRow* inputs = args.inputs + token;
   __m256 sum[T];
   for (size_t t = 0; t < T; ++t) sum[t] = _mm256_setzero_ps();
-  alignas(32) __m256i products[kBlocks][T][8], minus[kBlocks][T][8];
+  // Where sub-blocks of 32 have a minimum, so many sums of inputs are enough.
+  constexpr bool kEight = Weights::kMinima && Weights::kScaleColumns == 32;
+  alignas(32) __m256i products[kBlocks][T][8];
+  alignas(32) int32_t minus[kBlocks][T][8][kEight ? 4 : 8];
+  __m128i eight_sums[kEight ? kBlocks : 1][T];
   alignas(16) uint16_t d[kBlocks][8], dmin[kBlocks][8];
   const size_t blocks = args.n / 256;
   for (size_t begin = 0; begin < blocks; begin += kBlocks) {
     const size_t count = blocks - begin < kBlocks ? blocks - begin : kBlocks;
+    if constexpr (kEight)
+      for (size_t b = 0; b < count; ++b)
+        for (size_t t = 0; t < T; ++t) {
+          const int16_t* sums = inputs[t].sum256 + (begin + b) * 16;
+          eight_sums[b][t] = _mm_add_epi16(load_half(sums), load_half(sums + 8));
+        }
     for (size_t r = 0; r < 8; ++r)
       for (size_t b = 0; b < count; ++b) {
         const std::byte* block = eight.rows[r] + (begin + b) * Weights::kBytes;
@@ -96,8 +113,10 @@ void eight_rows_256(const DotRows& args, size_t first, size_t token) {
         Arithmetic::template scaled_products<Weights, T>(weights, bytes, p);
         for (size_t t = 0; t < T; ++t) {
           const __m256i x = load(inputs[t].sum256 + (begin + b) * 16);
-          if constexpr (Weights::kMinima)
-            minus[b][t][r] = _mm256_madd_epi16(weights.minima, x);
+          if constexpr (kEight)
+            _mm_store_si128(reinterpret_cast<__m128i*>(minus[b][t][r]), _mm_madd_epi16(weights.eight_minima(), eight_sums[b][t]));
+          else if constexpr (Weights::kMinima)
+            _mm256_store_si256(reinterpret_cast<__m256i*>(minus[b][t][r]), _mm256_madd_epi16(weights.minima, x));
           else if constexpr (Weights::kOffset > 0)
             p[t] = _mm256_sub_epi32(p[t], _mm256_slli_epi32(_mm256_madd_epi16(weights.scales, x), Weights::kOffsetBits));
           products[b][t][r] = p[t];

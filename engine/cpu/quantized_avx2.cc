@@ -17,10 +17,26 @@ constexpr size_t kTileTokens = 6;
 // Tiles at a time, and tokens that meet all of them before the next: what both need fits the first cache.
 constexpr size_t kTiles = 4, kInCache = 24;
 
+inline __m256i broadcast32(const void* p) {
+  int32_t v;
+  std::memcpy(&v, p, 4);
+  return _mm256_set1_epi32(v);
+}
+
 struct Arithmetic {
   template <class Weights, size_t T>
   static void scaled_products(const Weights& weights, const int8_t* const* x, __m256i* sums) {
-    cpu::scaled_products<Arithmetic, Weights, T>(weights, x, sums);
+    if constexpr (!(Weights::kMinima && Weights::kScaleColumns == 32)) return cpu::scaled_products<Arithmetic, Weights, T>(weights, x, sums);
+    else {   // Loads that spread a scale cost less than shuffles.
+      alignas(16) int16_t scales[8][2];
+      weights.store_scales(scales);
+      for (size_t t = 0; t < T; ++t) sums[t] = _mm256_setzero_si256();
+#pragma GCC unroll 8
+      for (int g = 0; g < 8; ++g) {
+        const __m256i w = weights.weights(g), scale = broadcast32(scales[g]);
+        for (size_t t = 0; t < T; ++t) sums[t] = add_products(sums[t], pairs<Weights>(w, load(x[t] + g * 32)), scale);
+      }
+    }
   }
   static constexpr int kSignedOffset = 0;
   static __m256i add_products(__m256i sums, __m256i pairs, __m256i scales) { return _mm256_add_epi32(sums, _mm256_madd_epi16(pairs, scales)); }
@@ -41,12 +57,6 @@ struct Scaling {
 template <size_t N, typename F>
 __attribute__((always_inline)) inline void each(const F& f) {
   [&]<size_t... I>(std::index_sequence<I...>) __attribute__((always_inline)) { (f(std::integral_constant<size_t, I>{}), ...); }(std::make_index_sequence<N>{});
-}
-
-inline __m256i broadcast32(const void* p) {
-  int32_t v;
-  std::memcpy(&v, p, 4);
-  return _mm256_set1_epi32(v);
 }
 
 // Inputs that meet the magnitudes of weights take on the signs of these.
