@@ -195,7 +195,8 @@ Result<SearchResponse> LocalIndex::search(const SearchRequest& request, const Ca
   wanted.threads = std::max<size_t>(options_.search_threads, 1);
   WENQU_ASSIGN_OR_RETURN(Ranking ranking, rank_passages(*snapshot, asked, wanted, cancel));
   PassageReader reader(*snapshot);
-  WENQU_RETURN_IF_ERROR(rescore(reader, question, asked, options_.ranking, cancel, ranking.best));
+  if (request.one_per_document) wanted.parameters.nearby = 0;
+  WENQU_RETURN_IF_ERROR(rescore(reader, question, asked, wanted.parameters, cancel, ranking.best));
   if (response.dense) WENQU_RETURN_IF_ERROR(hybrid_.fuse_dense(*snapshot, request, among.get(), neighbours, cancel, ranking.best));
   response.total = std::max(ranking.total, ranking.best.size());
   response.total_is_exact = ranking.total_is_exact && response.total == ranking.total;

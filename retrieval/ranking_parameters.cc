@@ -43,6 +43,13 @@ constexpr NamedNumber kNumbers[] = {
     {"freshness_half_life", &RankingParameters::freshness_half_life, 1e-3, 1e6},
 };
 
+struct NamedCount {
+  const char* name;
+  size_t RankingParameters::*member;
+};
+constexpr NamedCount kCounts[] = {{"rescored", &RankingParameters::rescored}, {"nearby", &RankingParameters::nearby}};
+constexpr double kMaxCount = 10'000;
+
 // By Signal.
 constexpr const char* kSignalNames[kSignals] = {
     "unigram_held", "bigram_held", "word_held", "dictionary_word_held",
@@ -108,10 +115,11 @@ Status read_member(const std::string& name, const rapidjson::Value& value, Ranki
       return read_number(value, name, number.smallest, number.largest, parameters.*number.member);
   if (name == "source_priors") return read_priors(value, parameters.source_priors);
   if (name == "signals") return read_signals(value, parameters.signals);
-  if (name == "rescored") {
-    double count = 0;
-    WENQU_RETURN_IF_ERROR(read_number(value, name, 0, 10'000, count));
-    parameters.rescored = static_cast<size_t>(count);
+  for (const NamedCount& count : kCounts) {
+    if (name != count.name) continue;
+    double read = 0;
+    WENQU_RETURN_IF_ERROR(read_number(value, name, 0, kMaxCount, read));
+    parameters.*count.member = static_cast<size_t>(read);
     return {};
   }
   return invalid("no such parameter of the ranking", name);
@@ -149,7 +157,7 @@ std::string RankingParameters::to_json() const {
     writer.EndObject();
   }
   for (const NamedNumber& number : kNumbers) writer.Key(number.name), writer.Double(this->*number.member);
-  writer.Key("rescored"), writer.Uint64(rescored);
+  for (const NamedCount& count : kCounts) writer.Key(count.name), writer.Uint64(this->*count.member);
   writer.Key("signals");
   writer.StartObject();
   for (size_t i = 0; i < kSignals; ++i) writer.Key(kSignalNames[i]), writer.Double(signals[i]);

@@ -62,7 +62,10 @@ struct RankingParameters {
   // The best passages by those fields are looked at again, at least so many.
   size_t rescored = 10;
   // How much the whole document's score adds to the passage's.
-  double document = 0.6;
+  double document = 1;
+  // So many passages before and after each of those in its document may take a place among them: what follows from what was
+  // asked is often said without its words. 0: none, as with `document` 0.
+  size_t nearby = 3;
   // A passage as old as `freshness_half_life` days gets half of this share of its score on top, a new
   // one all of it. 0: age is nothing.
   double freshness = 0;

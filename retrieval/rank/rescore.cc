@@ -6,10 +6,12 @@
 #include <ctime>
 #include <iterator>
 #include <map>
+#include <memory>
 #include <numeric>
 
 #include "retrieval/index/length_code.h"
 #include "retrieval/rank/bm25.h"
+#include "retrieval/rank/length_table.h"
 #include "retrieval/rank/occurrences.h"
 
 namespace wenqu::retrieval {
@@ -25,6 +27,8 @@ PassageRun chapter_of(const Snapshot& snapshot, int32_t doc) {
   return {begin, std::min(document.end, begin + kChapterPassages)};
 }
 
+// What the chapters of the first stage's passages say of a question: each one's score, and the passages beside those that
+// were found. All of it is told by the same postings.
 class Chapters {
  public:
   Chapters(const Snapshot& snapshot, const std::vector<QuestionTerm>& terms, const RankingParameters& parameters)
@@ -34,9 +38,14 @@ class Chapters {
       average_lengths_[field] = snapshot.average_length(static_cast<TermField>(field)) * std::min<double>(passages, kChapterPassages);
   }
 
-  void add(PassageRun chapter) { scores_.emplace(chapter.begin, Chapter{chapter, 0}); }
-
-  Status score(const CancelToken& cancel) {
+  // Those of `passages`, which are best first.
+  Status score(const std::vector<ScoredPassage>& passages, const CancelToken& cancel) {
+    for (const ScoredPassage& passage : passages) {
+      const PassageRun chapter = chapter_of(snapshot_, passage.doc);
+      begins_[passage.doc] = chapter.begin;
+      scores_.emplace(chapter.begin, Chapter{chapter, 0});
+    }
+    for (const ScoredPassage& passage : passages) add_nearby(passage.doc);
     std::vector<PassageRun> runs;
     for (const auto& [begin, chapter] : scores_) runs.push_back(chapter.run);
     WENQU_ASSIGN_OR_RETURN(const std::vector<Occurrence> found, gather_occurrences(snapshot_, terms_, runs, cancel));
@@ -44,14 +53,21 @@ class Chapters {
     auto next = found.begin();
     for (auto& [begin, chapter] : scores_) {
       std::vector<uint32_t> frequencies(terms_.size(), 0);
-      for (; next != found.end() && next->doc < chapter.run.end; ++next)
+      for (; next != found.end() && next->doc < chapter.run.end; ++next) {
         if (next->field == body_field(terms_[next->term].term.kind)) frequencies[next->term] += next->frequency;
+        if (const auto place = places_.find(next->doc); place != places_.end())
+          nearby_[place->second].score += static_cast<float>(part_of_score(*next));
+      }
       chapter.score = score_of(chapter.run, frequencies);
     }
+    std::erase_if(nearby_, [](const ScoredPassage& passage) { return passage.score <= 0; });
     return {};
   }
 
-  double score_of(int32_t begin) const { return scores_.at(begin).score; }
+  // REQUIRES: doc is one of the passages, or of those beside them
+  double score_of(int32_t doc) const { return scores_.at(begins_.at(doc)).score; }
+  // The passages beside them that hold a term, with their scores of the first stage.
+  const std::vector<ScoredPassage>& nearby() const { return nearby_; }
 
  private:
   struct Chapter {
@@ -59,14 +75,35 @@ class Chapters {
     double score = 0;
   };
 
+  void add_nearby(int32_t doc) {
+    const PassageRun chapter = scores_.at(begins_.at(doc)).run;
+    const auto most = static_cast<int32_t>(std::min<size_t>(parameters_.nearby, kChapterPassages));
+    for (int32_t other = std::max(chapter.begin, doc - most); other < std::min(chapter.end, doc + most + 1); ++other) {
+      if (!begins_.emplace(other, chapter.begin).second) continue;
+      places_.emplace(other, nearby_.size());
+      nearby_.push_back({other, 0});
+    }
+  }
+
   Status weigh_terms() {
     for (const QuestionTerm& term : terms_) {
-      const TermField field = body_field(term.term.kind);
-      WENQU_ASSIGN_OR_RETURN(const uint64_t holders, snapshot_.holders(field, term.key));
-      const Bm25Parameters& of_field = bm25_parameters(parameters_, field);
-      weights_.push_back(term.share * term_weight(of_field, snapshot_.passages(), holders));
+      weights_.emplace_back();
+      for (const TermField field : fields_of(term.term.kind)) {
+        WENQU_ASSIGN_OR_RETURN(const uint64_t holders, snapshot_.holders(field, term.key));
+        const Bm25Parameters& of_field = bm25_parameters(parameters_, field);
+        weights_.back()[static_cast<size_t>(field)] = term.share * term_weight(of_field, snapshot_.passages(), holders);
+      }
     }
     return {};
+  }
+
+  // What a term adds to the score of the passage that holds it, as in the first stage.
+  double part_of_score(const Occurrence& found) {
+    const auto field = static_cast<size_t>(found.field);
+    if (!lengths_[field]) lengths_[field] = std::make_unique<LengthTable>(length_table(snapshot_, parameters_, found.field));
+    const auto frequency = static_cast<double>(found.frequency);
+    const Snapshot::Segment& segment = segment_of(found.doc);
+    return weights_[found.term][field] * frequency / (frequency + (*lengths_[field])[segment.lengths_of(found.field)[found.doc - segment.base]]);
   }
 
   double score_of(PassageRun run, const std::vector<uint32_t>& frequencies) const {
@@ -78,29 +115,37 @@ class Chapters {
     double sum = 0;
     for (size_t t = 0; t < terms_.size(); ++t) {
       const auto frequency = static_cast<double>(frequencies[t]);
-      if (frequency > 0) sum += weights_[t] * frequency / (frequency + held_back[static_cast<size_t>(terms_[t].term.kind)]);
+      const auto kind = static_cast<size_t>(terms_[t].term.kind);
+      if (frequency > 0) sum += weights_[t][kind] * frequency / (frequency + held_back[kind]);
     }
     return sum;
   }
 
   double length_of(PassageRun run, size_t field) const {
-    for (const Snapshot::Segment& segment : snapshot_.segments()) {
-      if (run.begin < segment.base || run.begin >= segment.base + segment.size || !segment.lengths[field]) continue;
-      const uint8_t* codes = segment.lengths[field].get();
-      double length = 0;
-      for (int32_t doc = run.begin; doc < run.end; ++doc)
-        if (const uint8_t code = codes[doc - segment.base]; code != kFieldAbsent) length += decode_length(code);
-      return length;
-    }
-    return 0;
+    const Snapshot::Segment& segment = segment_of(run.begin);
+    const uint8_t* codes = segment.lengths_of(static_cast<TermField>(field));
+    double length = 0;
+    for (int32_t doc = run.begin; codes && doc < run.end; ++doc)
+      if (const uint8_t code = codes[doc - segment.base]; code != kFieldAbsent) length += decode_length(code);
+    return length;
+  }
+
+  const Snapshot::Segment& segment_of(int32_t doc) const {
+    const std::vector<Snapshot::Segment>& segments = snapshot_.segments();
+    return *std::prev(std::upper_bound(segments.begin(), segments.end(), doc,
+                                       [](int32_t wanted, const Snapshot::Segment& segment) { return wanted < segment.base; }));
   }
 
   const Snapshot& snapshot_;
   const std::vector<QuestionTerm>& terms_;
   const RankingParameters& parameters_;
   std::array<double, Term::kKinds> average_lengths_{};
-  std::vector<double> weights_;      // by term
-  std::map<int32_t, Chapter> scores_;  // by first passage
+  std::vector<std::array<double, kTermFields>> weights_;   // by term and field
+  std::array<std::unique_ptr<LengthTable>, kTermFields> lengths_;
+  std::map<int32_t, Chapter> scores_;   // by first passage
+  std::map<int32_t, int32_t> begins_;   // by passage, that of its chapter
+  std::map<int32_t, size_t> places_;    // in nearby_, by passage
+  std::vector<ScoredPassage> nearby_;   // in the order of those that they are beside
 };
 
 // Days from 1970-01-01 to the date that begins an ISO 8601 string; false when none does.
@@ -162,17 +207,12 @@ Result<std::vector<Signals>> find_signals(PassageReader& reader, std::string_vie
 Status rescore(PassageReader& reader, std::string_view question, const std::vector<QuestionTerm>& terms,
                const RankingParameters& parameters, const CancelToken& cancel, std::vector<ScoredPassage>& passages) {
   const Snapshot& snapshot = reader.snapshot();
+  const size_t wanted = passages.size();
   if (parameters.document > 0) {
     Chapters chapters(snapshot, terms, parameters);
-    std::vector<int32_t> begins;
-    for (const ScoredPassage& passage : passages) {
-      const PassageRun chapter = chapter_of(snapshot, passage.doc);
-      chapters.add(chapter);
-      begins.push_back(chapter.begin);
-    }
-    WENQU_RETURN_IF_ERROR(chapters.score(cancel));
-    for (size_t i = 0; i < passages.size(); ++i)
-      passages[i].score += static_cast<float>(parameters.document * chapters.score_of(begins[i]));
+    WENQU_RETURN_IF_ERROR(chapters.score(passages, cancel));
+    passages.insert(passages.end(), chapters.nearby().begin(), chapters.nearby().end());
+    for (ScoredPassage& passage : passages) passage.score += static_cast<float>(parameters.document * chapters.score_of(passage.doc));
   }
   for (ScoredPassage& passage : passages) {
     passage.score *= static_cast<float>(parameters.source_priors.at(snapshot.kinds()[static_cast<size_t>(passage.doc)]));
@@ -182,6 +222,7 @@ Status rescore(PassageReader& reader, std::string_view question, const std::vect
     passage.score *= static_cast<float>(freshness_of(document->published_at, parameters));
   }
   sort_best_first(passages.begin(), passages.end());
+  passages.resize(wanted);
   return wants_closer_look(parameters, terms) ? look_closer(reader, question, terms, parameters, cancel, passages) : Status();
 }
 

@@ -25,6 +25,7 @@ TEST(RankingParameters, AreReadAsTheyAreWritten) {
   parameters.bigram = {0.25, 0.5, 0.125, 2};
   parameters.freshness = 0.75;
   parameters.rescored = 7;
+  parameters.nearby = 5;
   parameters.signals[static_cast<size_t>(Signal::late)] = -0.25;
   const std::string json = parameters.to_json();
   const auto read = RankingParameters::parse(json);
@@ -32,6 +33,7 @@ TEST(RankingParameters, AreReadAsTheyAreWritten) {
   EXPECT_EQ(read->to_json(), json);
   EXPECT_EQ(read->bigram.b, 0.125);
   EXPECT_EQ(read->rescored, 7u);
+  EXPECT_EQ(read->nearby, 5u);
   EXPECT_EQ(read->signals, parameters.signals);
 }
 

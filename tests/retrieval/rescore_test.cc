@@ -64,6 +64,52 @@ TEST_F(RescoreTest, ALongDocumentSpeaksForItsPassagesByTheirNeighboursOnly) {
   EXPECT_EQ(found(ranking, "heron lighthouse").front(), "near");
 }
 
+// Documents of the two best passages for "heron lighthouse", of which `b` has a fair one and `a` the best.
+class NearbyPassagesTest : public RescoreTest {
+ protected:
+  std::vector<std::string> found_among_two(size_t nearby, bool one_per_document = false) {
+    IndexOptions options;
+    options.ranking.rescored = 1;
+    options.ranking.nearby = nearby;
+    const auto index = open(Index::Mode::read, options);
+    SearchRequest request;
+    request.query = "heron lighthouse";
+    request.top = 2;
+    request.one_per_document = one_per_document;
+    const auto response = index->search(request, CancelToken());
+    EXPECT_TRUE(response) << response.status().to_string();
+    std::vector<std::string> ids;
+    if (response)
+      for (const Hit& hit : response->hits) ids.push_back(hit.passage.document_id);
+    return ids;
+  }
+  void add_with_second(const std::string& between, const std::string& second) {
+    add({make_document("a", filler("heron lighthouse") + between + second), make_document("b", filler("heron"))});
+  }
+};
+
+TEST_F(NearbyPassagesTest, OneBesideTheBestTakesThePlaceOfOneThatStandsAlone) {
+  add_with_second("", "A heron. " + filler("gravel"));
+  EXPECT_EQ(found_among_two(0), (std::vector<std::string>{"a", "b"}));
+  EXPECT_EQ(found_among_two(1), (std::vector<std::string>{"a", "a"}));
+}
+
+TEST_F(NearbyPassagesTest, OneFartherAwayDoesNot) {
+  add_with_second(filler("gravel"), "A heron. " + filler("gravel"));
+  EXPECT_EQ(found_among_two(1), (std::vector<std::string>{"a", "b"}));
+  EXPECT_EQ(found_among_two(2), (std::vector<std::string>{"a", "a"}));
+}
+
+TEST_F(NearbyPassagesTest, OneThatHoldsNothingOfTheQuestionIsNotFound) {
+  add_with_second("", filler("gravel"));
+  EXPECT_EQ(found_among_two(3), (std::vector<std::string>{"a", "b"}));
+}
+
+TEST_F(NearbyPassagesTest, WhereEachDocumentIsFoundOnceItStaysSo) {
+  add_with_second("", "A heron. " + filler("gravel"));
+  EXPECT_EQ(found_among_two(3, true), (std::vector<std::string>{"a", "b"}));
+}
+
 TEST_F(RescoreTest, SourcesMayCountForLess) {
   add({make_document("a", "the heron waits", "", Source::chat), make_document("b", "the heron waits", "", Source::web)});
   RankingParameters ranking;
