@@ -34,10 +34,10 @@ void TermCursor::decode() {
   }
   const uint32_t first = list().block_begin(chunk * PostingList::kChunk);
   const uint8_t* const bytes = chunk_->data();
-  const uint8_t* const end = bytes + (list().end[number_] - first);
+  const uint8_t* const end = bytes + chunk_->size();
   // The file may have been damaged since the list was first read.
   if (decode_postings(bytes + (list().block_begin(number_) - first), end, list().before(number_),
-                      list().last[number_] + 1, list().block_size(number_), block_) != end)
+                      list().last[number_] + 1, list().block_size(number_), block_) != bytes + (list().end[number_] - first))
     boost::throw_exception(Lucene::CorruptIndexException(L"a list of postings changed while it was searched"));
   decoded_ = number_;
   position_ = 0;
