@@ -11,17 +11,16 @@
 #include "engine/cuda/kernels/output.h"
 #include "engine/cuda/kernels/router.h"
 #include "engine/cuda/kernels/rows.h"
+#include "engine/cuda/weight_types.h"
 
 namespace wenqu::engine::cuda {
 
 template <gguf::Type type>
 using TypeKernels = KernelSet<Embed<type>, MatMul<type>, GatedTiles<type>, HalfRows<type>>;
 
-using gguf::Type;
-using WeightKernels = JoinKernels<
-    TypeKernels<Type::f32>, TypeKernels<Type::f16>, TypeKernels<Type::bf16>, TypeKernels<Type::q8_0>, TypeKernels<Type::q4_0>,
-    TypeKernels<Type::q4_1>, TypeKernels<Type::q5_0>, TypeKernels<Type::q5_1>, TypeKernels<Type::iq4_nl>, TypeKernels<Type::q2_k>,
-    TypeKernels<Type::q3_k>, TypeKernels<Type::q4_k>, TypeKernels<Type::q5_k>, TypeKernels<Type::q6_k>, TypeKernels<Type::iq4_xs>>::type;
+#define WENQU_TYPE(name) , TypeKernels<gguf::Type::name>
+using WeightKernels = JoinKernels<KernelSet<> WENQU_WEIGHT_TYPES(WENQU_TYPE)>::type;
+#undef WENQU_TYPE
 
 // For one row and for several, which reads weights once for up to eight.
 using FewRowKernels = KernelSet<MatVecs<1>, MatVecs<8>, RoundedMatVec, Gated, Down, RouteTokens>;

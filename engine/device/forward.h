@@ -41,6 +41,7 @@ struct Placement {
   size_t on_cpu = 0;                 // layers of the model whose routed experts stay with the CPU: the first that have any
   CpuExperts cpu_experts;            // who computes them
   uint64_t expert_cache = 0;         // bytes on the device for those of them that are used most
+  bool has_last(const Config& config) const { return layers.end == config.layers; }
 };
 
 struct DeviceNeeds {

@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "engine/cuda/attention.h"
 #include "engine/cuda/best.h"
 #include "engine/cuda/expansion.h"
 #include "engine/cuda/kernels/input.h"
@@ -42,6 +43,12 @@ class Parts {
 inline cuda::LatentShape latent_shape(const Config& config) {
   const MlaConfig& m = config.mla;
   return {as_int(config.heads), as_int(m.kv_lora), as_int(m.rope), as_int(m.nope), as_int(m.value)};
+}
+
+// Of the absorbed form, where there is MLA: the latents are the keys of one head, and its values.
+inline cuda::AttentionShape attention_shape(const Config& config) {
+  if (!config.has_mla()) return {as_int(config.heads), as_int(config.kv_heads), as_int(config.head), as_int(config.head), false};
+  return {as_int(config.heads), 1, as_int(size_t{config.mla.kv_lora} + config.mla.rope), as_int(config.mla.kv_lora), true};
 }
 
 // For keys and values of as many heads at a time as are worth it: the whole context's, if that is little.
@@ -115,18 +122,19 @@ struct Tables {
     size_t expanded_tiles = 0, latent_tiles = 0, expanded_pages = 0;   // of sequences whose latents are expanded
     size_t pages = 0;
   };
-  int32_t* tokens;          // [tokens]
-  cuda::Place* places;      // [tokens]
-  int32_t* first_page;      // [sequences]
-  float *cosines, *sines;   // [tokens][pairs]
-  int32_t* rows;            // tokens whose logits are wanted
-  cuda::BestWanted* wanted; // of these, which may be enough
-  cuda::QueryTile *tiles, *expanded_tiles;
-  cuda::LatentTile* latent_tiles;
-  int32_t* expanded_first_page;   // [sequences]
-  std::byte** expanded_pages;
-  std::byte** pages;        // last: their number changes as the sequences grow
+  int32_t* tokens = nullptr;                           // [tokens]
+  cuda::Place* places = nullptr;                       // [tokens]
+  int32_t* first_page = nullptr;                       // [sequences]
+  float *cosines = nullptr, *sines = nullptr;          // [tokens][pairs]
+  int32_t* rows = nullptr;                             // tokens whose logits are wanted
+  cuda::BestWanted* wanted = nullptr;                  // of these, which may be enough
+  cuda::QueryTile *tiles = nullptr, *expanded_tiles = nullptr;
+  cuda::LatentTile* latent_tiles = nullptr;
+  int32_t* expanded_first_page = nullptr;              // [sequences]
+  std::byte** expanded_pages = nullptr;
+  std::byte** pages = nullptr;                         // last: their number changes as the sequences grow
 
+  Tables() = default;
   Tables(Parts& parts, const Counts& n) {
     tokens = parts.take<int32_t>(n.tokens);
     places = parts.take<cuda::Place>(n.tokens);

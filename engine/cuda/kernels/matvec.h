@@ -8,6 +8,7 @@
 #include "engine/cuda/kernels/input.h"
 #include "engine/cuda/kernels/rows.h"
 #include "engine/cuda/kernels/unpack.h"
+#include "engine/cuda/weight_types.h"
 
 namespace wenqu::engine::cuda {
 
@@ -83,24 +84,8 @@ WENQU_DEVICE void add_products_of(Machine& m, gguf::Type type, const std::byte* 
                                   float (&sums)[N], int part = 0, int parts = 1) {
   using gguf::Type;
 #define WENQU_TYPE(name) \
-  case Type::name: return add_products<Type::name>(m, weights, inputs, x, first, step, count, sums, part, parts)
-  switch (type) {
-    WENQU_TYPE(f32);
-    WENQU_TYPE(f16);
-    WENQU_TYPE(bf16);
-    WENQU_TYPE(q8_0);
-    WENQU_TYPE(q4_0);
-    WENQU_TYPE(q4_1);
-    WENQU_TYPE(q5_0);
-    WENQU_TYPE(q5_1);
-    WENQU_TYPE(iq4_nl);
-    WENQU_TYPE(q2_k);
-    WENQU_TYPE(q3_k);
-    WENQU_TYPE(q4_k);
-    WENQU_TYPE(q5_k);
-    WENQU_TYPE(q6_k);
-    WENQU_TYPE(iq4_xs);
-  }
+  case Type::name: return add_products<Type::name>(m, weights, inputs, x, first, step, count, sums, part, parts);
+  switch (type) { WENQU_WEIGHT_TYPES(WENQU_TYPE) }
 #undef WENQU_TYPE
 }
 
