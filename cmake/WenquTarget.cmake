@@ -1,5 +1,6 @@
-# wenqu_library(NAME SOURCES... ) makes one static part of the house: position independent,
-# C++20, nothing exported, warnings on. Sources are listed by the caller, never globbed.
+# wenqu_library(NAME SOURCES... [PRECOMPILED HEADERS...]) makes one static part of the house: position independent,
+# C++20, nothing exported, warnings on. Sources are listed by the caller, never globbed. What many of them include of a
+# heavy foreign library may be precompiled.
 
 include(GNUInstallDirs)
 
@@ -22,8 +23,12 @@ set(CMAKE_C_FLAGS_RELEASE "-O2 -DNDEBUG")
 find_package(Threads REQUIRED)
 
 if(WENQU_SANITIZE)
-  # Checks are most of the code: to optimise it further takes longer than it saves.
-  set(CMAKE_CXX_FLAGS_RELEASE "-O1 -DNDEBUG")
+  # Checks are most of the code: to optimise them takes far longer than tests then save. Fuzzers run for long.
+  if(WENQU_SANITIZE MATCHES "fuzzer")
+    set(CMAKE_CXX_FLAGS_RELEASE "-O1 -DNDEBUG")
+  else()
+    set(CMAKE_CXX_FLAGS_RELEASE "-O0 -DNDEBUG")
+  endif()
   add_compile_options(-fsanitize=${WENQU_SANITIZE} -fno-omit-frame-pointer -g1)
   if(WENQU_SANITIZE MATCHES "undefined")
     add_compile_options(-fno-sanitize-recover=undefined)
@@ -36,25 +41,41 @@ set(WENQU_WARNINGS -Wall -Wextra -Wshadow -Wnon-virtual-dtor -Wno-missing-field-
   $<$<CXX_COMPILER_ID:GNU>:-Wno-restrict>)
 
 function(wenqu_library name)
-  add_library(${name} STATIC ${ARGN})
+  cmake_parse_arguments(PARSE_ARGV 1 library "" "" "PRECOMPILED")
+  add_library(${name} STATIC ${library_UNPARSED_ARGUMENTS})
   target_include_directories(${name} PUBLIC "${PROJECT_SOURCE_DIR}")
   target_compile_options(${name} PRIVATE "$<$<COMPILE_LANGUAGE:CXX>:${WENQU_WARNINGS}>")
+  wenqu_precompile(${name} library ${library_PRECOMPILED})
 endfunction()
 
-# wenqu_precompile(TARGET HEADERS...) precompiles foreign headers that most of a target's files include.
-function(wenqu_precompile target)
-  if(WENQU_PRECOMPILED_HEADERS)
-    target_precompile_headers(${target} PRIVATE ${ARGN})
+# wenqu_precompile(TARGET KIND [HEADERS...]) precompiles what most of a target's files include of the standard library, and
+# these foreign headers. Targets of one kind are compiled alike: those that name the same headers share them.
+function(wenqu_precompile target kind)
+  if(NOT WENQU_PRECOMPILED_HEADERS)
+    return()
+  endif()
+  string(MAKE_C_IDENTIFIER "WENQU_PRECOMPILED_${kind}_${ARGN}" property)
+  get_property(owner GLOBAL PROPERTY ${property})
+  if(owner)
+    target_precompile_headers(${target} REUSE_FROM ${owner})
+  else()
+    target_precompile_headers(${target} PRIVATE
+      <algorithm> <chrono> <functional> <map> <memory> <mutex> <string> <unordered_map> <vector> <fmt/format.h> ${ARGN})
+    set_property(GLOBAL PROPERTY ${property} ${target})
   endif()
 endfunction()
 
-# wenqu_test(NAME [LABELS LABEL] SOURCES...) makes one GoogleTest program and registers each of its cases.
+# wenqu_test(NAME [LABELS LABEL] SOURCES...) makes one GoogleTest program and registers each of its cases. What tests do
+# themselves is little beside what they call: their own code is compiled quickly rather than well.
 function(wenqu_test name)
   cmake_parse_arguments(PARSE_ARGV 1 test "" "LABELS" "")
   add_executable(${name} ${test_UNPARSED_ARGUMENTS})
   target_compile_options(${name} PRIVATE "$<$<COMPILE_LANGUAGE:CXX>:${WENQU_WARNINGS}>")
+  if(NOT WENQU_SANITIZE)
+    target_compile_options(${name} PRIVATE "$<$<CONFIG:Release>:-O1>")
+  endif()
   target_include_directories(${name} PRIVATE "${PROJECT_SOURCE_DIR}")
   target_link_libraries(${name} PRIVATE GTest::gtest_main GTest::gmock)
-  wenqu_precompile(${name} <gmock/gmock.h> <gtest/gtest.h>)
+  wenqu_precompile(${name} test <gmock/gmock.h> <gtest/gtest.h>)
   gtest_discover_tests(${name} DISCOVERY_TIMEOUT 60 PROPERTIES TIMEOUT 300 LABELS "${test_LABELS}")
 endfunction()

@@ -1,5 +1,10 @@
 #include "retrieval/index_report.h"
 
+#include <lucene++/Lucene.h>
+#include <lucene++/IndexReader.h>
+#include <lucene++/Term.h>
+#include <lucene++/TermEnum.h>
+
 #include <algorithm>
 #include <array>
 #include <utility>

@@ -1,5 +1,11 @@
 #include "retrieval/index/open_segment.h"
 
+#include <lucene++/SegmentInfo.h>
+#include <lucene++/SegmentReader.h>
+#include <lucene++/Term.h>
+#include <lucene++/TermDocs.h>
+#include <lucene++/TermEnum.h>
+
 #include "retrieval/document.h"
 #include "retrieval/index/length_code.h"
 #include "retrieval/store/lucene_call.h"

@@ -4,9 +4,8 @@
 // Thread safety: immutable; any number of threads may use one.
 #pragma once
 
-#include <lucene++/LuceneHeaders.h>
-#include <lucene++/SegmentInfo.h>
-#include <lucene++/SegmentReader.h>
+#include <lucene++/Lucene.h>
+#include <lucene++/Array.h>
 
 #include <array>
 #include <memory>

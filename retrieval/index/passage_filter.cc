@@ -1,6 +1,8 @@
 #include "retrieval/index/passage_filter.h"
 
-#include <lucene++/LuceneHeaders.h>
+#include <lucene++/Lucene.h>
+#include <lucene++/IndexReader.h>
+#include <lucene++/Term.h>
 #include <lucene++/TermDocs.h>
 #include <lucene++/TermEnum.h>
 

@@ -1,7 +1,10 @@
 #include "retrieval/index/postings_cache.h"
 
+#include <lucene++/Lucene.h>
 #include <lucene++/IndexInput.h>
+#include <lucene++/SegmentReader.h>
 #include <lucene++/SegmentTermDocs.h>
+#include <lucene++/Term.h>
 
 #include <algorithm>
 #include <cmath>

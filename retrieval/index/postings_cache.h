@@ -7,8 +7,7 @@
 // Thread safety: PostingsCache may be used by any number of threads; a PostingsReader belongs to one.
 #pragma once
 
-#include <lucene++/LuceneHeaders.h>
-#include <lucene++/SegmentReader.h>
+#include <lucene++/Lucene.h>
 
 #include <array>
 #include <list>

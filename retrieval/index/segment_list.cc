@@ -1,6 +1,9 @@
 #include "retrieval/index/segment_list.h"
 
 #include <lucene++/SegmentInfo.h>
+#include <lucene++/SegmentInfos.h>
+#include <lucene++/SegmentReader.h>
+#include <lucene++/Term.h>
 #include <lucene++/TermDocs.h>
 
 #include <algorithm>

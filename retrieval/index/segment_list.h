@@ -6,8 +6,7 @@
 // Thread safety: one thread at a time; only a MergeJob may run beside.
 #pragma once
 
-#include <lucene++/LuceneHeaders.h>
-#include <lucene++/SegmentInfos.h>
+#include <lucene++/Lucene.h>
 
 #include <map>
 #include <memory>

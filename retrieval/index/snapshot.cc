@@ -1,8 +1,13 @@
 #include "retrieval/index/snapshot.h"
 
+#include <lucene++/Document.h>
 #include <lucene++/FieldSelector.h>
 #include <lucene++/MultiReader.h>
+#include <lucene++/SegmentInfo.h>
 #include <lucene++/SegmentInfos.h>
+#include <lucene++/SegmentReader.h>
+#include <lucene++/Term.h>
+#include <lucene++/TermDocs.h>
 
 #include <algorithm>
 #include <set>

@@ -4,7 +4,8 @@
 // files open, so it stays whole whatever writers do.
 #pragma once
 
-#include <lucene++/LuceneHeaders.h>
+#include <lucene++/Lucene.h>
+#include <lucene++/Array.h>
 
 #include <array>
 #include <memory>

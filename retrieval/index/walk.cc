@@ -1,5 +1,10 @@
 #include "retrieval/index/walk.h"
 
+#include <lucene++/IndexReader.h>
+#include <lucene++/Term.h>
+#include <lucene++/TermDocs.h>
+#include <lucene++/TermEnum.h>
+
 #include <string>
 
 #include "base/utf8.h"

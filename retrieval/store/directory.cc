@@ -1,5 +1,7 @@
 #include "retrieval/store/directory.h"
 
+#include <lucene++/NoLockFactory.h>
+
 #include "retrieval/store/lucene_call.h"
 #include "retrieval/store/stream.h"
 

@@ -5,8 +5,9 @@
 // only hide them. What is durable and what is garbage is decided by the writer, by manifests.
 #pragma once
 
-#include <lucene++/LuceneHeaders.h>
-#include <lucene++/NoLockFactory.h>
+#include <lucene++/Lucene.h>
+#include <lucene++/Directory.h>
+#include <lucene++/HashSet.h>
 
 #include <map>
 #include <memory>

@@ -2,7 +2,7 @@
 // Lucene++ understands.
 #pragma once
 
-#include <lucene++/LuceneHeaders.h>
+#include <lucene++/Lucene.h>
 #include <lucene++/BufferedIndexInput.h>
 #include <lucene++/BufferedIndexOutput.h>
 

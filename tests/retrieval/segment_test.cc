@@ -4,7 +4,9 @@
 #include <lucene++/CheckIndex.h>
 #include <lucene++/FSDirectory.h>
 #include <lucene++/RAMDirectory.h>
+#include <lucene++/SegmentInfo.h>
 #include <lucene++/SegmentInfos.h>
+#include <lucene++/SegmentReader.h>
 #include <lucene++/TermDocs.h>
 
 #include <filesystem>
