@@ -35,6 +35,7 @@ Result<std::unique_ptr<Json>> parse(std::string body) {
   if (json_is_deeper(body, kMaxDepth)) return malformed("it is nested too deeply");
   auto json = std::make_unique<Json>();
   json->text = std::move(body);
+  json->text.append(3, '\0');   // RapidJSON reads on where a character of several bytes is cut off by the end
   json->tree.ParseInsitu<rapidjson::kParseValidateEncodingFlag>(json->text.data());
   if (json->tree.HasParseError())
     return malformed(std::string("no JSON, ") + rapidjson::GetParseError_En(json->tree.GetParseError()) + " at byte " +
