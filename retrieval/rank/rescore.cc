@@ -28,7 +28,8 @@ PassageRun chapter_of(const Snapshot& snapshot, int32_t doc) {
 }
 
 // What the chapters of the first stage's passages say of a question: each one's score, and the passages beside those that
-// were found. All of it is told by the same postings.
+// were found. All of it is told by the same postings. Filters and deletions are of whole documents, so whoever may find a
+// passage may find those beside it.
 class Chapters {
  public:
   Chapters(const Snapshot& snapshot, const std::vector<QuestionTerm>& terms, const RankingParameters& parameters)
