@@ -7,6 +7,8 @@
 #include <immintrin.h>
 
 #include <cstring>
+#include <type_traits>
+#include <utility>
 
 #include "engine/cpu/blocks.h"
 #include "engine/cpu/kernels.h"
@@ -14,6 +16,12 @@
 namespace wenqu::engine::cpu {
 
 namespace {
+
+// f(0), f(1), ... as code, not as a loop: what is known of arrays then is known before the compiler gives out registers.
+template <size_t N, typename F>
+__attribute__((always_inline)) inline void each(const F& f) {
+  [&]<size_t... I>(std::index_sequence<I...>) __attribute__((always_inline)) { (f(std::integral_constant<size_t, I>{}), ...); }(std::make_index_sequence<N>{});
+}
 
 inline __m256i load(const void* p) { return _mm256_loadu_si256(static_cast<const __m256i*>(p)); }
 inline __m128i load_half(const void* p) { return _mm_loadu_si128(static_cast<const __m128i*>(p)); }
@@ -97,32 +105,37 @@ struct WeightsIQ4NL {
 // sub-blocks of 16 in the order of InputRow::sum256; kScaleColumns: that share a scale; kScale: where the half floats of d, and dmin, lie. kOffset is 2
 // to the power kOffsetBits, or 0.
 
-// Q4_K's and Q5_K's scales and minima, of sub-blocks of 32, as bytes: scales, then minima.
-inline __m128i q4k_scales(const std::byte* block) {
-  const __m128i v = load_half(block);
-  const __m128i low = _mm_srlv_epi32(_mm_shuffle_epi8(v, _mm_setr_epi8(4, 5, 6, 7, 12, 13, 14, 15, 8, 9, 10, 11, 12, 13, 14, 15)), _mm_setr_epi32(0, 0, 0, 4));
-  const __m128i high = _mm_srli_epi32(_mm_shuffle_epi8(v, _mm_setr_epi8(-1, -1, -1, -1, 4, 5, 6, 7, -1, -1, -1, -1, 8, 9, 10, 11)), 2);
-  return _mm_or_si128(_mm_and_si128(low, _mm_setr_epi32(0x3F3F3F3F, 0x0F0F0F0F, 0x3F3F3F3F, 0x0F0F0F0F)), _mm_and_si128(high, _mm_set1_epi8(0x30)));
+// Q4_K's and Q5_K's scales and minima, of sub-blocks of 32, as bytes: scales, then minima; in both halves.
+inline __m256i q4k_scales(const std::byte* block) {
+  const __m256i v = _mm256_broadcastsi128_si256(load_half(block));
+  const auto both = [](__m128i half) { return _mm256_broadcastsi128_si256(half); };
+  const __m256i low = _mm256_srlv_epi32(_mm256_shuffle_epi8(v, both(_mm_setr_epi8(4, 5, 6, 7, 12, 13, 14, 15, 8, 9, 10, 11, 12, 13, 14, 15))), both(_mm_setr_epi32(0, 0, 0, 4)));
+  const __m256i high = _mm256_srli_epi32(_mm256_shuffle_epi8(v, both(_mm_setr_epi8(-1, -1, -1, -1, 4, 5, 6, 7, -1, -1, -1, -1, 8, 9, 10, 11))), 2);
+  return _mm256_or_si256(_mm256_and_si256(low, both(_mm_setr_epi32(0x3F3F3F3F, 0x0F0F0F0F, 0x3F3F3F3F, 0x0F0F0F0F))), _mm256_and_si256(high, _mm256_set1_epi8(0x30)));
 }
 
 struct ScalesQ4K {
   static constexpr bool kSigned = false, kMinima = true;
   static constexpr int kOffsetBits = 0, kOffset = 0;
   static constexpr size_t kScale = 0, kScaleColumns = 32;
-  __m128i both;                // as bytes: scales, then minima
+  __m256i both;
   __m256i scales, minima;
   explicit ScalesQ4K(const std::byte* block) : both(q4k_scales(block)) {
-    const __m256i wide = _mm256_cvtepu8_epi16(both);
+    const __m256i wide = _mm256_cvtepu8_epi16(_mm256_castsi256_si128(both));
     scales = _mm256_permute2x128_si256(wide, wide, 0x00);
     minima = _mm256_permute2x128_si256(wide, wide, 0x11);
   }
-  // Those of the eight sub-blocks of 32.
-  void store_scales(int16_t (*pairs)[2]) const {   // each twice
-    const __m128i low = _mm_setr_epi8(0, -1, 0, -1, 1, -1, 1, -1, 2, -1, 2, -1, 3, -1, 3, -1);
-    _mm_store_si128(reinterpret_cast<__m128i*>(pairs[0]), _mm_shuffle_epi8(both, low));
-    _mm_store_si128(reinterpret_cast<__m128i*>(pairs[4]), _mm_shuffle_epi8(_mm_srli_si128(both, 4), low));
+  // A sub-block's scale, everywhere: by a shuffle that takes no table, which costs less than a load, let alone the other kind.
+  template <int kSubBlock>
+  __m256i scale() const { return _mm256_shuffle_epi32(four_scales(kSubBlock >= 4), kSubBlock % 4 * 0x55); }
+  // Those of four sub-blocks, each twice, in both halves.
+  __m256i four_scales(bool second) const {
+    const __m128i twice = _mm_setr_epi8(0, -1, 0, -1, 1, -1, 1, -1, 2, -1, 2, -1, 3, -1, 3, -1), later = _mm_setr_epi8(4, -1, 4, -1, 5, -1, 5, -1, 6, -1, 6, -1, 7, -1, 7, -1);
+    return _mm256_shuffle_epi8(both, _mm256_broadcastsi128_si256(second ? later : twice));
   }
-  __m128i eight_minima() const { return _mm_cvtepu8_epi16(_mm_srli_si128(both, 8)); }
+  __m128i eight_minima() const {
+    return _mm_shuffle_epi8(_mm256_castsi256_si128(both), _mm_setr_epi8(8, -1, 9, -1, 10, -1, 11, -1, 12, -1, 13, -1, 14, -1, 15, -1));
+  }
 };
 
 struct WeightsQ4K : ScalesQ4K {

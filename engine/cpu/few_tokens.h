@@ -22,6 +22,11 @@ inline __m256i sums_of(const __m256i v[8]) {
   return _mm256_add_epi32(_mm256_permute2x128_si256(a, b, 0x20), _mm256_permute2x128_si256(a, b, 0x31));
 }
 
+inline __m128i halves_added(__m256i v) { return _mm_add_epi32(_mm256_castsi256_si128(v), _mm256_extracti128_si256(v, 1)); }
+inline int32_t sum_of(__m256i v) {
+  const __m128i four = halves_added(v), two = _mm_hadd_epi32(four, four);
+  return _mm_cvtsi128_si32(_mm_hadd_epi32(two, two));
+}
 inline __m256i sums_of(const int32_t (*v)[8]) { return sums_of(reinterpret_cast<const __m256i*>(v)); }
 // The eight sums of eight shorter vectors.
 inline __m256i sums_of(const int32_t (*v)[4]) {
@@ -34,8 +39,11 @@ constexpr size_t kColumns = 9216;
 
 inline __m256 halves(const uint16_t h[8]) { return _mm256_cvtph_ps(_mm_load_si128(reinterpret_cast<const __m128i*>(h))); }
 
-inline __m256i scale_of(__m256i scales, int g) {
-  return _mm256_shuffle_epi8(scales, _mm256_set1_epi16(static_cast<short>((g * 2 + 1) << 8 | g * 2)));
+// The scales of columns [32 g, 32 g + 32).
+template <int g, class Weights>
+inline __m256i scale_of(const Weights& weights) {
+  if constexpr (requires { weights.template scale<g>(); }) return weights.template scale<g>();
+  else return _mm256_shuffle_epi8(weights.scales, _mm256_set1_epi16((g * 2 + 1) << 8 | g * 2));
 }
 
 // Transposes a matrix of eight times eight.
@@ -53,15 +61,18 @@ inline void transpose(const int32_t (*from)[8], __m256i to[8]) {
   }
 }
 
-// The products of a block of 256 with each token's, times their scales, in eight sums.
+// The products of a block of 256 with each token's, times their scales, in eight sums. The compiler would put additions off until
+// it has no register left, so it's told in which order they come.
 template <class Arithmetic, class Weights, size_t T>
 inline void scaled_products(const Weights& weights, const int8_t* const* x, __m256i* sums) {
   for (size_t t = 0; t < T; ++t) sums[t] = _mm256_setzero_si256();
-#pragma GCC unroll 8
-  for (int g = 0; g < 8; ++g) {
-    const __m256i w = weights.weights(g), scale = scale_of(weights.scales, g);
-    for (size_t t = 0; t < T; ++t) sums[t] = Arithmetic::add_products(sums[t], pairs<Weights>(w, load(x[t] + g * 32)), scale);
-  }
+  each<8>([&](auto g) __attribute__((always_inline)) {
+    const __m256i w = weights.weights(g), scale = scale_of<g>(weights);
+    each<T>([&](auto t) __attribute__((always_inline)) {
+      sums[t] = Arithmetic::add_products(sums[t], pairs<Weights>(w, load(x[t] + g * 32)), scale);
+      __asm__("" : "+x"(sums[t]));
+    });
+  });
 }
 
 struct EightRows {
@@ -147,30 +158,42 @@ void eight_rows_32(const DotRows& args, size_t first, size_t token) {
   const size_t blocks = args.n / 32;
   for (size_t begin = 0; begin < blocks; begin += kBlocks) {
     const size_t count = blocks - begin < kBlocks ? blocks - begin : kBlocks;
-    for (size_t r = 0; r < 8; ++r)
-      for (size_t group = 0; group < count; group += 8) {
-        __m256i sums[T][8];
-        const size_t end = count - group < 8 ? count - group : 8;
-        const auto add = [&](size_t i) {
-          const size_t b = group + i;
-          const std::byte* block = eight.rows[r] + (begin + b) * Weights::kBytes;
-          if (i % 2 == 0) ask_ahead<1>(block);
-          d[b][r] = load16(block);
-          if constexpr (Weights::kMinimum) m[b][r] = load16(block + 2);
-          const __m256i w = Weights::weights(block);
-          for (size_t t = 0; t < T; ++t)
-            sums[t][i] = Arithmetic::template dot<Weights>(w, load(inputs[t].q32 + (begin + b) * 32));
-        };
-        if (end == 8) {
-#pragma GCC unroll 8
-          for (size_t i = 0; i < 8; ++i) add(i);
-        } else {
-          for (size_t i = 0; i < end; ++i) add(i);
-          for (size_t t = 0; t < T; ++t)
-            for (size_t i = end; i < 8; ++i) sums[t][i] = _mm256_setzero_si256();
+    const int8_t* x[T];
+    for (size_t t = 0; t < T; ++t) x[t] = inputs[t].q32 + begin * 32;
+    for (size_t r = 0; r < 8; ++r) {
+      const std::byte* row = eight.rows[r] + begin * Weights::kBytes;
+      const auto dots = [&](size_t b, __m256i* sums) __attribute__((always_inline)) {
+        const std::byte* block = row + b * Weights::kBytes;
+        d[b][r] = load16(block);
+        if constexpr (Weights::kMinimum) m[b][r] = load16(block + 2);
+        const __m256i w = Weights::weights(block);
+        each<T>([&](auto t) __attribute__((always_inline)) { sums[t] = Arithmetic::template dot<Weights>(w, load(x[t] + b * 32)); });
+      };
+      // Sums of four blocks; of pairs of them first, so that few vectors wait for others.
+      const auto four = [&](size_t b) __attribute__((always_inline)) {
+        __m256i v[4][T];
+        ask_ahead<1>(row + b * Weights::kBytes);
+        dots(b, v[0]), dots(b + 1, v[1]);
+        each<T>([&](auto t) __attribute__((always_inline)) {
+          v[0][t] = _mm256_hadd_epi32(v[0][t], v[1][t]);
+          __asm__("" : "+x"(v[0][t]));
+        });
+        ask_ahead<1>(row + (b + 2) * Weights::kBytes);
+        dots(b + 2, v[2]), dots(b + 3, v[3]);
+        for (size_t t = 0; t < T; ++t) {
+          v[2][t] = _mm256_hadd_epi32(v[2][t], v[3][t]);
+          _mm_store_si128(reinterpret_cast<__m128i*>(products[t][b / 8][r] + b % 8), halves_added(_mm256_hadd_epi32(v[0][t], v[2][t])));
         }
-        for (size_t t = 0; t < T; ++t) _mm256_store_si256(reinterpret_cast<__m256i*>(products[t][group / 8][r]), sums_of(sums[t]));
+      };
+      size_t b = 0;
+      for (; b + 8 <= count; b += 8) four(b), four(b + 4);
+      if (b + 4 <= count) four(b), b += 4;
+      for (; b < count; ++b) {
+        __m256i v[T];
+        dots(b, v);
+        for (size_t t = 0; t < T; ++t) products[t][b / 8][r][b % 8] = sum_of(v[t]);
       }
+    }
     for (size_t group = 0; group < count; group += 8)
       for (size_t t = 0; t < T; ++t) {
         __m256i p[8];

@@ -2,9 +2,6 @@
 // which no order of additions changes; what is rounded, is rounded in one order everywhere (kernels.h).
 #if defined(__x86_64__)
 
-#include <type_traits>
-#include <utility>
-
 #include "engine/cpu/few_tokens.h"
 #include "engine/cpu/kernel_sets.h"
 #include "engine/cpu/tile.h"
@@ -25,19 +22,7 @@ inline __m256i broadcast32(const void* p) {
 
 struct Arithmetic {
   template <class Weights, size_t T>
-  static void scaled_products(const Weights& weights, const int8_t* const* x, __m256i* sums) {
-    if constexpr (!(Weights::kMinima && Weights::kScaleColumns == 32)) return cpu::scaled_products<Arithmetic, Weights, T>(weights, x, sums);
-    else {   // Loads that spread a scale cost less than shuffles.
-      alignas(16) int16_t scales[8][2];
-      weights.store_scales(scales);
-      for (size_t t = 0; t < T; ++t) sums[t] = _mm256_setzero_si256();
-#pragma GCC unroll 8
-      for (int g = 0; g < 8; ++g) {
-        const __m256i w = weights.weights(g), scale = broadcast32(scales[g]);
-        for (size_t t = 0; t < T; ++t) sums[t] = add_products(sums[t], pairs<Weights>(w, load(x[t] + g * 32)), scale);
-      }
-    }
-  }
+  static void scaled_products(const Weights& weights, const int8_t* const* x, __m256i* sums) { cpu::scaled_products<Arithmetic, Weights, T>(weights, x, sums); }
   static constexpr int kSignedOffset = 0;
   static __m256i add_products(__m256i sums, __m256i pairs, __m256i scales) { return _mm256_add_epi32(sums, _mm256_madd_epi16(pairs, scales)); }
   template <class Weights>
@@ -52,12 +37,6 @@ struct Scaling {
   template <class Weights> static __m256i bytes(__m256i w) { return w; }
   template <class Weights> static constexpr int offset_bits() { return Weights::kOffsetBits; }
 };
-
-// f(0), f(1), ... as code, not as a loop: what is known of arrays then is known before the compiler gives out registers.
-template <size_t N, typename F>
-__attribute__((always_inline)) inline void each(const F& f) {
-  [&]<size_t... I>(std::index_sequence<I...>) __attribute__((always_inline)) { (f(std::integral_constant<size_t, I>{}), ...); }(std::make_index_sequence<N>{});
-}
 
 // Inputs that meet the magnitudes of weights take on the signs of these.
 template <class Weights>
