@@ -15,23 +15,27 @@
 namespace wenqu::engine::cpu {
 namespace {
 
+// Sums of two vectors' pairs, and of two such vectors' pairs: four of these are a vector of four vectors' sums, in both halves.
+// Horizontal additions take twice as long.
+inline __m256i pair_sums(__m256i a, __m256i b) { return _mm256_add_epi32(_mm256_unpacklo_epi32(a, b), _mm256_unpackhi_epi32(a, b)); }
+inline __m256i four_sums(__m256i ab, __m256i cd) { return _mm256_add_epi32(_mm256_unpacklo_epi64(ab, cd), _mm256_unpackhi_epi64(ab, cd)); }
+inline __m128i halves_added(__m256i v) { return _mm_add_epi32(_mm256_castsi256_si128(v), _mm256_extracti128_si256(v, 1)); }
+inline int32_t sum_of(__m256i v) {
+  const __m128i four = halves_added(v), two = _mm_add_epi32(four, _mm_unpackhi_epi64(four, four));
+  return _mm_cvtsi128_si32(two) + _mm_extract_epi32(two, 1);
+}
+
 // The eight sums of eight vectors.
 inline __m256i sums_of(const __m256i v[8]) {
-  const __m256i a = _mm256_hadd_epi32(_mm256_hadd_epi32(v[0], v[1]), _mm256_hadd_epi32(v[2], v[3]));
-  const __m256i b = _mm256_hadd_epi32(_mm256_hadd_epi32(v[4], v[5]), _mm256_hadd_epi32(v[6], v[7]));
+  const __m256i a = four_sums(pair_sums(v[0], v[1]), pair_sums(v[2], v[3])), b = four_sums(pair_sums(v[4], v[5]), pair_sums(v[6], v[7]));
   return _mm256_add_epi32(_mm256_permute2x128_si256(a, b, 0x20), _mm256_permute2x128_si256(a, b, 0x31));
 }
 
-inline __m128i halves_added(__m256i v) { return _mm_add_epi32(_mm256_castsi256_si128(v), _mm256_extracti128_si256(v, 1)); }
-inline int32_t sum_of(__m256i v) {
-  const __m128i four = halves_added(v), two = _mm_hadd_epi32(four, four);
-  return _mm_cvtsi128_si32(_mm_hadd_epi32(two, two));
-}
 inline __m256i sums_of(const int32_t (*v)[8]) { return sums_of(reinterpret_cast<const __m256i*>(v)); }
 // The eight sums of eight shorter vectors.
 inline __m256i sums_of(const int32_t (*v)[4]) {
-  const __m256i a = _mm256_hadd_epi32(load(v), load(v + 2)), b = _mm256_hadd_epi32(load(v + 4), load(v + 6));
-  return _mm256_permutevar8x32_epi32(_mm256_hadd_epi32(a, b), _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7));
+  const auto both = [&](int i) { return _mm256_inserti128_si256(_mm256_castsi128_si256(load_half(v[i])), load_half(v[i + 4]), 1); };
+  return four_sums(pair_sums(both(0), both(1)), pair_sums(both(2), both(3)));
 }
 
 // Of a row for one token; a row that is no wider is read from its begin to its end, as only so memory delivers what it can.
@@ -175,14 +179,14 @@ void eight_rows_32(const DotRows& args, size_t first, size_t token) {
         ask_ahead<1>(row + b * Weights::kBytes);
         dots(b, v[0]), dots(b + 1, v[1]);
         each<T>([&](auto t) __attribute__((always_inline)) {
-          v[0][t] = _mm256_hadd_epi32(v[0][t], v[1][t]);
+          v[0][t] = pair_sums(v[0][t], v[1][t]);
           __asm__("" : "+x"(v[0][t]));
         });
         ask_ahead<1>(row + (b + 2) * Weights::kBytes);
         dots(b + 2, v[2]), dots(b + 3, v[3]);
         for (size_t t = 0; t < T; ++t) {
-          v[2][t] = _mm256_hadd_epi32(v[2][t], v[3][t]);
-          _mm_store_si128(reinterpret_cast<__m128i*>(products[t][b / 8][r] + b % 8), halves_added(_mm256_hadd_epi32(v[0][t], v[2][t])));
+          v[2][t] = pair_sums(v[2][t], v[3][t]);
+          _mm_store_si128(reinterpret_cast<__m128i*>(products[t][b / 8][r] + b % 8), halves_added(four_sums(v[0][t], v[2][t])));
         }
       };
       size_t b = 0;
