@@ -3,6 +3,19 @@
 #include <algorithm>
 
 namespace wenqu::retrieval {
+namespace {
+
+// How many of a block's passages are below `doc`. Without branches, because nothing about the place can be guessed: first
+// the quarter, then each of it.
+size_t place_of(int32_t doc, const std::array<int32_t, PostingList::kBlock>& docs) {
+  constexpr size_t kPart = PostingList::kBlock / 4;
+  const size_t part = kPart * (size_t{docs[kPart - 1] < doc} + size_t{docs[2 * kPart - 1] < doc} + size_t{docs[3 * kPart - 1] < doc});
+  int32_t below = 0;   // as wide as what is compared, so that several are compared at once
+  for (size_t i = 0; i < kPart; ++i) below += docs[part + i] < doc ? 1 : 0;
+  return part + static_cast<size_t>(below);
+}
+
+}  // namespace
 
 Saturation::Saturation(const LengthTable& table) : table_(table) {
   for (uint32_t frequency = 1; frequency <= kKept; ++frequency)
@@ -79,9 +92,7 @@ uint32_t TermCursor::units_of(int32_t doc, uint32_t needed) {
   // Told without reading the block.
   if (needed > units_of_bound(list().bound[number_])) return 0;
   if (decoded_ != number_) decode();
-  // Without branches, because nothing about the place can be guessed.
-  size_t place = 0;
-  for (const int32_t other : block_.docs) place += other < doc;
+  const size_t place = place_of(doc, block_.docs);
   return place < block_.size && block_.docs[place] == doc ? units(block_.frequencies[place], doc) : 0;
 }
 

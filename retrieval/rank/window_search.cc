@@ -21,6 +21,13 @@ struct Sums {
   std::array<uint8_t, kWindow / kGroup> touched{};
 };
 
+// Whether one of a group does. Sums and thresholds are far below the sign (ranking.cc).
+bool reaches(const uint32_t* units, uint32_t needed) {
+  int32_t any = 0;
+  for (int32_t i = 0; i < kGroup; ++i) any |= static_cast<int32_t>(units[i]) >= static_cast<int32_t>(needed) ? 1 : 0;
+  return any != 0;
+}
+
 // Puts the terms that are only looked up in front, the strongest last, and gives how many they are. They are chosen
 // so that the most postings stay unread for the least of the threshold.
 size_t part_terms(std::vector<Part>& parts, uint32_t threshold, uint64_t& looked_up_bound) {
@@ -78,6 +85,10 @@ Status WindowSearch::run(std::vector<TermCursor>& terms, BestPassages& best, con
       if (!sums.touched[static_cast<size_t>(group)]) continue;
       sums.touched[static_cast<size_t>(group)] = 0;
       uint32_t* const units = &sums.units[static_cast<size_t>(group * kGroup)];
+      if (!reaches(units, needed)) {
+        std::fill_n(units, kGroup, 0u);
+        continue;
+      }
       for (int32_t i = 0; i < kGroup; ++i) {
         const int32_t doc = first + group * kGroup + i;
         if (units[i] < needed || !is_wanted(doc)) continue;

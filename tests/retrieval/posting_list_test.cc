@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <limits>
 #include <vector>
 
 namespace wenqu::retrieval {
@@ -32,9 +33,9 @@ constexpr int32_t kLimit = 1 << 30;
 class PostingListTest : public testing::TestWithParam<size_t> {
  protected:
   // Where the block ends, -1 where it cannot be read; so many bytes follow it.
-  static ptrdiff_t read(std::vector<uint8_t> bytes, PostingBlock& block, int32_t limit = kLimit) {
+  static ptrdiff_t read(std::vector<uint8_t> bytes, PostingBlock& block, int32_t limit = kLimit, int32_t before = 7) {
     bytes.resize(bytes.size() + GetParam(), 0xFF);
-    const uint8_t* const end = decode_postings(bytes.data(), bytes.data() + bytes.size(), 7, limit, PostingList::kBlock, block);
+    const uint8_t* const end = decode_postings(bytes.data(), bytes.data() + bytes.size(), before, limit, PostingList::kBlock, block);
     return end ? end - bytes.data() : -1;
   }
 };
@@ -60,6 +61,23 @@ TEST_P(PostingListTest, WhatCannotBeIsNotRead) {
   std::vector<uint8_t> cut = block_with();
   cut.back() = 0x80;                                    // 0xFF follows to the end
   EXPECT_EQ(read(cut, block), -1);
+}
+
+TEST_P(PostingListTest, OnlyTheFirstOfAllPassagesHasNoDistance) {
+  PostingBlock block;
+  ASSERT_GT(read(block_with(0, 0, 1), block, kLimit, -1), 0);
+  EXPECT_EQ(block.docs[0], 0);
+  EXPECT_EQ(block.docs[1], 3);
+  EXPECT_EQ(read(block_with(0, 0, 1), block), -1);        // passage 7 once more
+  EXPECT_EQ(read(block_with(1, 0, 1), block, kLimit, -1), -1);
+}
+
+TEST_P(PostingListTest, PassagesBeyondAllNumbersAreNotRead) {
+  PostingBlock block;
+  constexpr int32_t kAll = std::numeric_limits<int32_t>::max();
+  EXPECT_EQ(read(block_with(63, kAll, 1), block, kAll), -1);
+  EXPECT_EQ(read(block_with(5, kAll, 2), block, kAll), -1);
+  EXPECT_EQ(read(block_with(0, 1, 1), block, kAll, kAll), -1);
 }
 
 // The careful way, and the one that takes room for granted.
