@@ -22,9 +22,17 @@ set(CMAKE_C_FLAGS_RELEASE "-O2 -DNDEBUG")
 
 find_package(Threads REQUIRED)
 
+# A third of what a file costs is what headers make of templates, alike in files beside each other.
+if(WENQU_FROM_NOTHING)
+  set(CMAKE_UNITY_BUILD ON)
+  set(CMAKE_UNITY_BUILD_BATCH_SIZE 6)
+  add_compile_options($<$<COMPILE_LANG_AND_ID:CXX,GNU>:-Wno-subobject-linkage>)   # takes what is included for headers
+endif()
+
 if(WENQU_SANITIZE)
   # Checks are most of the code: to optimise it further takes longer than it saves.
   set(CMAKE_CXX_FLAGS_RELEASE "-O1 -DNDEBUG")
+  add_compile_definitions(WENQU_SANITIZED)
   add_compile_options(-fsanitize=${WENQU_SANITIZE} -fno-omit-frame-pointer -g1)
   if(WENQU_SANITIZE MATCHES "undefined")
     add_compile_options(-fno-sanitize-recover=undefined)
@@ -47,7 +55,7 @@ endfunction()
 # wenqu_precompile(TARGET KIND [HEADERS...]) precompiles what most of a target's files include of the standard library, and
 # these foreign headers. Targets of one kind are compiled alike: those that name the same headers share them.
 function(wenqu_precompile target kind)
-  if(NOT WENQU_PRECOMPILED_HEADERS)
+  if(NOT WENQU_FROM_NOTHING)
     return()
   endif()
   string(MAKE_C_IDENTIFIER "WENQU_PRECOMPILED_${kind}_${ARGN}" property)

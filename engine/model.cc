@@ -154,7 +154,7 @@ struct DevicePlan {
   MemoryPlan memory;
 };
 
-uint64_t mib(uint64_t bytes) { return (bytes + (1 << 20) - 1) >> 20; }
+uint64_t whole_mib(uint64_t bytes) { return (bytes + (1 << 20) - 1) >> 20; }
 
 // What stays with the CPU must fit the host's memory; routed experts may be read on demand.
 Status plan_host(const MemoryNeeds& host, device::PlacementPlan& placement, MemoryPlan& plan) {
@@ -172,7 +172,7 @@ Status plan_host(const MemoryNeeds& host, device::PlacementPlan& placement, Memo
   return Status(StatusCode::out_of_memory,
                 fmt::format("what stays with the CPU needs {} MiB (weights {}, KV cache {}, scratch {}), but the system has {} MiB: use more layers on GPUs, "
                             "a smaller or more strongly quantized model",
-                            mib(cpu.needed()), mib(cpu.weights), mib(cpu.kv_cache), mib(cpu.scratch), mib(cpu.room)));
+                            whole_mib(cpu.needed()), whole_mib(cpu.weights), whole_mib(cpu.kv_cache), whole_mib(cpu.scratch), whole_mib(cpu.room)));
 }
 
 Result<DevicePlan> plan_devices(std::span<const std::shared_ptr<cuda::Device>> devices, const Runtime& runtime, const LoadOptions& options) {

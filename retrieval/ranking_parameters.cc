@@ -15,7 +15,7 @@
 namespace wenqu::retrieval {
 namespace {
 
-constexpr size_t kMaxDepth = 8;
+constexpr size_t kMaxNesting = 8;
 constexpr double kMaxWeight = 1e6;
 
 struct NamedField {
@@ -128,7 +128,7 @@ Status read_member(const std::string& name, const rapidjson::Value& value, Ranki
 }  // namespace
 
 Result<RankingParameters> RankingParameters::parse(std::string_view json) {
-  if (json_is_deeper(json, kMaxDepth)) return invalid("the parameters are nested too deeply", "ranking");
+  if (json_is_deeper(json, kMaxNesting)) return invalid("the parameters are nested too deeply", "ranking");
   rapidjson::Document document;
   document.Parse(json.data(), json.size());
   if (document.HasParseError())

@@ -8,7 +8,7 @@
 namespace wenqu::engine::ops {
 namespace {
 
-constexpr size_t kTogether = 32;   // queries whose scores are kept at once
+constexpr size_t kQueriesTogether = 32;   // queries whose scores are kept at once
 constexpr size_t kTile = 32;       // rows that stay in the cache while the queries pass by
 
 // Others are made floats, a tile at a time.
@@ -22,17 +22,17 @@ Attention::Attention(const cpu::Kernels& kernels, const AttentionShape& shape, s
       queries_(queries),
       maxima_(queries.size(), -std::numeric_limits<float>::infinity()),
       sums_(queries.size()),
-      scores_(std::min(queries.size(), kTogether) * kRun) {
+      scores_(std::min(queries.size(), kQueriesTogether) * kRun) {
   for (const AttentionQuery& query : queries) std::fill_n(query.out, shape.value, 0.0f);
 }
 
 void Attention::add(const KeyValueRun& run) {
-  for (size_t first = 0; first < queries_.size(); first += kTogether)
-    add(run, first, std::min(kTogether, queries_.size() - first));
+  for (size_t first = 0; first < queries_.size(); first += kQueriesTogether)
+    add(run, first, std::min(kQueriesTogether, queries_.size() - first));
 }
 
 void Attention::add(const KeyValueRun& run, size_t first, size_t count) {
-  std::array<size_t, kTogether> seen{};
+  std::array<size_t, kQueriesTogether> seen{};
   for (size_t q = 0; q < count; ++q)
     seen[q] = std::min(run.count, queries_[first + q].keys - std::min(queries_[first + q].keys, run.begin));
   score(run, first, std::span(seen).first(count));
@@ -61,8 +61,8 @@ void Attention::add(const KeyValueRun& run, size_t first, size_t count) {
 
 // scores_ = query * key for the keys that the queries see, and maybe more.
 void Attention::score(const KeyValueRun& run, size_t first, std::span<const size_t> seen) {
-  std::array<cpu::InputRow, kTogether> inputs;
-  std::array<float*, kTogether> outputs;
+  std::array<cpu::InputRow, kQueriesTogether> inputs;
+  std::array<float*, kQueriesTogether> outputs;
   for (size_t q = 0; q < seen.size(); ++q) {
     inputs[q].values = queries_[first + q].query;
     outputs[q] = scores_.data() + q * kRun;
@@ -97,7 +97,7 @@ void Attention::sum_values(const KeyValueRun& run, size_t first, std::span<const
       args.rows = reinterpret_cast<const std::byte*>(rows_.data());
       args.row_bytes = shape_.value * sizeof(float);
     }
-    std::array<cpu::WeightedSum, kTogether> sums;
+    std::array<cpu::WeightedSum, kQueriesTogether> sums;
     size_t count = 0;
     for (size_t q = 0; q < seen.size(); ++q) {
       const size_t mine = std::min(rows, seen[q] - std::min(seen[q], row));

@@ -11,7 +11,7 @@
 namespace wenqu::engine {
 namespace {
 
-constexpr std::string_view kSpace = "\u2581";
+constexpr std::string_view kWrittenSpace = "\u2581";
 constexpr double kUnknownPenalty = 10;   // below the least likely token, as SentencePiece has it
 
 }  // namespace
@@ -48,11 +48,11 @@ std::string Unigram::normalized(std::string_view text, bool begins) const {
     while (end > 0 && mapped[end - 1] == ' ') --end;
   for (size_t i = 0; i < end; ++i) {
     if (mapped[i] != ' ') {
-      if (out.empty() && begins && options_.space_prefix) out += kSpace;
+      if (out.empty() && begins && options_.space_prefix) out += kWrittenSpace;
       out += mapped[i];
       spaced = true;
     } else if (spaced) {
-      out += kSpace;
+      out += kWrittenSpace;
       spaced = !options_.merge_spaces;
     }
   }

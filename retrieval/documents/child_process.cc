@@ -21,7 +21,7 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 constexpr int kPollMilliseconds = 50;
-constexpr size_t kBlockBytes = 64 << 10;
+constexpr size_t kReadBytes = 64 << 10;
 
 Status system_error(const char* doing) {
   return Status(StatusCode::io_error, std::string("cannot ") + doing + ": " + std::strerror(errno));
@@ -125,7 +125,7 @@ class Child {
       const rlimit bound{value, value};
       (void)::prlimit(pid_, what, &bound, nullptr);
     };
-#if !defined(__SANITIZE_ADDRESS__)
+#ifndef WENQU_SANITIZED
     set(RLIMIT_AS, limits.max_memory_bytes);
 #endif
     set(RLIMIT_CPU, static_cast<uint64_t>(limits.total_seconds) + 1);
@@ -153,8 +153,8 @@ Status read_output(const Child& child, int output, const ChildLimits& limits, co
       continue;
     }
     const size_t before = out.size();
-    out.resize(before + kBlockBytes);
-    const ssize_t got = ::read(output, out.data() + before, kBlockBytes);
+    out.resize(before + kReadBytes);
+    const ssize_t got = ::read(output, out.data() + before, kReadBytes);
     out.resize(before + static_cast<size_t>(got > 0 ? got : 0));
     if (got == 0) return {};
     if (got < 0 && errno != EINTR) return system_error("read a program's output");

@@ -11,6 +11,7 @@
 #include "retrieval/documents/html.h"
 #include "retrieval/documents/mail_coding.h"
 #include "retrieval/documents/read_limits.h"
+#include "retrieval/documents/trimmed.h"
 
 namespace wenqu::retrieval {
 namespace {
@@ -21,12 +22,6 @@ std::string lower(std::string_view text) {
   std::string out(text);
   std::transform(out.begin(), out.end(), out.begin(), [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c; });
   return out;
-}
-
-std::string_view trimmed(std::string_view text) {
-  const size_t begin = text.find_first_not_of(" \t\r\n");
-  if (begin == std::string_view::npos) return {};
-  return text.substr(begin, text.find_last_not_of(" \t\r\n") - begin + 1);
 }
 
 // The header fields of a message or part, and what follows them.

@@ -9,17 +9,12 @@
 #include "retrieval/analysis/char_class.h"
 #include "retrieval/documents/html.h"
 #include "retrieval/documents/text_builder.h"
+#include "retrieval/documents/trimmed.h"
 
 namespace wenqu::retrieval {
 namespace {
 
 constexpr size_t kMaxFrontMatter = 64 << 10;
-
-std::string_view trimmed(std::string_view text) {
-  const size_t begin = text.find_first_not_of(" \t\r\n");
-  if (begin == std::string_view::npos) return {};
-  return text.substr(begin, text.find_last_not_of(" \t\r\n") - begin + 1);
-}
 
 // The value after "key:", without quotes.
 std::string_view value_of(std::string_view line) {

@@ -8,6 +8,7 @@
 #include "base/utf8.h"
 #include "retrieval/analysis/char_class.h"
 #include "retrieval/documents/text_builder.h"
+#include "retrieval/documents/trimmed.h"
 
 namespace wenqu::retrieval {
 namespace {
@@ -15,12 +16,6 @@ namespace {
 constexpr size_t kEdgeLines = 2;       // at the top and at the foot of a page may be running ones
 constexpr size_t kMinPages = 4;        // to tell what runs over them
 constexpr size_t kMaxRunningBytes = 200;
-
-std::string_view trimmed(std::string_view line) {
-  const size_t begin = line.find_first_not_of(" \t\r");
-  if (begin == std::string_view::npos) return {};
-  return line.substr(begin, line.find_last_not_of(" \t\r") - begin + 1);
-}
 
 std::vector<std::string_view> lines_of(std::string_view page) {
   std::vector<std::string_view> lines;

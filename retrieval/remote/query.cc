@@ -17,7 +17,7 @@ using Writer = rapidjson::Writer<rapidjson::StringBuffer>;
 constexpr uint64_t kCounted = 10'000;
 constexpr size_t kLeastCandidates = 100, kMostCandidates = 10'000;
 
-void put(Writer& out, std::string_view text) { out.String(text.data(), static_cast<rapidjson::SizeType>(text.size())); }
+void put_text(Writer& out, std::string_view text) { out.String(text.data(), static_cast<rapidjson::SizeType>(text.size())); }
 
 // {"name": and an object around what `inside` writes.
 template <typename Inside>
@@ -41,7 +41,7 @@ void term_clause(Writer& out, const char* field, std::string_view value) {
   out.StartObject();
   put_object(out, "term", [&] {
     out.Key(field);
-    put(out, value);
+    put_text(out, value);
   });
   out.EndObject();
 }
@@ -51,7 +51,7 @@ void terms_clause(Writer& out, const char* field, const std::vector<std::string>
   put_object(out, "terms", [&] {
     put_array(out, field, [&] {
       for (const std::string& value : values)
-        if (!value.empty()) put(out, value);
+        if (!value.empty()) put_text(out, value);
     });
   });
   out.EndObject();
@@ -135,7 +135,7 @@ Result<std::string> passage_search(const PassageQuery& query) {
           out.StartObject();
           put_object(out, "term", [&] {
             put_object(out, field->name, [&] {
-              out.Key("value"), put(out, remote_term(clause.term));
+              out.Key("value"), put_text(out, remote_term(clause.term));
               out.Key("boost"), out.Double(clause.boost);
             });
           });
@@ -149,7 +149,7 @@ Result<std::string> passage_search(const PassageQuery& query) {
   put_array(out, "sort", [&] {
     for (const auto& [field, order] : {std::pair("_score", "desc"), {"document_id", "asc"}, {"ordinal", "asc"}}) {
       out.StartObject();
-      out.Key(field), put(out, order);
+      out.Key(field), put_text(out, order);
       out.EndObject();
     }
   });
@@ -180,7 +180,7 @@ Result<std::string> vector_search(std::span<const float> vector, const PassageQu
     });
   else
     put_object(out, "knn", [&] {
-      out.Key("field"), put(out, kVectorField);
+      out.Key("field"), put_text(out, kVectorField);
       out.Key("query_vector"), put_vector(out, vector);
       out.Key("k"), out.Uint64(among.size);
       // Of each shard; the more, the surer are the nearest among them.
@@ -214,7 +214,7 @@ std::string statistics_search(const std::vector<std::pair<TermField, std::string
     });
     for (const RemoteField& field : kRemoteFields)
       put_object(out, field.length,
-                 [&] { put_object(out, "stats", [&] { out.Key("field"), put(out, field.length); }); });
+                 [&] { put_object(out, "stats", [&] { out.Key("field"), put_text(out, field.length); }); });
   });
   out.EndObject();
   return {buffer.GetString(), buffer.GetSize()};
@@ -227,7 +227,7 @@ std::string texts_search(const std::vector<RemoteRun>& runs, size_t size) {
   out.Key("size"), out.Uint64(size);
   out.Key("track_total_hits"), out.Bool(false);
   put_array(out, "_source", [&] {
-    for (const char* name : {"document_id", "ordinal", "text"}) put(out, name);
+    for (const char* name : {"document_id", "ordinal", "text"}) put_text(out, name);
   });
   put_object(out, "query", [&] {
     put_object(out, "bool", [&] {
@@ -254,7 +254,7 @@ std::string texts_search(const std::vector<RemoteRun>& runs, size_t size) {
       out.Key("minimum_should_match"), out.Int(1);
     });
   });
-  put_array(out, "sort", [&] { put(out, "_doc"); });
+  put_array(out, "sort", [&] { put_text(out, "_doc"); });
   out.EndObject();
   return {buffer.GetString(), buffer.GetSize()};
 }
@@ -266,8 +266,8 @@ std::string slots_request(const std::vector<std::string>& record_keys) {
   put_array(out, "docs", [&] {
     for (const std::string& key : record_keys) {
       out.StartObject();
-      out.Key("_id"), put(out, key);
-      out.Key("routing"), put(out, key);
+      out.Key("_id"), put_text(out, key);
+      out.Key("routing"), put_text(out, key);
       out.EndObject();
     }
   });

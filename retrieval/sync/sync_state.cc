@@ -8,7 +8,7 @@ namespace wenqu::retrieval {
 namespace {
 
 // Raised with the form of the state, and with the readers, whose better reading is wanted for unchanged files too.
-constexpr std::string_view kMagic = "wenqu-files 1\n";
+constexpr std::string_view kStateMagic = "wenqu-files 1\n";
 constexpr size_t kMaxBytes = size_t{1} << 30;
 
 std::string path_in(const std::string& index_directory) { return index_directory + "/" + kSyncStateName; }
@@ -45,8 +45,8 @@ bool decode(std::string_view bytes, SyncState& state) {
 
 SyncState SyncState::load(const std::string& index_directory, uint64_t index_commit) {
   const Result<std::string> content = read_whole_file(path_in(index_directory), kMaxBytes);
-  if (!content || !content->starts_with(kMagic) || content->size() < kMagic.size() + 4) return {};
-  const std::string_view payload = std::string_view(*content).substr(kMagic.size(), content->size() - kMagic.size() - 4);
+  if (!content || !content->starts_with(kStateMagic) || content->size() < kStateMagic.size() + 4) return {};
+  const std::string_view payload = std::string_view(*content).substr(kStateMagic.size(), content->size() - kStateMagic.size() - 4);
   uint32_t stored = 0;
   for (size_t i = 4; i > 0; --i) stored = stored << 8 | static_cast<unsigned char>((*content)[content->size() - 5 + i]);
   SyncState state;
@@ -71,7 +71,7 @@ Status SyncState::save(const std::string& index_directory) const {
     put_number(payload, file.settled);
   }
   put_string(payload, similar.encode());
-  std::string content(kMagic);
+  std::string content(kStateMagic);
   content += payload;
   uint32_t crc = crc32c(payload);
   for (int i = 0; i < 4; ++i, crc >>= 8) content += static_cast<char>(crc & 0xFF);

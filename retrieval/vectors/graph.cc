@@ -54,7 +54,7 @@ class CosineSpace final : public hnswlib::SpaceInterface<float> {
   Measure measure_;
 };
 
-using Index = hnswlib::HierarchicalNSW<float>;
+using Hnsw = hnswlib::HierarchicalNSW<float>;
 
 }  // namespace
 
@@ -69,7 +69,7 @@ struct Graph::Impl {
     index.label_lookup_.clear();
   }
   CosineSpace space;
-  Index index;
+  Hnsw index;
 };
 
 Graph::Graph(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
@@ -91,7 +91,7 @@ Result<std::unique_ptr<const Graph>> Graph::build(size_t dimensions, size_t coun
 }
 
 void Graph::encode(BytesWriter& out) const {
-  const Index& index = impl_->index;
+  const Hnsw& index = impl_->index;
   out.number(static_cast<uint32_t>(index.enterpoint_node_));
   out.number(static_cast<int32_t>(index.maxlevel_));
   for (hnswlib::tableint i = 0; i < index.cur_element_count; ++i) {
@@ -112,7 +112,7 @@ Result<std::unique_ptr<const Graph>> Graph::decode(BytesReader& in, size_t dimen
   if (count == 0 || in.left() / 3 < count) return corrupt;
   try {
     auto impl = std::make_unique<Impl>(dimensions, count);
-    Index& index = impl->index;
+    Hnsw& index = impl->index;
     const auto entry = in.number<uint32_t>();
     const auto top = in.number<int32_t>();
     if (!in.good() || entry >= count || top < 0 || top > kMaxLevel) return corrupt;

@@ -10,8 +10,8 @@
 namespace wenqu::retrieval {
 namespace {
 
-constexpr std::string_view kMagic = "wenqu vectors 1\n";
-constexpr size_t kMaxDocumentId = 4096, kMaxDimensions = 1 << 16;
+constexpr std::string_view kSegmentMagic = "wenqu vectors 1\n";
+constexpr size_t kMaxDocumentId = 4096, kMostDimensions = 1 << 16;
 // A graph loses to looking at every vector when more than this part of them is wanted.
 constexpr size_t kGraphShare = 16;
 
@@ -57,7 +57,7 @@ Result<std::shared_ptr<const VectorSegment>> VectorSegment::build(size_t dimensi
 
 std::string VectorSegment::encode() const {
   BytesWriter out;
-  out.raw(kMagic.data(), kMagic.size());
+  out.raw(kSegmentMagic.data(), kSegmentMagic.size());
   out.number(static_cast<uint32_t>(dimensions_));
   out.number(static_cast<uint32_t>(documents_.size()));
   out.number(static_cast<uint32_t>(keys_.size()));
@@ -77,12 +77,12 @@ Result<std::shared_ptr<const VectorSegment>> VectorSegment::decode(std::string_v
   try {
     std::shared_ptr<VectorSegment> segment(new VectorSegment);
     BytesReader in(bytes);
-    if (in.raw(kMagic.size()) != kMagic) return corrupt;
+    if (in.raw(kSegmentMagic.size()) != kSegmentMagic) return corrupt;
     segment->dimensions_ = in.number<uint32_t>();
     const auto documents = in.number<uint32_t>();
     const auto entries = in.number<uint32_t>();
     const bool has_graph = in.number<uint8_t>() == 1;
-    if (!in.good() || segment->dimensions_ == 0 || segment->dimensions_ > kMaxDimensions || documents > entries) return corrupt;
+    if (!in.good() || segment->dimensions_ == 0 || segment->dimensions_ > kMostDimensions || documents > entries) return corrupt;
     for (uint32_t i = 0; i < documents; ++i) {
       Document document;
       document.id = in.text(kMaxDocumentId);

@@ -8,8 +8,8 @@
 namespace wenqu::retrieval {
 namespace {
 
-constexpr std::string_view kMagic = "wenqu vector set 1\n";
-constexpr size_t kMaxIdentity = 256, kMaxName = 64;
+constexpr std::string_view kSetMagic = "wenqu vector set 1\n";
+constexpr size_t kLongestIdentity = 256, kMaxName = 64;
 constexpr size_t kMaxFileBytes = size_t{1} << 40;
 
 Result<std::string> read_verified(const IndexPaths& paths, const ManifestFile& entry) {
@@ -59,8 +59,8 @@ Result<std::shared_ptr<const VectorSet>> VectorSet::open(const IndexPaths& paths
     WENQU_ASSIGN_OR_RETURN(const std::string bytes, read_verified(paths, *set));
     const Status corrupt(StatusCode::corrupt, "the list of vectors is damaged", paths.vectors + "/" + set->name);
     BytesReader in(bytes);
-    if (in.raw(kMagic.size()) != kMagic) return corrupt;
-    std::string identity(in.text(kMaxIdentity));
+    if (in.raw(kSetMagic.size()) != kSetMagic) return corrupt;
+    std::string identity(in.text(kLongestIdentity));
     const auto dimensions = in.number<uint32_t>();
     const auto commit = in.number<uint64_t>();
     const auto count = in.number<uint32_t>();
@@ -90,7 +90,7 @@ Status check_vector_files(const IndexPaths& paths, const Manifest& manifest, con
 
 std::string VectorSet::encode() const {
   BytesWriter out;
-  out.raw(kMagic.data(), kMagic.size());
+  out.raw(kSetMagic.data(), kSetMagic.size());
   out.text(identity_);
   out.number(static_cast<uint32_t>(dimensions_));
   out.number(commit_);

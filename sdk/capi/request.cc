@@ -17,7 +17,7 @@ using namespace wenqu::capi;
 
 namespace {
 
-constexpr size_t kRequiredOptions = offsetof(wq_ask_options, filter_json);
+constexpr size_t kRequiredAskOptions = offsetof(wq_ask_options, filter_json);
 
 }  // namespace
 
@@ -59,7 +59,7 @@ struct wq_request {
 extern "C" {
 
 wq_status wq_ask_options_init(wq_ask_options* options, uint32_t struct_size) {
-  return guarded([&] { return init_options(options, struct_size, kRequiredOptions); });
+  return guarded([&] { return init_options(options, struct_size, kRequiredAskOptions); });
 }
 
 wq_status wq_ask(wq_assistant* assistant, const wq_ask_options* given, wq_request** out) {
@@ -68,7 +68,7 @@ wq_status wq_ask(wq_assistant* assistant, const wq_ask_options* given, wq_reques
     *out = nullptr;
     if (!assistant) return null_argument("assistant");
     wq_ask_options options;
-    WENQU_RETURN_IF_ERROR(copy_options(given, kRequiredOptions, options));
+    WENQU_RETURN_IF_ERROR(copy_options(given, kRequiredAskOptions, options));
     if (!options.question) return null_argument("options.question");
     if (options.mode != WQ_MODE_QUICK && options.mode != WQ_MODE_DEEP)
       return Status(StatusCode::invalid_argument, "must be WQ_MODE_QUICK or WQ_MODE_DEEP", "options.mode");

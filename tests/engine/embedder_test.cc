@@ -11,8 +11,8 @@
 #include "engine/gguf/file.h"
 #include "engine/ops/gelu.h"
 #include "engine/tokenizer/tokenizer.h"
-#include "tests/engine/reference_encoder.h"
-#include "tests/engine/reference_model.h"
+#include "tests/support/reference_encoder.h"
+#include "tests/support/reference_model.h"
 
 namespace wenqu::engine {
 namespace {

@@ -6,7 +6,7 @@
 #include <string>
 #include <vector>
 
-#include "tests/engine/reference_model.h"
+#include "tests/support/reference_model.h"
 
 namespace wenqu::test {
 

@@ -13,7 +13,7 @@
 #include <vector>
 
 #include "engine/timeline.h"
-#include "tests/engine/reference_model.h"
+#include "tests/support/reference_model.h"
 
 namespace wenqu::test {
 

@@ -107,7 +107,7 @@ Pieces ours(PreTokenizer kind, const std::string& text) {
   return pieces;
 }
 
-constexpr PreTokenizer kAll[] = {PreTokenizer::deepseek_coder, PreTokenizer::deepseek_llm, PreTokenizer::deepseek_v3,
+constexpr PreTokenizer kKinds[] = {PreTokenizer::deepseek_coder, PreTokenizer::deepseek_llm, PreTokenizer::deepseek_v3,
                                  PreTokenizer::kimi_k2, PreTokenizer::qwen2, PreTokenizer::qwen35, PreTokenizer::llama_bpe};
 
 TEST(PreTokenizer, CutsLikeTheRegularExpressionsOfTheModels) {
@@ -122,7 +122,7 @@ TEST(PreTokenizer, CutsLikeTheRegularExpressionsOfTheModels) {
       if (random() % 4 == 0) text += text.back();   // runs
     }
     const std::string utf8 = utf32_to_utf8(text);
-    for (PreTokenizer kind : kAll) ASSERT_EQ(ours(kind, utf8), oracle(kind, utf8)) << static_cast<int>(kind) << " " << utf8;
+    for (PreTokenizer kind : kKinds) ASSERT_EQ(ours(kind, utf8), oracle(kind, utf8)) << static_cast<int>(kind) << " " << utf8;
   }
 }
 
@@ -131,7 +131,7 @@ TEST(PreTokenizer, PiecesAddUpToTheTextWhateverItsBytes) {
   for (int round = 0; round < 500; ++round) {
     std::string bytes;
     for (size_t i = random() % 40; i > 0; --i) bytes += static_cast<char>(random());
-    for (PreTokenizer kind : kAll) {
+    for (PreTokenizer kind : kKinds) {
       std::string sum;
       for (std::string_view piece : pre_tokenize(kind, bytes)) {
         EXPECT_FALSE(piece.empty());
@@ -143,7 +143,7 @@ TEST(PreTokenizer, PiecesAddUpToTheTextWhateverItsBytes) {
 }
 
 TEST(PreTokenizer, AMillionOfOneCharacterNeitherOverflowsNorStalls) {
-  for (PreTokenizer kind : kAll)
+  for (PreTokenizer kind : kKinds)
     for (char c : {'a', ' ', '\n', '!', '7'}) {
       const std::string text(1 << 20, c);
       size_t sum = 0;

@@ -7,7 +7,7 @@
 #include <algorithm>
 #include <filesystem>
 
-#include "tests/engine/reference_model.h"
+#include "tests/support/reference_model.h"
 #include "tests/support/counting_model.h"
 #include "tests/support/mini_vocabulary.h"
 

@@ -10,7 +10,7 @@
 
 #include "engine/gguf/file.h"
 #include "engine/timeline.h"
-#include "tests/engine/reference_model.h"
+#include "tests/support/reference_model.h"
 
 namespace wenqu::engine::quant {
 namespace {

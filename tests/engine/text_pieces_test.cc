@@ -5,7 +5,7 @@
 #include "engine/gguf/file.h"
 #include "engine/tokenizer/char_map.h"
 #include "engine/tokenizer/tokenizer.h"
-#include "tests/engine/reference_encoder.h"
+#include "tests/support/reference_encoder.h"
 
 namespace wenqu::engine {
 namespace {

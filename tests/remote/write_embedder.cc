@@ -1,5 +1,5 @@
 // Writes an embedding model of random weights, for remote_test.py: write_embedder FILE
-#include "tests/engine/reference_encoder.h"
+#include "tests/support/reference_encoder.h"
 
 int main(int count, char** arguments) {
   if (count != 2) return 2;

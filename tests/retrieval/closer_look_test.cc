@@ -15,14 +15,14 @@ namespace {
 
 double of(const Signals& signals, Signal signal) { return signals[static_cast<size_t>(signal)]; }
 
-std::vector<QuestionTerm> terms_of(const std::string& question) {
+std::vector<QuestionTerm> terms_asked(const std::string& question) {
   return search_terms(Analyzer().analyze_question(question));
 }
 
 std::vector<double> ones(size_t count) { return std::vector<double>(count, 1.0); }
 
 std::vector<Signals> look(const std::string& question, const std::vector<PassageText>& passages) {
-  const std::vector<QuestionTerm> terms = terms_of(question);
+  const std::vector<QuestionTerm> terms = terms_asked(question);
   return CloserLook(question, terms, ones(terms.size())).look_at(passages);
 }
 
@@ -33,7 +33,7 @@ std::u32string folded(std::string_view text) {
 }
 
 // The words of the text from `begin` on, `size` of them at most.
-std::set<std::string> words_of(const std::string& text, size_t begin = 0, size_t size = SIZE_MAX) {
+std::set<std::string> words_within(const std::string& text, size_t begin = 0, size_t size = SIZE_MAX) {
   const std::vector<Term> units = scan_units(fold(text));
   std::set<std::string> words;
   for (size_t i = begin; i < units.size() && i - begin < size; ++i) words.insert(units[i].text);
@@ -42,7 +42,7 @@ std::set<std::string> words_of(const std::string& text, size_t begin = 0, size_t
 
 class PlainLook {
  public:
-  PlainLook(const std::string& question, std::vector<double> idf) : terms_(terms_of(question)), idf_(std::move(idf)) {
+  PlainLook(const std::string& question, std::vector<double> idf) : terms_(terms_asked(question)), idf_(std::move(idf)) {
     for (const double weight : idf_) all_ += weight;
   }
 
@@ -54,15 +54,15 @@ class PlainLook {
     return sum / all_;
   }
   double window(const PassageText& passage, size_t size) const {
-    double best = share({}, words_of(passage.title));
+    double best = share({}, words_within(passage.title));
     for (size_t begin = 0; begin < scan_units(fold(passage.text)).size(); ++begin)
-      best = std::max(best, share(words_of(passage.text, begin, size), words_of(passage.title)));
+      best = std::max(best, share(words_within(passage.text, begin, size), words_within(passage.title)));
     return best;
   }
   // Tries each set of the question's words: whether the text has them in their order.
   double order(const PassageText& passage) const {
     const std::vector<Term> units = scan_units(fold(passage.text));
-    const std::set<std::string> text = words_of(passage.text), title = words_of(passage.title);
+    const std::set<std::string> text = words_within(passage.text), title = words_within(passage.title);
     double best = 0;
     for (uint32_t chosen = 0; chosen < (1u << terms_.size()); ++chosen) {
       double sum = 0;
@@ -96,12 +96,12 @@ TEST(CloserLook, FindsSharesAsThePlainestWayDoes) {
   for (int round = 0; round < 200; ++round) {
     const std::string question = "kx " + words(9);
     std::vector<double> idf;
-    for (size_t i = terms_of(question).size(); i > 0; --i) idf.push_back(0.5 + random() % 8);
+    for (size_t i = terms_asked(question).size(); i > 0; --i) idf.push_back(0.5 + random() % 8);
     const std::vector<PassageText> passages = {{words(3), words(80)}, {words(2), words(30)}, {"", words(8)}};
-    const auto found = CloserLook(question, terms_of(question), idf).look_at(passages);
+    const auto found = CloserLook(question, terms_asked(question), idf).look_at(passages);
     const PlainLook plain(question, idf);
     for (size_t i = 0; i < passages.size(); ++i) {
-      EXPECT_NEAR(of(found[i], Signal::word_held), plain.share(words_of(passages[i].text), words_of(passages[i].title)), 1e-9);
+      EXPECT_NEAR(of(found[i], Signal::word_held), plain.share(words_within(passages[i].text), words_within(passages[i].title)), 1e-9);
       EXPECT_NEAR(of(found[i], Signal::narrow_window), plain.window(passages[i], 15), 1e-9);
       EXPECT_NEAR(of(found[i], Signal::wide_window), plain.window(passages[i], 45), 1e-9);
       EXPECT_NEAR(of(found[i], Signal::order), plain.order(passages[i]), 1e-9) << question << "| " << passages[i].text;

@@ -12,6 +12,7 @@
 
 #include "index_fixture.h"
 #include "retrieval/store/file_probe.h"
+#include "tests/support/rounds.h"
 
 namespace wenqu::retrieval {
 namespace {
@@ -130,7 +131,7 @@ size_t tell_and_die(const std::string& directory, const std::vector<std::vector<
 TEST_F(IndexCrashTest, NoAcknowledgedCommitIsLostWhereverTheWriterIsKilled) {
   const int operations = count_operations();
   ASSERT_GT(operations, 20);
-  for (int deadly = 1; deadly <= operations; ++deadly) {
+  for (int deadly = 1; deadly <= operations; deadly += test::kThinned) {
     SCOPED_TRACE("killed at operation " + std::to_string(deadly));
     start_afresh();
     const size_t done = tell_and_die(directory_, kStory, deadly);
@@ -181,9 +182,10 @@ TEST_F(IndexCrashTest, ManyKillsInARowLoseNothingEvenWhileSegmentsMerge) {
 class IndexFaultTest : public IndexCrashTest, public testing::WithParamInterface<std::pair<int, bool>> {};
 
 TEST_P(IndexFaultTest, NoCommitReportedDoneIsLostWhereverTheDiskFails) {
-  const auto [error, for_ever] = GetParam();
+  const int error = GetParam().first;
+  const bool for_ever = GetParam().second;
   const int operations = count_operations();
-  for (int failing = 1; failing <= operations; ++failing) {
+  for (int failing = 1; failing <= operations; failing += test::kThinned) {
     SCOPED_TRACE("failed at operation " + std::to_string(failing));
     start_afresh();
     std::atomic<int> operation = 0;

@@ -16,7 +16,7 @@ namespace {
 
 using testing::HasSubstr;
 
-struct Case {
+struct AttentionCase {
   AttentionShape shape;
   KvType type = KvType::f16;
   std::vector<size_t> contexts;   // of the sequences, their new tokens among them
@@ -57,7 +57,7 @@ class CudaAttentionTest : public testing::Test {
     return out;
   }
 
-  void check(const Case& c) {
+  void check(const AttentionCase& c) {
     const AttentionShape& shape = c.shape;
     HostCaches caches({.layers = 2, .heads = static_cast<size_t>(shape.kv_heads), .key = static_cast<size_t>(shape.key),
                        .value = shape.values_are_keys ? 0 : static_cast<size_t>(shape.value), .type = c.type}, c.contexts);
@@ -178,7 +178,7 @@ TEST_F(CudaAttentionTest, BatchesOfAnyShapeAreAsTheReferenceSays) {
     return all[random_() % sizeof...(of)];
   };
   for (int round = 0; round < 24; ++round) {
-    Case c;
+    AttentionCase c;
     c.shape.kv_heads = pick(1, 2, 3), c.shape.heads = c.shape.kv_heads * pick(1, 6, 8, 16);
     c.shape.key = pick(16, 64, 128, 40, 192), c.shape.value = pick(16, 64, 128, 8, 200);
     if (round % 4 == 0) c.shape = {c.shape.heads, 1, pick(144, 136, 576), pick(32, 136), true};

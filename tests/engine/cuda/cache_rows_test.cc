@@ -44,7 +44,7 @@ struct Turn {
 };
 
 const std::vector<Place> kPlaces = {{1, 254}, {1, 255}, {1, 256}, {0, 0}, {2, 511}};
-constexpr int kTokens = 5;
+constexpr int kNewTokens = 5;
 
 class CacheRowsTest : public testing::Test {
  protected:
@@ -57,15 +57,15 @@ TEST_F(CacheRowsTest, QueriesAreNormedAndTurnedAsOnTheHost) {
     for (const bool norm : {true, false}) {
       constexpr int heads = 5, stride = 70, n = 70, offset = 3, pairs = 20;
       const Turn turn(pairs, kPlaces);
-      std::vector<float> want = random_floats(kTokens * heads * stride, random_);
+      std::vector<float> want = random_floats(kNewTokens * heads * stride, random_);
       const std::vector<float> weights = random_floats(n, random_);
       const Array<float> queries(device_, want), weight(device_, weights), cos(device_, turn.cos), sin(device_, turn.sin);
       const Status status = launch<PlaceTokens>(
-          device_, {2, kTokens},
+          device_, {2, kNewTokens},
           {{queries.data(), heads, stride, {norm ? weight.data() : nullptr, n, 1e-5f}, {cos.data(), sin.data(), pairs, offset, adjacent}}, {}}, 0);
       ASSERT_TRUE(status) << status.to_string();
       const std::vector<float> got = queries.values();
-      for (size_t t = 0; t < kTokens; ++t)
+      for (size_t t = 0; t < kNewTokens; ++t)
         for (size_t h = 0; h < heads; ++h) {
           float* const row = want.data() + (t * heads + h) * stride;
           if (norm) engine::ops::rms_norm(row, weights.data(), 1e-5f, n, row);
@@ -79,18 +79,18 @@ TEST_F(CacheRowsTest, QueriesAreNormedAndTurnedAsOnTheHost) {
 TEST_F(CacheRowsTest, TurnedPartsOfQueriesGoBehindTheLatentOnesAndTheOthersAreRounded) {
   constexpr int heads = 3, nope = 40, pairs = 4, latent = 16, row = latent + 2 * pairs, absorbed = 3, stride = 64;
   const Turn turn(pairs, kPlaces);
-  std::vector<float> want = random_floats(kTokens * heads * (nope + 2 * pairs), random_);
+  std::vector<float> want = random_floats(kNewTokens * heads * (nope + 2 * pairs), random_);
   const std::vector<float> before = want;
-  const Array<float> queries(device_, want), cos(device_, turn.cos), sin(device_, turn.sin), out(device_, std::vector<float>(kTokens * heads * row));
+  const Array<float> queries(device_, want), cos(device_, turn.cos), sin(device_, turn.sin), out(device_, std::vector<float>(kNewTokens * heads * row));
   const Array<float> scales(device_, absorbed * heads * stride / 32);
   const Array<int8_t> q(device_, absorbed * heads * stride);
-  const Status status = launch<PlaceTokens>(device_, {1, kTokens},
+  const Status status = launch<PlaceTokens>(device_, {1, kNewTokens},
                                             {{queries.data(), heads, nope + 2 * pairs, {}, {cos.data(), sin.data(), pairs, nope, true}, absorbed,
                                               out.data() + latent, row, {q.data(), scales.data(), stride}}, {}}, 0);
   ASSERT_TRUE(status) << status.to_string();
   const std::vector<float> got = out.values(), in_place = queries.values(), scale = scales.values();
   const std::vector<int8_t> bytes = q.values();
-  for (size_t t = 0; t < kTokens; ++t)
+  for (size_t t = 0; t < kNewTokens; ++t)
     for (size_t h = 0; h < heads; ++h) {
       const size_t at = (t * heads + h) * (nope + 2 * pairs);
       float* const head = want.data() + at;
@@ -117,18 +117,18 @@ TEST_F(CacheRowsTest, KeysAndValuesAreKeptByteForByteAsOnTheHost) {
       caches.fill(random_);
       DevicePages pages(device_, caches);
       const Turn turn(pairs, kPlaces);
-      std::vector<float> keys = random_floats(kTokens * heads * key, random_, 3), values = random_floats(kTokens * heads * value + 1, random_);
+      std::vector<float> keys = random_floats(kNewTokens * heads * key, random_, 3), values = random_floats(kNewTokens * heads * value + 1, random_);
       keys[40] = 1e6f, keys[41] = -3e38f, keys[300] = std::numeric_limits<float>::quiet_NaN(), keys[301] = std::numeric_limits<float>::infinity();
       for (size_t i = 0; i < 32; ++i) keys[2 * key + i] = 0;
       keys[5 * key] = 1e-9f;
       const Array<float> key_rows(device_, keys), value_rows(device_, values), cos(device_, turn.cos), sin(device_, turn.sin);
       const Array<Place> places(device_, kPlaces);
-      const Status status = launch<PlaceTokens>(device_, {heads, kTokens},
+      const Status status = launch<PlaceTokens>(device_, {heads, kNewTokens},
                                                 {{}, {key_rows.data(), heads * key, value_rows.data(), heads * static_cast<int>(value), places.data(), {},
                                                       {cos.data(), sin.data(), pairs, offset, false}, pages.rows(1)}},
                                                 static_cast<size_t>(PlaceTokens::shared_bytes(key)));
       ASSERT_TRUE(status) << status.to_string();
-      for (size_t t = 0; t < kTokens; ++t)
+      for (size_t t = 0; t < kNewTokens; ++t)
         for (size_t h = 0; h < heads; ++h) {
           float* const row = keys.data() + (t * heads + h) * key;
           turn.table.rotate(RopePairing::halves, t, row + offset);
@@ -144,17 +144,17 @@ TEST_F(CacheRowsTest, LatentKeysAreNormedBeforeTheirTurnedPart) {
   caches.fill(random_);
   DevicePages pages(device_, caches);
   const Turn turn(pairs, kPlaces);
-  std::vector<float> keys = random_floats(kTokens * key, random_);
+  std::vector<float> keys = random_floats(kNewTokens * key, random_);
   const std::vector<float> weights = random_floats(latent, random_);
   const Array<float> key_rows(device_, keys), weight(device_, weights), cos(device_, turn.cos), sin(device_, turn.sin);
   const Array<Place> places(device_, kPlaces);
   const Status status = launch<PlaceTokens>(
-      device_, {1, kTokens},
+      device_, {1, kNewTokens},
       {{}, {key_rows.data(), key, nullptr, 0, places.data(), {weight.data(), latent, 1e-6f}, {cos.data(), sin.data(), pairs, latent, true}, pages.rows(0)}},
       static_cast<size_t>(PlaceTokens::shared_bytes(key)));
   ASSERT_TRUE(status) << status.to_string();
   pages.download(caches);
-  for (size_t t = 0; t < kTokens; ++t) {
+  for (size_t t = 0; t < kNewTokens; ++t) {
     float* const row = keys.data() + t * key;
     engine::ops::rms_norm(row, weights.data(), 1e-6f, caches.shape().key - 2 * pairs, row);
     turn.table.rotate(RopePairing::adjacent, t, row + latent);

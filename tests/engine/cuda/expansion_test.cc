@@ -15,7 +15,7 @@ namespace {
 
 using engine::gguf::Type;
 
-struct Case {
+struct ExpansionCase {
   LatentShape shape;
   KvType cache = KvType::f16;
   Type k_type = Type::f16, v_type = Type::q8_0;
@@ -28,7 +28,7 @@ struct Case {
 class ExpansionTest : public testing::Test {
  protected:
   // What a token's head gets, in double precision.
-  std::vector<double> reference(const Case& c, const HostCaches& caches, const RandomWeights& k_b, const RandomWeights& v_b, const Place& place, int head,
+  std::vector<double> reference(const ExpansionCase& c, const HostCaches& caches, const RandomWeights& k_b, const RandomWeights& v_b, const Place& place, int head,
                                 const float* query, float scale) {
     const LatentShape& s = c.shape;
     const size_t seen = static_cast<size_t>(place.position) + 1;
@@ -50,7 +50,7 @@ class ExpansionTest : public testing::Test {
     return out;
   }
 
-  void check(const Case& c) {
+  void check(const ExpansionCase& c) {
     const LatentShape& s = c.shape;
     HostCaches caches({.layers = 2, .heads = 1, .key = static_cast<size_t>(s.latent + s.rope), .value = 0, .type = c.cache}, c.contexts);
     caches.fill(random_);

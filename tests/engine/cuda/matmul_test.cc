@@ -59,18 +59,7 @@ class ProductsOfManyRows : public testing::Test {
   TestDevice device_;
 };
 
-template <Type type>
-using Of = std::integral_constant<Type, type>;
-using Types = testing::Types<Of<Type::f32>, Of<Type::f16>, Of<Type::bf16>, Of<Type::q8_0>, Of<Type::q4_0>, Of<Type::q4_1>, Of<Type::q5_0>,
-                             Of<Type::q5_1>, Of<Type::iq4_nl>, Of<Type::q2_k>, Of<Type::q3_k>, Of<Type::q4_k>, Of<Type::q5_k>,
-                             Of<Type::q6_k>, Of<Type::iq4_xs>>;
-
-class NameOfType {
- public:
-  template <typename T>
-  static std::string GetName(int) { return std::string(engine::gguf::type_traits(T::value).name); }
-};
-TYPED_TEST_SUITE(ProductsOfManyRows, Types, NameOfType);
+TYPED_TEST_SUITE(ProductsOfManyRows, WeightTypes, NameOfType);
 
 TYPED_TEST(ProductsOfManyRows, AreMultipliedByEachMatrixOfAStack) {
   constexpr Type type = TestFixture::kType;

@@ -4,6 +4,8 @@
 #include <gtest/gtest.h>
 
 #include <random>
+#include <string>
+#include <type_traits>
 #include <vector>
 
 #include "engine/cpu/kernels.h"
@@ -67,6 +69,21 @@ struct RandomInput {
         }
       }
   }
+};
+
+// Tests of every type that weights are kept in.
+template <engine::gguf::Type type>
+using OfType = std::integral_constant<engine::gguf::Type, type>;
+using WeightTypes = testing::Types<OfType<engine::gguf::Type::f32>, OfType<engine::gguf::Type::f16>, OfType<engine::gguf::Type::bf16>,
+                                   OfType<engine::gguf::Type::q8_0>, OfType<engine::gguf::Type::q4_0>, OfType<engine::gguf::Type::q4_1>,
+                                   OfType<engine::gguf::Type::q5_0>, OfType<engine::gguf::Type::q5_1>, OfType<engine::gguf::Type::iq4_nl>,
+                                   OfType<engine::gguf::Type::q2_k>, OfType<engine::gguf::Type::q3_k>, OfType<engine::gguf::Type::q4_k>,
+                                   OfType<engine::gguf::Type::q5_k>, OfType<engine::gguf::Type::q6_k>, OfType<engine::gguf::Type::iq4_xs>>;
+
+class NameOfType {
+ public:
+  template <typename T>
+  static std::string GetName(int) { return std::string(engine::gguf::type_traits(T::value).name); }
 };
 
 inline double dot(const float* a, const float* b, int n) {

@@ -18,10 +18,10 @@ void write_file(const std::string& path, const std::string& content) {
   std::ofstream(path, std::ios::binary | std::ios::trunc) << content;
 }
 
-using Damage = std::function<std::string(std::string, std::mt19937&)>;
+using Corruption = std::function<std::string(std::string, std::mt19937&)>;
 
 // Each gives other bytes than it gets, or the case is drawn again.
-const std::vector<std::pair<const char*, Damage>> kDamages = {
+const std::vector<std::pair<const char*, Corruption>> kCorruptions = {
     {"a bit flipped", [](std::string bytes, std::mt19937& random) {
        if (bytes.empty()) return bytes;
        char& byte = bytes[random() % bytes.size()];
@@ -73,7 +73,7 @@ TEST_F(GateTest, EveryDamageIsReportedAndNoneBelieved) {
   const int wanted = repetitions(2000, 50'000);
   for (int i = 0; gate.cases() < wanted; ++i) {
     const std::string& path = files[static_cast<size_t>(i) % files.size()];
-    const auto& [name, damage] = kDamages[static_cast<size_t>(i) / files.size() % kDamages.size()];
+    const auto& [name, damage] = kCorruptions[static_cast<size_t>(i) / files.size() % kCorruptions.size()];
     const std::string before = read_file(path);
     const std::string damaged = damage(before, random);
     if (damaged == before) continue;

@@ -14,6 +14,7 @@
 #include <string>
 
 #include "test_folder.h"
+#include "tests/support/rounds.h"
 
 namespace wenqu::retrieval {
 
@@ -22,14 +23,8 @@ inline bool long_form() {
   return form && std::strcmp(form, "long") == 0;
 }
 
-// How often: sanitizers are slow and look for other defects, so they see a quarter of the short form.
 inline int repetitions(int short_form, int long_form_count) {
-  if (long_form()) return long_form_count;
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-  return short_form / 4;
-#else
-  return short_form;
-#endif
+  return long_form() ? long_form_count : test::rounds(short_form);
 }
 
 // What cases are drawn by, in the place of a number of the gate's own.

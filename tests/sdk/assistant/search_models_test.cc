@@ -6,7 +6,7 @@
 #include <filesystem>
 
 #include "sdk/assistant/open.h"
-#include "tests/engine/reference_encoder.h"
+#include "tests/support/reference_encoder.h"
 #include "tests/support/counting_model.h"
 
 namespace wenqu::assistant {

@@ -1,4 +1,4 @@
-#include "tests/engine/reference_encoder.h"
+#include "tests/support/reference_encoder.h"
 
 #include <algorithm>
 #include <cmath>
