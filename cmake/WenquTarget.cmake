@@ -69,10 +69,11 @@ function(wenqu_precompile target kind)
   endif()
 endfunction()
 
-# wenqu_test(NAME [LABELS LABEL] SOURCES...) makes one GoogleTest program and registers each of its cases. What tests do
+# wenqu_test(NAME [LABELS LABEL] [COST COST] SOURCES...) makes one GoogleTest program and registers each of its cases. What costs
+# most is begun first, so that nothing long is left to run alone. What tests do
 # themselves is little beside what they call: their own code is compiled quickly rather than well.
 function(wenqu_test name)
-  cmake_parse_arguments(PARSE_ARGV 1 test "" "LABELS" "")
+  cmake_parse_arguments(PARSE_ARGV 1 test "" "LABELS;COST" "")
   add_executable(${name} ${test_UNPARSED_ARGUMENTS})
   target_compile_options(${name} PRIVATE "$<$<COMPILE_LANGUAGE:CXX>:${WENQU_WARNINGS}>")
   if(NOT WENQU_SANITIZE)
@@ -81,5 +82,5 @@ function(wenqu_test name)
   target_include_directories(${name} PRIVATE "${PROJECT_SOURCE_DIR}")
   target_link_libraries(${name} PRIVATE GTest::gtest_main GTest::gmock)
   wenqu_precompile(${name} test <gmock/gmock.h> <gtest/gtest.h>)
-  gtest_discover_tests(${name} DISCOVERY_TIMEOUT 60 PROPERTIES TIMEOUT 300 LABELS "${test_LABELS}")
+  gtest_discover_tests(${name} DISCOVERY_TIMEOUT 60 PROPERTIES TIMEOUT 300 COST "0${test_COST}" LABELS "${test_LABELS}")
 endfunction()
