@@ -1,12 +1,15 @@
 #include "engine/cpu/kernels.h"
 
 #include <gtest/gtest.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 #include <bit>
 #include <cmath>
 #include <cstring>
 #include <numeric>
 #include <random>
+#include <span>
 
 #include "engine/cpu/blocks.h"
 
@@ -89,6 +92,31 @@ std::vector<float> run(DotRowsFunction function, Type type, const std::vector<st
   return out;
 }
 
+// Numbers behind whose last one nothing may be read or written: the next page is out of bounds.
+template <typename T>
+class AtTheEnd {
+ public:
+  explicit AtTheEnd(std::span<const T> values) {
+    const size_t page = static_cast<size_t>(::sysconf(_SC_PAGESIZE)), room = (values.size_bytes() + page - 1) / page * page;
+    mapped_ = room + page;
+    map_ = ::mmap(nullptr, mapped_, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (map_ == MAP_FAILED) throw std::bad_alloc();
+    std::byte* const end = static_cast<std::byte*>(map_) + room;
+    ::mprotect(end, page, PROT_NONE);
+    data_ = reinterpret_cast<T*>(end - values.size_bytes());
+    std::copy(values.begin(), values.end(), data_);
+  }
+  ~AtTheEnd() { ::munmap(map_, mapped_); }
+  AtTheEnd(const AtTheEnd&) = delete;
+  AtTheEnd& operator=(const AtTheEnd&) = delete;
+  T* data() const { return data_; }
+
+ private:
+  void* map_;
+  size_t mapped_;
+  T* data_;
+};
+
 class DotRowsTest : public testing::TestWithParam<Type> {
  protected:
   size_t block() const { return gguf::type_traits(GetParam()).block_values; }
@@ -127,6 +155,40 @@ TEST_P(DotRowsTest, VectorKernelsAgreeWithTheScalarOneForEveryBatch) {
         const auto got = run(kernels(isa).dot_rows(type), type, weights, rows, n, batch, 0, tokens);
         for (size_t i = 0; i < want.size(); ++i)
           ASSERT_NEAR(got[i], want[i], exact ? 0 : 1e-5 * (1 + std::fabs(want[i]))) << name(isa) << " " << n << " " << tokens << " " << i;
+      }
+    }
+  }
+}
+
+TEST_P(DotRowsTest, NothingIsReadOrWrittenBehindTheEnd) {
+  std::mt19937 random(6);
+  const Type type = GetParam();
+  const auto all_but = [](const auto& values, size_t last) { return std::span(values.data(), values.size() - last); };
+  for (size_t n : {block(), block() * 5, block() == 1 ? size_t{67} : block() * 8}) {
+    const size_t rows = 19;
+    const auto weights = random_weights(type, rows, n, random);
+    const AtTheEnd<std::byte> w(weights);
+    for (size_t tokens : {1, 2, 3, 4, 5, 6, 31}) {
+      Batch batch(scalar_kernels(), tokens, n, random);
+      const auto want = run(scalar_kernels().dot_rows(type), type, weights, rows, n, batch, 0, tokens);
+      const AtTheEnd<float> values(batch.values), scale32(all_but(batch.scale32, 1)), scale256(all_but(batch.scale256, 1));
+      const AtTheEnd<int8_t> q32(batch.q32), q256(batch.q256);
+      const AtTheEnd<int16_t> sum32(all_but(batch.sum32, 1)), sum256(all_but(batch.sum256, 1));
+      const AtTheEnd<float> out(std::vector<float>(tokens * rows, 99.0f));
+      std::vector<InputRow> inputs;
+      std::vector<float*> outputs;
+      for (size_t t = 0; t < tokens; ++t) {
+        inputs.push_back({values.data() + t * n, q32.data() + t * n, scale32.data() + t * (n / 32 + 1), sum32.data() + t * (n / 32 + 1),
+                          q256.data() + t * n, scale256.data() + t * (n / 256 + 1), sum256.data() + t * (n / 16 + 1)});
+        outputs.push_back(out.data() + t * rows);
+      }
+      for (const Isa isa : kIsas) {
+        if (!is_supported(isa)) continue;
+        kernels(isa).dot_rows(type)({.weights = w.data(), .row_bytes = gguf::type_row_bytes(type, n), .rows = rows, .n = n,
+                                     .inputs = inputs.data(), .outputs = outputs.data(), .tokens = tokens});
+        for (size_t t = 0; t < tokens; ++t)
+          for (size_t r = 0; r < rows; ++r)
+            ASSERT_NEAR(outputs[t][r], want[t * (rows + 1) + 1 + r], 1e-4 * (1 + std::fabs(outputs[t][r]))) << name(isa) << " " << n << " " << tokens;
       }
     }
   }
