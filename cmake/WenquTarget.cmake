@@ -70,8 +70,8 @@ function(wenqu_precompile target kind)
 endfunction()
 
 # wenqu_test(NAME [LABELS LABEL] [COST COST] SOURCES...) makes one GoogleTest program and registers each of its cases. What costs
-# most is begun first, so that nothing long is left to run alone. What tests do
-# themselves is little beside what they call: their own code is compiled quickly rather than well.
+# most is begun first, so that nothing long is left to run alone. What tests do themselves is little beside what they call: their
+# own code is compiled quickly rather than well.
 function(wenqu_test name)
   cmake_parse_arguments(PARSE_ARGV 1 test "" "LABELS;COST" "")
   add_executable(${name} ${test_UNPARSED_ARGUMENTS})

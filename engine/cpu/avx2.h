@@ -125,7 +125,7 @@ struct ScalesQ4K {
     scales = _mm256_permute2x128_si256(wide, wide, 0x00);
     minima = _mm256_permute2x128_si256(wide, wide, 0x11);
   }
-  // A sub-block's scale, everywhere: by a shuffle that takes no table, which costs less than a load, let alone the other kind.
+  // A sub-block's scale in every lane. This shuffle takes its places from the instruction; others would load them.
   template <int kSubBlock>
   __m256i scale() const { return _mm256_shuffle_epi32(four_scales(kSubBlock >= 4), kSubBlock % 4 * 0x55); }
   // Those of four sub-blocks, each twice, in both halves.

@@ -14,10 +14,10 @@ namespace {
 
 using Role = ChatMessage::Role;
 
-constexpr ChatTemplate kTemplates[] = {ChatTemplate::deepseek_v2, ChatTemplate::deepseek_v3, ChatTemplate::deepseek_r1, ChatTemplate::deepseek_v31,
-                                 ChatTemplate::chatml,      ChatTemplate::qwen25,      ChatTemplate::qwen3,
-                                 ChatTemplate::qwen3_thinking, ChatTemplate::qwen35,   ChatTemplate::llama3,      ChatTemplate::kimi,
-                                 ChatTemplate::kimi_thinking};
+constexpr ChatTemplate kTemplates[] = {
+    ChatTemplate::deepseek_v2, ChatTemplate::deepseek_v3, ChatTemplate::deepseek_r1, ChatTemplate::deepseek_v31,
+    ChatTemplate::chatml, ChatTemplate::qwen25, ChatTemplate::qwen3, ChatTemplate::qwen3_thinking,
+    ChatTemplate::qwen35, ChatTemplate::llama3, ChatTemplate::kimi, ChatTemplate::kimi_thinking};
 
 std::string text_of(const RenderedChat& chat) {
   std::string all;

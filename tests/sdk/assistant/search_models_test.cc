@@ -6,8 +6,8 @@
 #include <filesystem>
 
 #include "sdk/assistant/open.h"
-#include "tests/support/reference_encoder.h"
 #include "tests/support/counting_model.h"
+#include "tests/support/reference_encoder.h"
 
 namespace wenqu::assistant {
 namespace {
