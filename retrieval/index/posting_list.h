@@ -3,9 +3,6 @@
 // Postings are cut into blocks of 64. Of each block the table keeps its last passage, where it ends, and the most
 // that a posting of it can weigh; so a search skips blocks without reading them. The table is made when a list is
 // first read, and is a tenth of the postings.
-//
-// A posting is a number (twice the distance from the passage before, plus one where the frequency is one), then the
-// frequency where it is not one; numbers are written in groups of seven bits, the lowest first.
 #pragma once
 
 #include <array>
@@ -14,6 +11,8 @@
 #include <memory>
 #include <vector>
 
+#include "retrieval/index/posting_block.h"
+
 namespace wenqu::retrieval {
 
 // What the length of a passage adds to a term's frequency below the fraction of BM25, for each length code:
@@ -21,7 +20,7 @@ namespace wenqu::retrieval {
 using LengthTable = std::array<float, 256>;
 
 struct PostingList {
-  static constexpr size_t kBlock = 64;             // postings of a block, but for the last
+  static constexpr size_t kBlock = PostingBlock::kMost;   // postings of a block, but for the last
   static constexpr size_t kChunk = 128;            // blocks that are read at once
   static constexpr float kBoundUnit = 1.0f / 32768;
 
@@ -40,17 +39,5 @@ struct PostingList {
   // The passage before the block's first; -1 where there is none.
   int32_t before(size_t block) const { return block == 0 ? -1 : last[block - 1]; }
 };
-
-// The postings of one block.
-struct PostingBlock {
-  std::array<int32_t, PostingList::kBlock> docs;  // after the last, the greatest number there is
-  std::array<uint32_t, PostingList::kBlock> frequencies;
-  size_t size = 0;
-};
-
-// Reads `count` postings that follow passage `before` from [bytes, end). Gives where they end; null where they do not
-// fit, or where a passage is not below `limit`. REQUIRES: count <= kBlock
-const uint8_t* decode_postings(const uint8_t* bytes, const uint8_t* end, int32_t before, int32_t limit, size_t count,
-                               PostingBlock& block);
 
 }  // namespace wenqu::retrieval

@@ -80,11 +80,8 @@ TermCursor::Outlook TermCursor::outlook(int32_t begin, int32_t end) {
   return {units_of_bound(bound), static_cast<uint32_t>((last - number_) * PostingList::kBlock)};
 }
 
-void TermCursor::add(int32_t begin, int32_t end, uint32_t* units_of, uint8_t* touched) {
-  visit(begin, end, [&](int32_t doc, uint32_t frequency) {
-    units_of[doc - begin] += units(frequency, doc);
-    touched[(doc - begin) / 16] = 1;
-  });
+void TermCursor::add(int32_t begin, int32_t end, uint32_t* units_of) {
+  visit(begin, end, [&](int32_t doc, uint32_t frequency) { units_of[doc - begin] += units(frequency, doc); });
 }
 
 uint32_t TermCursor::units_of(int32_t doc, uint32_t needed) {
@@ -92,8 +89,10 @@ uint32_t TermCursor::units_of(int32_t doc, uint32_t needed) {
   // Told without reading the block.
   if (needed > units_of_bound(list().bound[number_])) return 0;
   if (decoded_ != number_) decode();
-  const size_t place = place_of(doc, block_.docs);
-  return place < block_.size && block_.docs[place] == doc ? units(block_.frequencies[place], doc) : 0;
+  // Whether the passage is there cannot be guessed, so nothing branches on it.
+  const size_t place = std::min(place_of(doc, block_.docs), PostingList::kBlock - 1);
+  const uint32_t there = block_.docs[place] == doc ? UINT32_MAX : 0;
+  return units(block_.frequencies[place], doc) & there;
 }
 
 }  // namespace wenqu::retrieval

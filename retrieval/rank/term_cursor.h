@@ -51,8 +51,8 @@ class TermCursor {
     uint32_t postings = 0;
   };
   Outlook outlook(int32_t begin, int32_t end);
-  // Adds what passages in [begin, end) get to units[passage - begin], and sets touched[(passage - begin) / 16].
-  void add(int32_t begin, int32_t end, uint32_t* units, uint8_t* touched);
+  // Adds what passages in [begin, end) get to units[passage - begin].
+  void add(int32_t begin, int32_t end, uint32_t* units);
   // What passage `doc` gets, 0 when it does not hold the term; some number below `needed` when it gets less than that.
   uint32_t units_of(int32_t doc, uint32_t needed);
   // Calls visit(passage, frequency) for passages in [begin, end).
