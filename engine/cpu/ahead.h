@@ -1,7 +1,7 @@
 // Asks for weights before they are used: first into the second cache, far enough ahead to keep the memory busy, then
 // into the first.
 //
-// Everything here has internal linkage, as it is compiled for several instruction sets.
+// ask_ahead() has internal linkage, as it is compiled for several instruction sets.
 #pragma once
 
 #include <immintrin.h>
@@ -9,17 +9,25 @@
 #include <cstddef>
 
 namespace wenqu::engine::cpu {
-namespace {
 
-constexpr size_t kFarAhead = 4096, kAhead = 1024;
+// How far before they are used, in bytes; 0: not at all.
+struct Ahead {
+  size_t second_cache = 4096;
+  size_t first_cache = 1024;
+};
+
+// What this processor gains by in weights that lie one after the other.
+Ahead ahead_in(size_t bytes);
+
+namespace {
 
 // GCC 12 takes a function that does nothing else for one without effect, and leaves out calls that it has not inlined.
 template <size_t kBytes>
-__attribute__((always_inline)) inline void ask_ahead(const std::byte* p) {
+__attribute__((always_inline)) inline void ask_ahead(const std::byte* p, const Ahead& ahead) {
   const char* const at = reinterpret_cast<const char*>(p);
   for (size_t line = 0; line < kBytes; line += 64) {
-    _mm_prefetch(at + line + kFarAhead, _MM_HINT_T1);
-    _mm_prefetch(at + line + kAhead, _MM_HINT_T0);
+    _mm_prefetch(at + line + ahead.second_cache, _MM_HINT_T1);
+    _mm_prefetch(at + line + ahead.first_cache, _MM_HINT_T0);
   }
 }
 

@@ -98,6 +98,7 @@ template <class Arithmetic, class Weights, size_t T>
 void eight_rows_256(const DotRows& args, size_t first, size_t token) {
   constexpr size_t kBlocks = kColumns / 256 / T;   // whose sums are kept until all eight rows have them
   const EightRows eight(args, first);
+  const Ahead ahead = ahead_in(args.rows * args.row_bytes);
   const InputRow* inputs = args.inputs + token;
   __m256 sum[T];
   for (size_t t = 0; t < T; ++t) sum[t] = _mm256_setzero_ps();
@@ -119,7 +120,7 @@ void eight_rows_256(const DotRows& args, size_t first, size_t token) {
     for (size_t r = 0; r < 8; ++r)
       for (size_t b = 0; b < count; ++b) {
         const std::byte* block = eight.rows[r] + (begin + b) * Weights::kBytes;
-        ask_ahead<Weights::kBytes>(block);
+        ask_ahead<Weights::kBytes>(block, ahead);
         const Weights weights(block);
         d[b][r] = load16(block + Weights::kScale);
         __m256i p[T];
@@ -154,6 +155,7 @@ template <class Arithmetic, class Weights, size_t T>
 void eight_rows_32(const DotRows& args, size_t first, size_t token) {
   constexpr size_t kBlocks = kColumns / 32 / T;
   const EightRows eight(args, first);
+  const Ahead ahead = ahead_in(args.rows * args.row_bytes);
   const InputRow* inputs = args.inputs + token;
   __m256 sum[T];
   for (size_t t = 0; t < T; ++t) sum[t] = _mm256_setzero_ps();
@@ -176,13 +178,13 @@ void eight_rows_32(const DotRows& args, size_t first, size_t token) {
       // Sums of four blocks; of pairs of them first, so that few vectors wait for others.
       const auto four = [&](size_t b) __attribute__((always_inline)) {
         __m256i v[4][T];
-        ask_ahead<1>(row + b * Weights::kBytes);
+        ask_ahead<1>(row + b * Weights::kBytes, ahead);
         dots(b, v[0]), dots(b + 1, v[1]);
         each<T>([&](auto t) __attribute__((always_inline)) {
           v[0][t] = pair_sums(v[0][t], v[1][t]);
           __asm__("" : "+x"(v[0][t]));
         });
-        ask_ahead<1>(row + (b + 2) * Weights::kBytes);
+        ask_ahead<1>(row + (b + 2) * Weights::kBytes, ahead);
         dots(b + 2, v[2]), dots(b + 3, v[3]);
         for (size_t t = 0; t < T; ++t) {
           v[2][t] = pair_sums(v[2][t], v[3][t]);

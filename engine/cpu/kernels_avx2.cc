@@ -66,13 +66,13 @@ inline float fold(__m256 s0, __m256 s1, __m256 s2, __m256 s3) {
 
 // kFirst: nothing has read the weights before.
 template <typename Load, size_t T, bool kFirst>
-void dot_floats(const std::byte* row, size_t n, const InputRow* inputs, float* out) {
+void dot_floats(const std::byte* row, size_t n, const InputRow* inputs, const Ahead& ahead, float* out) {
   __m256 sum[T][4];
   for (size_t t = 0; t < T; ++t)
     for (int k = 0; k < 4; ++k) sum[t][k] = _mm256_setzero_ps();
   size_t i = 0;
   for (; i + 32 <= n; i += 32) {
-    if constexpr (kFirst) ask_ahead<32 * Load::kBytes>(row + i * Load::kBytes);
+    if constexpr (kFirst) ask_ahead<32 * Load::kBytes>(row + i * Load::kBytes, ahead);
     for (size_t k = 0; k < 4; ++k) {
       const __m256 w = Load::eight(row + (i + k * 8) * Load::kBytes);
       for (size_t t = 0; t < T; ++t) sum[t][k] = _mm256_fmadd_ps(w, _mm256_loadu_ps(inputs[t].values + i + k * 8), sum[t][k]);
@@ -87,11 +87,12 @@ void dot_floats(const std::byte* row, size_t n, const InputRow* inputs, float* o
 // Groups of T tokens over all rows, then smaller ones; a group's inputs stay in the cache while the rows pass by.
 template <typename Load, size_t T = kFloatTokens>
 void dot_rows(const DotRows& args, size_t t = 0) {
+  const Ahead ahead = ahead_in(args.rows * args.row_bytes);
   for (; t + T <= args.tokens; t += T)
     for (size_t r = 0; r < args.rows; ++r) {
       float out[T];
       const auto dot = t == 0 ? dot_floats<Load, T, true> : dot_floats<Load, T, false>;
-      dot(args.weights + r * args.row_bytes, args.n, args.inputs + t, out);
+      dot(args.weights + r * args.row_bytes, args.n, args.inputs + t, ahead, out);
       for (size_t k = 0; k < T; ++k) args.outputs[t + k][args.first + r] = out[k];
     }
   if constexpr (T > 1)

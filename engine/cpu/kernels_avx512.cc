@@ -55,12 +55,12 @@ inline float fold(__m512 s0, __m512 s1) {
 
 // kFirst: nothing has read the weights before.
 template <typename Load, size_t T, bool kFirst>
-void dot_floats(const std::byte* row, size_t n, const InputRow* inputs, float* out) {
+void dot_floats(const std::byte* row, size_t n, const InputRow* inputs, const Ahead& ahead, float* out) {
   __m512 sum[T][2];
   for (size_t t = 0; t < T; ++t) sum[t][0] = sum[t][1] = _mm512_setzero_ps();
   size_t i = 0;
   for (; i + 32 <= n; i += 32) {
-    if constexpr (kFirst) ask_ahead<32 * Load::kBytes>(row + i * Load::kBytes);
+    if constexpr (kFirst) ask_ahead<32 * Load::kBytes>(row + i * Load::kBytes, ahead);
     for (size_t k = 0; k < 2; ++k) {
       const __m512 w = Load::sixteen(row + (i + k * 16) * Load::kBytes);
       for (size_t t = 0; t < T; ++t) sum[t][k] = _mm512_fmadd_ps(w, _mm512_loadu_ps(inputs[t].values + i + k * 16), sum[t][k]);
@@ -75,11 +75,12 @@ void dot_floats(const std::byte* row, size_t n, const InputRow* inputs, float* o
 // Tokens that share one reading of the weights: with two sums each, what the registers hold.
 template <typename Load, size_t T = 8>
 void dot_rows(const DotRows& args, size_t t = 0) {
+  const Ahead ahead = ahead_in(args.rows * args.row_bytes);
   for (; t + T <= args.tokens; t += T)
     for (size_t r = 0; r < args.rows; ++r) {
       float out[T];
       const auto dot = t == 0 ? dot_floats<Load, T, true> : dot_floats<Load, T, false>;
-      dot(args.weights + r * args.row_bytes, args.n, args.inputs + t, out);
+      dot(args.weights + r * args.row_bytes, args.n, args.inputs + t, ahead, out);
       for (size_t k = 0; k < T; ++k) args.outputs[t + k][args.first + r] = out[k];
     }
   if constexpr (T > 1)
