@@ -25,10 +25,10 @@ namespace {
 template <size_t kBytes>
 __attribute__((always_inline)) inline void ask_ahead(const std::byte* p, const Ahead& ahead) {
   const char* const at = reinterpret_cast<const char*>(p);
-  for (size_t line = 0; line < kBytes; line += 64) {
-    _mm_prefetch(at + line + ahead.second_cache, _MM_HINT_T1);
-    _mm_prefetch(at + line + ahead.first_cache, _MM_HINT_T0);
-  }
+  if (ahead.second_cache > 0)
+    for (size_t line = 0; line < kBytes; line += 64) _mm_prefetch(at + line + ahead.second_cache, _MM_HINT_T1);
+  if (ahead.first_cache > 0)
+    for (size_t line = 0; line < kBytes; line += 64) _mm_prefetch(at + line + ahead.first_cache, _MM_HINT_T0);
 }
 
 }  // namespace
