@@ -39,7 +39,7 @@ inline __m256i sums_of(const int32_t (*v)[4]) {
 }
 
 // Of a row for one token; a row that is no wider is read from its begin to its end, as only so memory delivers what it can.
-constexpr size_t kColumns = 9216;
+constexpr size_t kColumns = 30720;
 
 inline __m256 halves(const uint16_t h[8]) { return _mm256_cvtph_ps(_mm_load_si128(reinterpret_cast<const __m128i*>(h))); }
 

@@ -160,6 +160,26 @@ TEST_P(DotRowsTest, VectorKernelsAgreeWithTheScalarOneForEveryBatch) {
   }
 }
 
+TEST_P(DotRowsTest, RowsOfAnyWidthAreMultipliedToTheirEnd) {
+  const Type type = GetParam();
+  if (input_form(type) == kPlain) return;   // nothing of them is kept
+  std::mt19937 random(7);
+  for (size_t n : {7936, 15616, 30976}) {   // a little more than what the kernels keep of a row for four tokens, two and one
+    const size_t rows = 9, most = 4;
+    const auto weights = random_weights(type, rows, n, random);
+    const Batch batch(scalar_kernels(), most, n, random);
+    for (size_t tokens = 1; tokens <= most; ++tokens) {
+      const auto want = run(scalar_kernels().dot_rows(type), type, weights, rows, n, batch, 0, tokens);
+      for (const Isa isa : kIsas) {
+        if (!is_supported(isa)) continue;
+        const auto got = run(kernels(isa).dot_rows(type), type, weights, rows, n, batch, 0, tokens);
+        for (size_t i = 0; i < want.size(); ++i)
+          ASSERT_EQ(got[i], want[i]) << name(isa) << " " << n << " " << tokens << " " << i;
+      }
+    }
+  }
+}
+
 TEST_P(DotRowsTest, NothingIsReadOrWrittenBehindTheEnd) {
   std::mt19937 random(6);
   const Type type = GetParam();
