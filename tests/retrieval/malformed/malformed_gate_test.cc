@@ -100,8 +100,9 @@ class MalformedGate : public GateTest, public testing::WithParamInterface<const 
       ++documents_;
       if (!utf8_is_valid(document.text) || !utf8_is_valid(document.title)) wrong = "a text is not UTF-8";
       // In JSON Lines the marks are the host's, and harmless wherever they stand.
+      const size_t length = utf8_length(document.text);
       for (const Mark& mark : document.marks)
-        if (extension_ != ".jsonl" && mark.begin > utf8_length(document.text)) wrong = "a mark stands behind the text";
+        if (extension_ != ".jsonl" && mark.begin > length) wrong = "a mark stands behind the text";
       const Status added = index_->add(document);
       if (added) ids_.insert(utf8_sanitize(document.id));
       return added.code() == StatusCode::invalid_argument || added.code() == StatusCode::limit_exceeded ? Status() : added;
