@@ -95,10 +95,9 @@ struct EightRows {
 };
 
 template <class Arithmetic, class Weights, size_t T>
-void eight_rows_256(const DotRows& args, size_t first, size_t token) {
+void eight_rows_256(const DotRows& args, size_t first, size_t token, const Ahead& ahead) {
   constexpr size_t kBlocks = kColumns / 256 / T;   // whose sums are kept until all eight rows have them
   const EightRows eight(args, first);
-  const Ahead ahead = ahead_in(args.rows * args.row_bytes);
   const InputRow* inputs = args.inputs + token;
   __m256 sum[T];
   for (size_t t = 0; t < T; ++t) sum[t] = _mm256_setzero_ps();
@@ -152,10 +151,9 @@ void eight_rows_256(const DotRows& args, size_t first, size_t token) {
 }
 
 template <class Arithmetic, class Weights, size_t T>
-void eight_rows_32(const DotRows& args, size_t first, size_t token) {
+void eight_rows_32(const DotRows& args, size_t first, size_t token, const Ahead& ahead) {
   constexpr size_t kBlocks = kColumns / 32 / T;
   const EightRows eight(args, first);
-  const Ahead ahead = ahead_in(args.rows * args.row_bytes);
   const InputRow* inputs = args.inputs + token;
   __m256 sum[T];
   for (size_t t = 0; t < T; ++t) sum[t] = _mm256_setzero_ps();
@@ -230,8 +228,9 @@ struct Few32 {
 // Groups of T tokens, then of fewer; a group's inputs stay in the cache while the rows pass by.
 template <class Few, class Arithmetic, class Weights, size_t T = 4>
 void few_tokens(const DotRows& args, size_t token = 0) {
+  const Ahead ahead = ahead_in(args.rows * args.row_bytes);
   for (; token + T <= args.tokens; token += T)
-    for (size_t r = 0; r < args.rows; r += 8) Few::template kernel<Arithmetic, Weights, T>(args, r, token);
+    for (size_t r = 0; r < args.rows; r += 8) Few::template kernel<Arithmetic, Weights, T>(args, r, token, ahead);
   if constexpr (T > 1)
     if (token < args.tokens) few_tokens<Few, Arithmetic, Weights, T - 1>(args, token);
 }

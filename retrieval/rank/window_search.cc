@@ -28,10 +28,10 @@ bool reaches(const uint32_t* units, uint32_t needed) {
   return any != 0;
 }
 
-// Writes the passages of the window that begins at `first` with as much as is needed, and gives how many they are.
-size_t collect(const std::array<uint32_t, kWindow>& sums, int32_t first, uint32_t needed, Candidate* candidates) {
+// Writes the passages in [first, after) with as much as is needed, and gives how many they are.
+size_t collect(const std::array<uint32_t, kWindow>& sums, int32_t first, int32_t after, uint32_t needed, Candidate* candidates) {
   size_t found = 0;
-  for (int32_t group = 0; group < kWindow; group += kGroup) {
+  for (int32_t group = 0; group < after - first; group += kGroup) {
     const uint32_t* const units = &sums[static_cast<size_t>(group)];
     if (!reaches(units, needed)) continue;
     // Which it is cannot be guessed, so nothing branches on it.
@@ -85,9 +85,9 @@ size_t look_up(std::vector<Part>& parts, size_t count, uint64_t rest, uint32_t t
 Status WindowSearch::run(std::vector<TermCursor>& terms, BestPassages& best, const CancelToken& cancel) {
   std::array<uint32_t, kWindow> sums{};
   std::vector<Part> parts;
-  std::vector<Candidate> candidates(kWindow);
-  int window = 0;
   const int32_t last = std::min(end, segment.size);
+  std::vector<Candidate> candidates(static_cast<size_t>(std::clamp(last - begin, 0, kWindow)) + kGroup);
+  int window = 0;
   for (int32_t first = begin; first < last; first += std::min(kWindow, last - first)) {
     if (window++ % kWindowsBetweenLooks == 0) WENQU_RETURN_IF_ERROR(cancel.status());
     const int32_t after = std::min(last - first, kWindow) + first;
@@ -104,8 +104,8 @@ Status WindowSearch::run(std::vector<TermCursor>& terms, BestPassages& best, con
     for (size_t i = looked_up; i < parts.size(); ++i) parts[i].term->add(first, after, sums.data());
     const uint32_t needed =
         may_skip && best.threshold() > looked_up_bound ? static_cast<uint32_t>(best.threshold() - looked_up_bound) : 1;
-    std::span<Candidate> left(candidates.data(), collect(sums, first, needed, candidates.data()));
-    sums.fill(0);
+    std::span<Candidate> left(candidates.data(), collect(sums, first, after, needed, candidates.data()));
+    std::fill_n(sums.begin(), after - first, 0u);
     if (among || segment.deletions) {
       const auto end_of_wanted = std::remove_if(left.begin(), left.end(), [&](const Candidate& candidate) { return !is_wanted(candidate.doc); });
       left = left.first(static_cast<size_t>(end_of_wanted - left.begin()));

@@ -120,6 +120,23 @@ class AtTheEnd {
 class DotRowsTest : public testing::TestWithParam<Type> {
  protected:
   size_t block() const { return gguf::type_traits(GetParam()).block_values; }
+
+  // All vector kernels, for 1 to `most` tokens: the same to the last bit where inputs are rounded.
+  static void hold_against_scalar(size_t rows, size_t n, size_t most, std::mt19937& random) {
+    const Type type = GetParam();
+    const auto weights = random_weights(type, rows, n, random);
+    const Batch batch(scalar_kernels(), most, n, random);
+    const bool exact = input_form(type) != kPlain;
+    for (size_t tokens = 1; tokens <= most; ++tokens) {
+      const auto want = run(scalar_kernels().dot_rows(type), type, weights, rows, n, batch, 0, tokens);
+      for (const Isa isa : kIsas) {
+        if (!is_supported(isa)) continue;
+        const auto got = run(kernels(isa).dot_rows(type), type, weights, rows, n, batch, 0, tokens);
+        for (size_t i = 0; i < want.size(); ++i)
+          ASSERT_NEAR(got[i], want[i], exact ? 0 : 1e-5 * (1 + std::fabs(want[i]))) << name(isa) << " " << n << " " << tokens << " " << i;
+      }
+    }
+  }
 };
 
 TEST_P(DotRowsTest, TheScalarKernelMultipliesWhatTheBlocksMean) {
@@ -142,42 +159,14 @@ TEST_P(DotRowsTest, TheScalarKernelMultipliesWhatTheBlocksMean) {
 
 TEST_P(DotRowsTest, VectorKernelsAgreeWithTheScalarOneForEveryBatch) {
   std::mt19937 random(2);
-  const Type type = GetParam();
-  for (size_t n : {block(), block() * 2, block() * 7, block() == 1 ? size_t{67} : block() * 4}) {
-    const size_t rows = 37, most = 41;
-    const auto weights = random_weights(type, rows, n, random);
-    const Batch batch(scalar_kernels(), most, n, random);
-    const bool exact = input_form(type) != kPlain;
-    for (size_t tokens = 1; tokens <= most; ++tokens) {
-      const auto want = run(scalar_kernels().dot_rows(type), type, weights, rows, n, batch, 0, tokens);
-      for (const Isa isa : kIsas) {
-        if (!is_supported(isa)) continue;
-        const auto got = run(kernels(isa).dot_rows(type), type, weights, rows, n, batch, 0, tokens);
-        for (size_t i = 0; i < want.size(); ++i)
-          ASSERT_NEAR(got[i], want[i], exact ? 0 : 1e-5 * (1 + std::fabs(want[i]))) << name(isa) << " " << n << " " << tokens << " " << i;
-      }
-    }
-  }
+  for (size_t n : {block(), block() * 2, block() * 7, block() == 1 ? size_t{67} : block() * 4}) hold_against_scalar(37, n, 41, random);
 }
 
 TEST_P(DotRowsTest, RowsOfAnyWidthAreMultipliedToTheirEnd) {
-  const Type type = GetParam();
-  if (input_form(type) == kPlain) return;   // nothing of them is kept
+  if (input_form(GetParam()) == kPlain) return;   // nothing of them is kept
   std::mt19937 random(7);
-  for (size_t n : {7936, 15616, 30976}) {   // a little more than what the kernels keep of a row for four tokens, two and one
-    const size_t rows = 9, most = 4;
-    const auto weights = random_weights(type, rows, n, random);
-    const Batch batch(scalar_kernels(), most, n, random);
-    for (size_t tokens = 1; tokens <= most; ++tokens) {
-      const auto want = run(scalar_kernels().dot_rows(type), type, weights, rows, n, batch, 0, tokens);
-      for (const Isa isa : kIsas) {
-        if (!is_supported(isa)) continue;
-        const auto got = run(kernels(isa).dot_rows(type), type, weights, rows, n, batch, 0, tokens);
-        for (size_t i = 0; i < want.size(); ++i)
-          ASSERT_EQ(got[i], want[i]) << name(isa) << " " << n << " " << tokens << " " << i;
-      }
-    }
-  }
+  // A little more than what the kernels keep of a row for four tokens, two and one.
+  for (size_t n : {7936, 15616, 30976}) hold_against_scalar(9, n, 4, random);
 }
 
 TEST_P(DotRowsTest, NothingIsReadOrWrittenBehindTheEnd) {
