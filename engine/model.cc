@@ -15,6 +15,7 @@
 #include "engine/memory_plan.h"
 #include "engine/model/forward.h"
 #include "engine/model/mixture.h"
+#include "engine/model/repack.h"
 #include "engine/runtime.h"
 
 namespace wenqu::engine {
@@ -60,6 +61,7 @@ ModelInfo describe(const Runtime& runtime, KvType kv_type) {
   info.context = config.context;
   info.threads = runtime.pool.threads();
   info.isa = cpu::kernels(runtime.isa).name;
+  info.repacked_bytes = runtime.weights.repacked.size();
   std::map<std::string_view, uint64_t> by_type;
   uint64_t total = 0;
   const bool tied = !file.tensor("output.weight");
@@ -92,7 +94,7 @@ ModelInfo describe(const Runtime& runtime, KvType kv_type) {
 using Weighed = std::function<Result<MemoryPlan>(const MemoryNeeds&)>;
 
 // Divides the memory between sessions and experts.
-void use_plan(const MemoryPlan& plan, Runtime& runtime) {
+void use_plan(const MemoryPlan& plan, bool repacks, Runtime& runtime) {
   runtime.memory = plan;
   runtime.prefixes.set_budget(plan.prefix_cache);
   runtime.queue.set_largest_batch(plan.batch_tokens);
@@ -111,7 +113,7 @@ void use_plan(const MemoryPlan& plan, Runtime& runtime) {
     // What every token needs is wanted at once.
     for (const gguf::Tensor& tensor : runtime.file->tensors())
       if (!runtime.gpu && !is_expert(tensor.name)) ask_for({tensor.data, tensor.bytes});
-  } else if (!runtime.gpu) {
+  } else if (!runtime.gpu && !repacks) {
     for (const gguf::Tensor& tensor : runtime.file->tensors()) prefer_large_pages({tensor.data, tensor.bytes});
   }
   ExpertResidency* const experts = runtime.experts.get();
@@ -275,8 +277,16 @@ Status load_into(Runtime& runtime, const OpenFile& open, const LoadOptions& opti
   if (!runtime.gpu) {
     WENQU_ASSIGN_OR_RETURN(plan, weighed(memory_needs(file, runtime.config, runtime.weights, options, runtime.pool.threads())));
   }
-  use_plan(plan, runtime);
+  use_plan(plan, options.repack, runtime);
   WENQU_RETURN_IF_ERROR(progress(0.3));
+  if (options.repack && !runtime.gpu && purpose == Purpose::run) {
+    Status status;
+    runtime.pool.lead([&] {
+      status = repack({cpu::kernels(runtime.isa), runtime.pool, cancel}, runtime.config, !file.path().empty(), [&](double part) { return progress(0.3 + 0.5 * part); },
+                      runtime.weights);
+    });
+    WENQU_RETURN_IF_ERROR(status);
+  }
   WENQU_ASSIGN_OR_RETURN(runtime.tokenizer, Tokenizer::create(file));
   if (runtime.tokenizer->size() > runtime.config.vocabulary)
     return Status(StatusCode::corrupt,

@@ -39,6 +39,10 @@ struct LoadOptions {
   // mixture of experts that does not fit as a whole is run all the same: experts are kept by use, and the others are
   // read when they are wanted.
   uint64_t memory_budget = 0;
+  // On the CPU: weights are copied out of the mapped file when the model is loaded, into large pages, and arranged for the
+  // kernels. Answers come faster and stay the same to the last bit; loading takes longer, and the memory is this process's own: it is not shared
+  // with other processes, and the system cannot take it back as it can a mapped file's.
+  bool repack = false;
   uint64_t context_tokens = 4096;  // the KV cache of this many tokens must fit at least,
   KvType kv_type = KvType::f16;    // kept as this
   uint64_t prefix_cache_bytes = 256 << 20;   // for beginnings that timelines share, at most; it gives way to timelines
@@ -85,6 +89,7 @@ struct PlaceOfLayers {
 struct ModelInfo {
   std::string path;
   std::string name;            // general.name
+  uint64_t repacked_bytes = 0; // weights in memory of the process's own; 0: they are mapped
   std::string architecture;    // general.architecture: "deepseek2", "qwen2" ...
   std::string types;           // tensor types with their share of the bytes, largest first
   std::string chat_template;   // name, or empty when none was recognised

@@ -11,6 +11,7 @@
 #include <utility>
 
 #include "engine/cpu/blocks.h"
+#include "engine/cpu/interleaved.h"
 #include "engine/cpu/kernels.h"
 
 namespace wenqu::engine::cpu {
@@ -60,15 +61,18 @@ inline __m256i even_then_odd(__m128i bytes) {
 // ------------------------------------------------------------------ blocks of 32
 //
 // weights(): 32 bytes that stand kOffset above their values, or, where they are signed, are the values. kSteps:
-// how many products of pairs of them with inputs of 8 bits can be added in 16 bits.
+// how many products of pairs of them with inputs of 8 bits can be added in 16 bits. kCut: of types whose rows may lie
+// eight side by side.
 
 struct WeightsQ8_0 {
+  static constexpr Cut kCut = cut_of(gguf::Type::q8_0);
   static constexpr size_t kBytes = sizeof(BlockQ8_0), kSteps = 1;
   static constexpr bool kSigned = true, kMinimum = false;
   static constexpr int kOffset = 0;
   static __m256i weights(const std::byte* block) { return load(block + 2); }
 };
 struct WeightsQ4_0 {
+  static constexpr Cut kCut = cut_of(gguf::Type::q4_0);
   static constexpr size_t kBytes = sizeof(BlockQ4_0), kSteps = 8;
   static constexpr bool kSigned = false, kMinimum = false;
   static constexpr int kOffset = 8;
@@ -81,6 +85,7 @@ struct WeightsQ4_1 {
   static __m256i weights(const std::byte* block) { return nibbles(block + 4); }
 };
 struct WeightsQ5_0 {
+  static constexpr Cut kCut = cut_of(gguf::Type::q5_0);
   static constexpr size_t kBytes = sizeof(BlockQ5_0), kSteps = 4;
   static constexpr bool kSigned = false, kMinimum = false;
   static constexpr int kOffset = 16;
@@ -139,6 +144,7 @@ struct ScalesQ4K {
 };
 
 struct WeightsQ4K : ScalesQ4K {
+  static constexpr Cut kCut = cut_of(gguf::Type::q4_k);
   static constexpr size_t kBytes = sizeof(BlockQ4K), kSteps = 8;
   const std::byte* block;
   explicit WeightsQ4K(const std::byte* b) : ScalesQ4K(b), block(b) {}
@@ -149,6 +155,7 @@ struct WeightsQ4K : ScalesQ4K {
 };
 
 struct WeightsQ5K : ScalesQ4K {
+  static constexpr Cut kCut = cut_of(gguf::Type::q5_k);
   static constexpr size_t kBytes = sizeof(BlockQ5K), kSteps = 4;
   const std::byte* block;
   explicit WeightsQ5K(const std::byte* b) : ScalesQ4K(b), block(b) {}
@@ -161,6 +168,7 @@ struct WeightsQ5K : ScalesQ4K {
 };
 
 struct WeightsQ6K {
+  static constexpr Cut kCut = cut_of(gguf::Type::q6_k);
   static constexpr size_t kBytes = sizeof(BlockQ6K), kSteps = 2, kScale = 208, kScaleColumns = 16;
   static constexpr bool kSigned = false, kMinima = false;
   static constexpr int kOffsetBits = 5, kOffset = 32;
@@ -224,6 +232,8 @@ struct WeightsIQ4XS {
   }
   __m256i weights(int g) const { return non_linear(nibbles(block + 8 + g * 16)); }
 };
+
+template <class Weights> constexpr bool kHasCut = requires { Weights::kCut; };
 
 // Pairs of products of bytes.
 template <class Weights>

@@ -65,6 +65,7 @@ struct InputRow {
 // outputs[t][first + r] = dot(row r, inputs[t]) for r in [0, rows), t in [0, tokens).
 struct DotRows {
   const std::byte* weights = nullptr;    // [rows][row_bytes]
+  bool interleaved = false;              // eight rows lie side by side (interleaved.h); rows is a multiple of 8
   size_t first = 0;                      // where the rows' results begin in an output
   size_t row_bytes = 0;
   size_t rows = 0;

@@ -3,15 +3,30 @@
 #include <cmath>
 #include <cstring>
 #include <type_traits>
+#include <vector>
 
+#include "engine/cpu/interleaved.h"
 #include "engine/cpu/kernels.h"
 #include "engine/cpu/unpack.h"
 
 namespace wenqu::engine::cpu {
 namespace {
 
-template <float (*kDot)(const std::byte* row, size_t n, const InputRow& input)>
+template <float (*kDot)(const std::byte* row, size_t n, const InputRow& input), gguf::Type kType = gguf::Type::f32>
 void dot_rows(const DotRows& args) {
+  constexpr Cut kCut = cut_of(kType);
+  if constexpr (kCut.words > 0) if (args.interleaved) {   // eight rows are taken apart
+    std::vector<std::byte> plain(kInterleavedRows * args.row_bytes);
+    DotRows eight = args;
+    eight.weights = plain.data(), eight.interleaved = false, eight.rows = kInterleavedRows;
+    for (size_t r = 0; r < args.rows; r += kInterleavedRows) {
+      for (size_t at = 0; at < args.row_bytes; at += kCut.bytes())
+        separate_blocks(kCut, args.weights + r * args.row_bytes + at * kInterleavedRows, plain.data() + at, args.row_bytes);
+      eight.first = args.first + r;
+      dot_rows<kDot, kType>(eight);
+    }
+    return;
+  }
   for (size_t t = 0; t < args.tokens; ++t)
     for (size_t r = 0; r < args.rows; ++r)
       args.outputs[t][args.first + r] = kDot(args.weights + r * args.row_bytes, args.n, args.inputs[t]);
@@ -150,17 +165,17 @@ const Kernels& scalar_kernels() {
       .f32 = dot_rows<dot_plain<float, same>>,
       .f16 = dot_rows<dot_plain<uint16_t, half_to_float>>,
       .bf16 = dot_rows<dot_plain<uint16_t, bfloat_to_float>>,
-      .q8_0 = dot_rows<dot32<BlockQ8_0>>,
-      .q4_0 = dot_rows<dot32<BlockQ4_0>>,
+      .q8_0 = dot_rows<dot32<BlockQ8_0>, gguf::Type::q8_0>,
+      .q4_0 = dot_rows<dot32<BlockQ4_0>, gguf::Type::q4_0>,
       .q4_1 = dot_rows<dot32<BlockQ4_1>>,
-      .q5_0 = dot_rows<dot32<BlockQ5_0>>,
+      .q5_0 = dot_rows<dot32<BlockQ5_0>, gguf::Type::q5_0>,
       .q5_1 = dot_rows<dot32<BlockQ5_1>>,
       .iq4_nl = dot_rows<dot32<BlockIQ4NL>>,
       .q2_k = dot_rows<dot256<BlockQ2K>>,
       .q3_k = dot_rows<dot256<BlockQ3K>>,
-      .q4_k = dot_rows<dot256<BlockQ4K>>,
-      .q5_k = dot_rows<dot256<BlockQ5K>>,
-      .q6_k = dot_rows<dot256<BlockQ6K>>,
+      .q4_k = dot_rows<dot256<BlockQ4K>, gguf::Type::q4_k>,
+      .q5_k = dot_rows<dot256<BlockQ5K>, gguf::Type::q5_k>,
+      .q6_k = dot_rows<dot256<BlockQ6K>, gguf::Type::q6_k>,
       .iq4_xs = dot_rows<dot256<BlockIQ4XS>>,
       .round32 = round32,
       .round256 = round256,

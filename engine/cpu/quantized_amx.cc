@@ -205,7 +205,9 @@ void dot_256(const DotRows& args) {
   many_tokens_by_two(
       scratch, args, args.n / 256,
       [&](const std::byte* rows, size_t count, size_t column, size_t i) {
-        unpack_256<Scaling, Weights>(rows + column * Weights::kBytes, args.row_bytes, count, scratch.tiles[i]);
+        with_plain_rows<Weights, 1>(args, rows, count, column, 1, [&](const std::byte* plain, size_t row_bytes) {
+          unpack_256<Scaling, Weights>(plain, row_bytes, count, scratch.tiles[i]);
+        });
         scale_weights<Weights>(scratch.tiles[i], scratch.bytes[i]);
       },
       [&](size_t column, size_t tile, size_t count, const InputRow* inputs, size_t tokens, size_t first) {
@@ -253,7 +255,9 @@ void dot_32(const DotRows& args) {
       scratch, args, (args.n + 255) / 256,
       [&](const std::byte* rows, size_t count, size_t column, size_t i) {
         const size_t blocks = blocks_of(column);
-        unpack_32<Scaling, Weights>(rows + column * 8 * Weights::kBytes, args.row_bytes, count, blocks, scratch.tiles[i]);
+        with_plain_rows<Weights, 8>(args, rows, count, column * 8, blocks, [&](const std::byte* plain, size_t row_bytes) {
+          unpack_32<Scaling, Weights>(plain, row_bytes, count, blocks, scratch.tiles[i]);
+        });
         sign_weights<Weights>(blocks * 32, scratch.tiles[i]);
       },
       [&](size_t column, size_t tile, size_t count, const InputRow* inputs, size_t tokens, size_t first) {

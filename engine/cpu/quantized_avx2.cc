@@ -2,6 +2,7 @@
 // which no order of additions changes; what is rounded, is rounded in one order everywhere (kernels.h).
 #if defined(__x86_64__)
 
+#include "engine/cpu/few_interleaved.h"
 #include "engine/cpu/few_tokens.h"
 #include "engine/cpu/kernel_sets.h"
 #include "engine/cpu/tile.h"
@@ -27,6 +28,14 @@ struct Arithmetic {
   static __m256i add_products(__m256i sums, __m256i pairs, __m256i scales) { return _mm256_add_epi32(sums, _mm256_madd_epi16(pairs, scales)); }
   template <class Weights>
   static __m256i dot(__m256i w, __m256i x) { return _mm256_madd_epi16(pairs<Weights>(w, x), _mm256_set1_epi16(1)); }
+  template <class Weights>
+  static __m256i four_dots(const __m256i w[4], __m256i x0, __m256i x1, __m256i x2, __m256i x3) {
+    if constexpr (Weights::kSteps >= 4) {
+      const __m256i first = _mm256_add_epi16(pairs<Weights>(w[0], x0), pairs<Weights>(w[1], x1)), second = _mm256_add_epi16(pairs<Weights>(w[2], x2), pairs<Weights>(w[3], x3));
+      return _mm256_madd_epi16(_mm256_add_epi16(first, second), _mm256_set1_epi16(1));
+    }
+    return _mm256_add_epi32(_mm256_add_epi32(dot<Weights>(w[0], x0), dot<Weights>(w[1], x1)), _mm256_add_epi32(dot<Weights>(w[2], x2), dot<Weights>(w[3], x3)));
+  }
 };
 
 // A scale stands twice.
@@ -177,7 +186,7 @@ template <class Weights> constexpr size_t kTogether = Weights::kSteps == 1 ? 3 :
 
 template <class Weights>
 void dot_256(const DotRows& args) {
-  if (args.tokens < kTileTokens) return few_tokens<Few256, Arithmetic, Weights>(args);
+  if (args.tokens < kTileTokens) return few_tokens_as_they_lie<Few256, Arithmetic, Weights>(args);
   many_tokens_256<Scaling, Weights, kTiles, kInCache>(args, [](const Tile& tile, size_t block, size_t blocks, const InputRow* inputs, size_t tokens, auto sums) {
     by_groups<kTogether<Weights>>(tokens, [&]<size_t T>(size_t t) { tile_256<Weights, T>(tile, block, blocks, inputs + t, sums + t); });
   });
@@ -185,7 +194,7 @@ void dot_256(const DotRows& args) {
 
 template <class Weights>
 void dot_32(const DotRows& args) {
-  if (args.tokens < kTileTokens) return few_tokens<Few32, Arithmetic, Weights>(args);
+  if (args.tokens < kTileTokens) return few_tokens_as_they_lie<Few32, Arithmetic, Weights>(args);
   many_tokens_32<Scaling, Weights, kTiles, kInCache>(args, [](const Tile& tile, size_t block, size_t blocks, const InputRow* inputs, size_t tokens, auto sums) {
     by_groups<kTogether<Weights>>(tokens, [&]<size_t T>(size_t t) { tile_32<Weights, T>(tile, block, blocks, inputs + t, sums + t); });
   });

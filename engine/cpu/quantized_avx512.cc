@@ -2,7 +2,7 @@
 // instruction. The weights stand above their values, as the instruction wants one side unsigned.
 #if defined(__x86_64__)
 
-#include "engine/cpu/few_tokens.h"
+#include "engine/cpu/few_interleaved.h"
 #include "engine/cpu/kernel_sets.h"
 #include "engine/cpu/tile.h"
 #include "engine/cpu/vnni.h"
@@ -76,7 +76,7 @@ void by_eights(size_t tokens, const Multiply& multiply, size_t t = 0) {
 
 template <class Weights>
 void dot_256(const DotRows& args) {
-  if (args.tokens < kTileTokens) return few_tokens<Few256, Arithmetic, Weights>(args);
+  if (args.tokens < kTileTokens) return few_tokens_as_they_lie<Few256, Arithmetic, Weights>(args);
   many_tokens_256<Scaling, Weights, 1, kMostTokens>(args, [](const Tile& tile, size_t block, size_t blocks, const InputRow* inputs, size_t tokens, auto sums) {
     by_eights(tokens, [&]<size_t T>(size_t t) { tile_256<Weights, T>(tile, block, blocks, inputs + t, sums + t); });
   });
@@ -84,7 +84,7 @@ void dot_256(const DotRows& args) {
 
 template <class Weights>
 void dot_32(const DotRows& args) {
-  if (args.tokens < kTileTokens) return few_tokens<Few32, Arithmetic, Weights>(args);
+  if (args.tokens < kTileTokens) return few_tokens_as_they_lie<Few32, Arithmetic, Weights>(args);
   many_tokens_32<Scaling, Weights, 1, kMostTokens>(args, [](const Tile& tile, size_t block, size_t blocks, const InputRow* inputs, size_t tokens, auto sums) {
     by_eights(tokens, [&]<size_t T>(size_t t) { tile_32<Weights, T>(tile, block, blocks, inputs + t, sums + t); });
   });

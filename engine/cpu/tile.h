@@ -55,11 +55,14 @@ inline void interleave(const void* rows, size_t bytes, Out& out) {
       interleave_eight(static_cast<const std::byte*>(rows) + half * 8 * kStride + at, kStride, out[at / 4][half * 8]);
 }
 
+template <size_t kBytes>
+__attribute__((always_inline)) inline void prefetch(const std::byte* p) {
+  for (size_t line = 0; line < kBytes; line += 64) _mm_prefetch(reinterpret_cast<const char*>(p) + line, _MM_HINT_T1);
+}
 // The same columns of the rows that the next tile takes, while there is still this one to do.
 template <size_t kBytes>
 __attribute__((always_inline)) inline void prefetch_next_rows(const std::byte* columns, size_t row_bytes) {
-  const char* next = reinterpret_cast<const char*>(columns + kTileRows * row_bytes);
-  for (size_t line = 0; line < kBytes; line += 64) _mm_prefetch(next + line, _MM_HINT_T1);
+  prefetch<kBytes>(columns + kTileRows * row_bytes);
 }
 
 inline void take_magnitudes(Tile& tile) {
@@ -119,6 +122,26 @@ void unpack_32(const std::byte* rows, size_t row_bytes, size_t count, size_t blo
   if constexpr (Scaling::kMagnitudes && Weights::kSigned) take_magnitudes(tile);
 }
 
+// use(blocks, bytes from one row to the next) of a tile's rows, from block `first` on as many as wanted: where they are or, if they lie
+// side by side, taken apart.
+template <class Weights, size_t kMost, typename Use>
+void with_plain_rows(const DotRows& args, const std::byte* rows, size_t count, size_t first, size_t blocks, const Use& use) {
+  constexpr size_t kBytes = Weights::kBytes;
+  if constexpr (kHasCut<Weights>)
+    if (args.interleaved) {
+      alignas(64) std::byte plain[kTileRows][kMost * kBytes];
+      for (size_t r = 0; r < count; r += kInterleavedRows) {
+        const std::byte* column = rows + r * args.row_bytes + first * kBytes * kInterleavedRows;
+        for (size_t b = 0; b < blocks; ++b, column += kBytes * kInterleavedRows) {
+          prefetch<kBytes * kInterleavedRows>(column + kTileRows * args.row_bytes);
+          separate_blocks(Weights::kCut, column, plain[r] + b * kBytes, sizeof(plain[0]));
+        }
+      }
+      return use(plain[0], sizeof(plain[0]));
+    }
+  use(rows + first * kBytes, args.row_bytes);
+}
+
 constexpr size_t kMostTokens = 512;
 
 // What the tokens have of a tile's rows so far; a token's sums lie kStride apart from the next one's.
@@ -160,7 +183,7 @@ void many_tokens_256(const DotRows& args, const Multiply& multiply) {
   many_tokens<kTiles, kTogether>(
       args, args.n / 256,
       [&](const std::byte* rows, size_t count, size_t column, Tile& tile) {
-        unpack_256<Scaling, Weights>(rows + column * Weights::kBytes, args.row_bytes, count, tile);
+        with_plain_rows<Weights, 1>(args, rows, count, column, 1, [&](const std::byte* plain, size_t row_bytes) { unpack_256<Scaling, Weights>(plain, row_bytes, count, tile); });
       },
       [&](const Tile& tile, size_t column, const InputRow* inputs, size_t tokens, auto sums) { multiply(tile, column, 1, inputs, tokens, sums); });
 }
@@ -170,7 +193,9 @@ void many_tokens_32(const DotRows& args, const Multiply& multiply) {
   many_tokens<kTiles, kTogether>(
       args, (args.n + 255) / 256,
       [&](const std::byte* rows, size_t count, size_t column, Tile& tile) {
-        unpack_32<Scaling, Weights>(rows + column * 8 * Weights::kBytes, args.row_bytes, count, blocks(column), tile);
+        with_plain_rows<Weights, 8>(args, rows, count, column * 8, blocks(column), [&](const std::byte* plain, size_t row_bytes) {
+          unpack_32<Scaling, Weights>(plain, row_bytes, count, blocks(column), tile);
+        });
       },
       [&](const Tile& tile, size_t column, const InputRow* inputs, size_t tokens, auto sums) {
         multiply(tile, column * 8, blocks(column), inputs, tokens, sums);

@@ -71,6 +71,12 @@ struct Arithmetic {
   static __m256i dot(__m256i w, __m256i x) {
     return _mm256_dpbusd_epi32(_mm256_setzero_si256(), Weights::kSigned ? above_zero(w) : w, x);
   }
+  template <class Weights>
+  static __m256i four_dots(const __m256i w[4], __m256i x0, __m256i x1, __m256i x2, __m256i x3) {
+    const auto bytes = [](__m256i v) { return Weights::kSigned ? above_zero(v) : v; };
+    const __m256i first = _mm256_dpbusd_epi32(dot<Weights>(w[0], x0), bytes(w[1]), x1), second = _mm256_dpbusd_epi32(dot<Weights>(w[2], x2), bytes(w[3]), x3);
+    return _mm256_add_epi32(first, second);
+  }
 };
 
 // What all tokens that meet a tile's block of 256 share. kOffset: the weights stood above their values, by what

@@ -9,6 +9,7 @@
 #include <cstdint>
 #include <vector>
 
+#include "base/large_pages.h"
 #include "base/status.h"
 #include "engine/gguf/file.h"
 #include "engine/model/config.h"
@@ -67,6 +68,7 @@ struct Weights {
 
   std::vector<std::vector<std::byte>> derived;   // matrices that are not in the file
   uint64_t derived_bytes() const;
+  LargePages repacked;                           // matrices that were copied from the file (repack.h)
 
   // The layers with experts, by Layer::mixture.
   std::vector<const Layer*> mixtures() const;

@@ -89,6 +89,7 @@ void matmul_rows(const Compute& compute, const Matrix& matrix, size_t index, siz
                  std::span<const cpu::InputRow> inputs, std::span<float* const> outputs, size_t first_output) {
   cpu::DotRows args;
   args.weights = matrix.row(index, begin);
+  args.interleaved = matrix.interleaved;
   args.first = first_output;
   args.row_bytes = matrix.row_bytes;
   args.rows = end - begin;

@@ -1,4 +1,4 @@
-// Matrix products: weights as they lie in the file, times a batch of token rows.
+// Matrix products: quantized weights times a batch of token rows.
 #pragma once
 
 #include <cstddef>
@@ -12,7 +12,7 @@
 
 namespace wenqu::engine::ops {
 
-// A stack of matrices of one shape; most are stacks of one. A view into the model file.
+// A stack of matrices of one shape; most are stacks of one. A view into the model file, or into what was made of it.
 struct Matrix {
   gguf::Type type = gguf::Type::f32;
   const std::byte* data = nullptr;   // nullptr: the model has none
@@ -20,6 +20,7 @@ struct Matrix {
   size_t outputs = 0;                // rows of one matrix
   size_t row_bytes = 0;
   size_t stride_bytes = 0;           // from one matrix to the next
+  bool interleaved = false;          // eight rows lie side by side (cpu/interleaved.h): only whole eights have a place
 
   explicit operator bool() const { return data != nullptr; }
   const std::byte* row(size_t matrix, size_t row) const { return data + matrix * stride_bytes + row * row_bytes; }

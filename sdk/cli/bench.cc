@@ -62,6 +62,7 @@ int run_bench(const BenchOptions& options) {
     json.Key("device"), json.String(info.device.c_str());
     json.Key("cpu_layers"), json.Uint(info.cpu_layers);
     json.Key("cpu_experts"), json.Uint(info.cpu_experts);
+    json.Key("repacked_bytes"), json.Uint64(info.repacked_bytes);
     json.Key("isa"), json.String(info.isa.c_str());
     json.Key("model"), json.String(info.name.c_str());
     json.Key("types"), json.String(info.types.c_str());

@@ -153,6 +153,7 @@ struct ModelOptions {
   uint64_t memory_mib = 0;
   engine::KvType kv = engine::KvType::f16;
   bool deterministic = false;
+  bool repack = false;
   size_t drafts = engine::DraftOptions{}.max_tokens;
   std::string device = "cpu";
   int gpu_layers = -1, cpu_experts = -1;

@@ -26,6 +26,7 @@ Result<engine::LoadOptions> load_options(const ModelOptions& options) {
   load.memory_budget = options.memory_mib << 20;
   load.chat_template = options.chat_template;
   load.kv_type = options.kv;
+  load.repack = options.repack;
   if (!options.expert_groups.empty()) {
     const std::string& text = options.expert_groups;
     const char* const end = text.data() + text.size();

@@ -12,6 +12,7 @@
 #include <span>
 
 #include "engine/cpu/blocks.h"
+#include "engine/cpu/interleaved.h"
 
 namespace wenqu::engine::cpu {
 namespace {
@@ -82,13 +83,21 @@ struct Batch {
   }
 };
 
-std::vector<float> run(DotRowsFunction function, Type type, const std::vector<std::byte>& weights, size_t rows, size_t n,
-                       const Batch& batch, size_t first_token, size_t tokens) {
+std::vector<float> run(DotRowsFunction function, Type type, std::span<const std::byte> weights, size_t rows, size_t n,
+                       const Batch& batch, size_t first_token, size_t tokens, bool interleaved = false) {
   std::vector<float> out(tokens * (rows + 1), 99);
   std::vector<float*> outputs;
   for (size_t t = 0; t < tokens; ++t) outputs.push_back(out.data() + t * (rows + 1));
-  function({.weights = weights.data(), .first = 1, .row_bytes = gguf::type_row_bytes(type, n), .rows = rows, .n = n,
+  function({.weights = weights.data(), .interleaved = interleaved, .first = 1, .row_bytes = gguf::type_row_bytes(type, n), .rows = rows, .n = n,
             .inputs = batch.rows.data() + first_token, .outputs = outputs.data(), .tokens = tokens});
+  return out;
+}
+
+// The rows side by side in eights.
+std::vector<std::byte> interleaved(Type type, std::span<const std::byte> rows, size_t n) {
+  const size_t row_bytes = gguf::type_row_bytes(type, n);
+  std::vector<std::byte> out(rows.size());
+  interleave_rows(type, rows.data(), rows.size() / row_bytes, row_bytes, out.data());
   return out;
 }
 
@@ -207,7 +216,7 @@ TEST_P(DotRowsTest, TheLargestWeightsAndInputsOverflowNothing) {
   const Type type = GetParam();
   if (input_form(type) == kPlain) return;   // floats have room
   std::mt19937 random(4);
-  const size_t n = 256, rows = 17, most = 33;
+  const size_t n = 256, rows = 24, most = 33;
   Batch batch(scalar_kernels(), most, n, random);
   for (const int8_t x : {int8_t{127}, int8_t{-127}}) {
     std::fill(batch.q32.begin(), batch.q32.end(), x);
@@ -227,7 +236,30 @@ TEST_P(DotRowsTest, TheLargestWeightsAndInputsOverflowNothing) {
         for (const Isa isa : kIsas)
           if (is_supported(isa)) {
             EXPECT_EQ(run(kernels(isa).dot_rows(type), type, weights, rows, n, batch, 0, tokens), want) << name(isa) << " " << fill << " " << tokens;
+            if (!can_interleave(type, rows)) continue;
+            EXPECT_EQ(run(kernels(isa).dot_rows(type), type, interleaved(type, weights, n), rows, n, batch, 0, tokens, true), want)
+                << name(isa) << " " << fill << " " << tokens << ", side by side";
           }
+      }
+    }
+  }
+}
+
+TEST_P(DotRowsTest, RowsThatLieSideBySideGiveTheSameToTheLastBit) {
+  const Type type = GetParam();
+  constexpr size_t kRows = 40;   // tiles of sixteen, and one of eight
+  if (!can_interleave(type, kRows)) return;
+  std::mt19937 random(8);
+  for (size_t n : {block(), block() * 2, block() * 7, block() * 11}) {
+    const auto weights = random_weights(type, kRows, n, random);
+    const AtTheEnd<std::byte> side_by_side(interleaved(type, weights, n));
+    const Batch batch(scalar_kernels(), 41, n, random);
+    for (size_t tokens = 1; tokens <= 41; ++tokens) {
+      const auto want = run(scalar_kernels().dot_rows(type), type, weights, kRows, n, batch, 0, tokens);
+      for (const Isa isa : kIsas) {
+        if (!is_supported(isa)) continue;
+        const auto got = run(kernels(isa).dot_rows(type), type, {side_by_side.data(), weights.size()}, kRows, n, batch, 0, tokens, true);
+        ASSERT_EQ(got, want) << name(isa) << " " << n << " " << tokens;
       }
     }
   }
@@ -373,6 +405,25 @@ TEST_P(KernelsTest, ExponentialsOfFarAndMissingValues) {
 
 INSTANTIATE_TEST_SUITE_P(Isas, KernelsTest, testing::ValuesIn(kIsas),
                          [](const auto& isa) { return name(isa.param); });
+
+TEST(Interleaved, RowsSideBySideAreTheSameBytesInPlacesThatComeBack) {
+  std::mt19937 random(9);
+  for (const Type type : {Type::q8_0, Type::q4_0, Type::q5_0, Type::q4_k, Type::q5_k, Type::q6_k}) {
+    const size_t n = gguf::type_traits(type).block_values * 3, row_bytes = gguf::type_row_bytes(type, n), block_bytes = gguf::type_traits(type).block_bytes;
+    ASSERT_EQ(cut_of(type).bytes(), block_bytes);
+    EXPECT_TRUE(can_interleave(type, 16));
+    EXPECT_FALSE(can_interleave(type, 20));
+    const auto rows = random_weights(type, 16, n, random);
+    const auto side_by_side = interleaved(type, rows, n);
+    EXPECT_NE(side_by_side, rows);
+    std::vector<std::byte> back(rows.size());
+    for (size_t r = 0; r < 16; r += kInterleavedRows)
+      for (size_t at = 0; at < row_bytes; at += block_bytes)
+        separate_blocks(cut_of(type), side_by_side.data() + r * row_bytes + at * kInterleavedRows, back.data() + r * row_bytes + at, row_bytes);
+    EXPECT_EQ(back, rows);
+  }
+  EXPECT_FALSE(can_interleave(Type::f16, 16));
+}
 
 TEST(Blocks, HalfFloatsAreReadExactly) {
   for (uint32_t bits = 0; bits < 0x10000; ++bits) {

@@ -208,10 +208,13 @@ typedef struct wq_assistant_options {
                                    0: all, or as many as fit; -1: none */
   int32_t cpu_experts;          /* on GPUs, the routed experts of so many layers of a mixture stay with the CPU; 0: of
                                    as few as must; -1: of none */
+  uint32_t repack;              /* 1: where the CPU runs the model, its weights are copied into memory of this process,
+                                   arranged for the processor: loading takes longer, answers come faster and stay
+                                   the same, and the system cannot take this memory back. 0: they stay in the mapped file */
 } wq_assistant_options;
 
 #define WQ_ASSISTANT_OPTIONS_INIT \
-  { (uint32_t)sizeof(wq_assistant_options), 0, NULL, NULL, 0, NULL, NULL, NULL, NULL, 0, 0, 0, NULL, NULL, 0, 0 }
+  { (uint32_t)sizeof(wq_assistant_options), 0, NULL, NULL, 0, NULL, NULL, NULL, NULL, 0, 0, 0, NULL, NULL, 0, 0, 0 }
 
 /* For languages without the macro: zeroes `struct_size` bytes and sets the field. [any thread] */
 WQ_API wq_status wq_assistant_options_init(wq_assistant_options* options, uint32_t struct_size);

@@ -128,6 +128,7 @@ struct AssistantOptions {
   std::string device{};        // "cpu", "cuda", "cuda:1" ..., "cuda:0,1", "cuda:all", "auto"; empty: "cpu"
   int gpu_layers = 0;          // of the model, on GPUs: 0: all, or as many as fit; -1: none
   int cpu_experts = 0;         // layers whose routed experts stay with the CPU: 0: as few as must; -1: none
+  bool repack = false;         // on the CPU: weights arranged for it, in memory of the process's own
 };
 
 enum class Mode { quick = WQ_MODE_QUICK, deep = WQ_MODE_DEEP };
@@ -145,6 +146,7 @@ class Assistant {
     if (!options.device.empty()) given.device = options.device.c_str();
     given.gpu_layers = options.gpu_layers;
     given.cpu_experts = options.cpu_experts;
+    given.repack = options.repack ? 1 : 0;
     given.memory_budget = options.memory_budget;
     given.chat_template = options.chat_template.empty() ? nullptr : options.chat_template.c_str();
     wq_assistant* assistant = nullptr;

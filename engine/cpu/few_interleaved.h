@@ -1,0 +1,306 @@
+// Quantized weights whose rows lie eight side by side (interleaved.h) times one token or a few.
+//
+// A vector of 32 bytes has eight columns of four rows, two such vectors ("sides") have all eight rows: nothing is added
+// across a vector before a block's end, and what scales eight rows is taken apart for all of them at once. Sums of 32 bits, two of each row, become
+// one by a horizontal addition, which leaves the rows in the order 0, 1, 4, 5, 2, 3, 6, 7: "mixed".
+//
+// Arithmetic is how an instruction set multiplies, as in few_tokens.h, and
+//   four_dots<Weights>(w, x0, x1, x2, x3): the sums of four vectors of bytes' products, of signed weights with kSignedOffset added to each.
+//
+// Everything here has internal linkage: files of different instruction sets must not share one copy.
+#pragma once
+
+#include "engine/cpu/ahead.h"
+#include "engine/cpu/avx2.h"
+#include "engine/cpu/few_tokens.h"
+#include "engine/cpu/interleaved.h"
+
+namespace wenqu::engine::cpu {
+namespace {
+
+inline __m256i eight_columns(const int8_t* x) {   // for every row
+  int64_t bytes;
+  std::memcpy(&bytes, x, 8);
+  return _mm256_set1_epi64x(bytes);
+}
+inline __m256i two_numbers(const int16_t* p) {
+  int32_t bits;
+  std::memcpy(&bits, p, 4);
+  return _mm256_set1_epi32(bits);
+}
+inline __m256i low_nibbles(__m256i v) { return _mm256_and_si256(v, _mm256_set1_epi8(15)); }
+inline __m256i high_nibbles(__m256i v) { return _mm256_and_si256(_mm256_srli_epi16(v, 4), _mm256_set1_epi8(15)); }
+
+// The order of the rows and the mixed one: the middle pairs change places.
+inline __m256 other_order(__m256 v) { return _mm256_castsi256_ps(_mm256_permute4x64_epi64(_mm256_castps_si256(v), 0xD8)); }
+// Eight rows' half floats as they lie, mixed.
+inline __m256 mixed_halves(const std::byte* p) { return other_order(_mm256_cvtph_ps(load_half(p))); }
+
+// ------------------------------------------------------------------ blocks of 256
+//
+// Objects of a column's eight blocks. Columns are taken in kSteps steps of kGroups sub-blocks of kUnits units of eight:
+// column(step, group, unit) says where such a unit begins, weights<step, unit>(side, w) gives those of each group, scale<step, group>(side) the scale of
+// four rows, each four times in 16 bits.
+
+struct EightScalesQ4K {
+  static constexpr size_t kSteps = 4, kGroups = 2, kUnits = 4, kHeader = 128;
+  static constexpr bool kMinima = true;
+  static constexpr size_t column(size_t step, size_t group, size_t unit) { return step * 64 + group * 32 + unit * 8; }
+
+  __m256 d, dmin;           // mixed
+  __m256i scales[2];        // of sub-blocks 0 to 3 and 4 to 7: four bytes a row, mixed
+  __m256i minima[2];
+
+  explicit EightScalesQ4K(const std::byte* block) {
+    const __m256i first[2] = {load(block), load(block + 32)}, second[2] = {load(block + 64), load(block + 96)};
+    const auto halves_of_words = [](const __m256i v[2], auto odd) {
+      return _mm256_castps_si256(_mm256_shuffle_ps(_mm256_castsi256_ps(v[0]), _mm256_castsi256_ps(v[1]), odd ? 0xDD : 0x88));
+    };
+    constexpr std::false_type kEven;
+    constexpr std::true_type kOdd;
+    const __m256i floats = halves_of_words(first, kEven), a = halves_of_words(first, kOdd), b = halves_of_words(second, kEven), c = halves_of_words(second, kOdd);
+    const __m256i six = _mm256_set1_epi8(0x3F), high = _mm256_set1_epi8(0x30);
+    scales[0] = _mm256_and_si256(a, six);
+    minima[0] = _mm256_and_si256(b, six);
+    scales[1] = _mm256_or_si256(low_nibbles(c), _mm256_and_si256(_mm256_srli_epi16(a, 2), high));
+    minima[1] = _mm256_or_si256(high_nibbles(c), _mm256_and_si256(_mm256_srli_epi16(b, 2), high));
+    // All d before all dmin.
+    const __m256i apart = _mm256_shuffle_epi8(floats, _mm256_broadcastsi128_si256(_mm_setr_epi8(0, 1, 4, 5, 8, 9, 12, 13, 2, 3, 6, 7, 10, 11, 14, 15)));
+    const __m256i both = _mm256_permute4x64_epi64(apart, 0xD8);
+    d = _mm256_cvtph_ps(_mm256_castsi256_si128(both));
+    dmin = _mm256_cvtph_ps(_mm256_extracti128_si256(both, 1));
+  }
+
+  template <size_t kStep, size_t kGroup>
+  __m256i scale(size_t side) const {
+    constexpr char g = (kStep * 2 + kGroup) % 4;
+    const __m128i first = _mm_setr_epi8(g, -1, g, -1, g, -1, g, -1, 4 + g, -1, 4 + g, -1, 4 + g, -1, 4 + g, -1);
+    const __m128i second = _mm_setr_epi8(8 + g, -1, 8 + g, -1, 8 + g, -1, 8 + g, -1, 12 + g, -1, 12 + g, -1, 12 + g, -1, 12 + g, -1);
+    return _mm256_shuffle_epi8(scales[kStep / 2], _mm256_broadcastsi128_si256(side == 0 ? first : second));
+  }
+  // The minima's products with sums of 32 inputs each, mixed.
+  __m256i minus(const int16_t* sums) const {
+    alignas(16) int16_t eight[8];
+    _mm_store_si128(reinterpret_cast<__m128i*>(eight), _mm_add_epi16(load_half(sums), load_half(sums + 8)));
+    const __m256i low = _mm256_broadcastsi128_si256(_mm_setr_epi8(0, -1, 1, -1, 4, -1, 5, -1, 8, -1, 9, -1, 12, -1, 13, -1));
+    const __m256i high = _mm256_broadcastsi128_si256(_mm_setr_epi8(2, -1, 3, -1, 6, -1, 7, -1, 10, -1, 11, -1, 14, -1, 15, -1));
+    const auto products = [&](size_t half) {
+      return _mm256_add_epi32(_mm256_madd_epi16(_mm256_shuffle_epi8(minima[half], low), two_numbers(eight + half * 4)),
+                              _mm256_madd_epi16(_mm256_shuffle_epi8(minima[half], high), two_numbers(eight + half * 4 + 2)));
+    };
+    return _mm256_add_epi32(products(0), products(1));
+  }
+};
+
+struct EightQ4K : EightScalesQ4K {
+  static constexpr size_t kBytes = WeightsQ4K::kBytes * kInterleavedRows;
+  const std::byte* block;
+  explicit EightQ4K(const std::byte* b) : EightScalesQ4K(b), block(b) {}
+  template <size_t kStep, size_t kUnit>
+  void weights(size_t side, __m256i w[2]) const {
+    const __m256i v = load(block + kHeader + kStep * 256 + kUnit * 64 + side * 32);
+    w[0] = low_nibbles(v), w[1] = high_nibbles(v);
+  }
+};
+
+struct EightQ5K : EightScalesQ4K {
+  static constexpr size_t kBytes = WeightsQ5K::kBytes * kInterleavedRows;
+  const std::byte* block;
+  explicit EightQ5K(const std::byte* b) : EightScalesQ4K(b), block(b) {}
+  template <size_t kStep, size_t kUnit>
+  void weights(size_t side, __m256i w[2]) const {
+    const __m256i v = load(block + kHeader + 256 + kStep * 256 + kUnit * 64 + side * 32), high = load(block + kHeader + kUnit * 64 + side * 32), bit = _mm256_set1_epi8(16);
+    constexpr int g = kStep * 2;
+    const auto shifted = [&](auto by) { return by < 4 ? _mm256_slli_epi16(high, 4 - by) : _mm256_srli_epi16(high, by - 4); };
+    w[0] = _mm256_or_si256(low_nibbles(v), _mm256_and_si256(shifted(std::integral_constant<int, g>{}), bit));
+    w[1] = _mm256_or_si256(high_nibbles(v), _mm256_and_si256(shifted(std::integral_constant<int, g + 1>{}), bit));
+  }
+};
+
+struct EightQ6K {
+  static constexpr size_t kBytes = WeightsQ6K::kBytes * kInterleavedRows, kSteps = 4, kGroups = 4, kUnits = 2;
+  static constexpr bool kMinima = false;
+  static constexpr size_t column(size_t step, size_t group, size_t unit) { return step / 2 * 128 + group * 32 + step % 2 * 16 + unit * 8; }
+
+  __m256 d;   // mixed
+  const std::byte* block;
+  explicit EightQ6K(const std::byte* b) : d(mixed_halves(b + 26 * 64)), block(b) {}
+  template <size_t kStep, size_t kUnit>
+  void weights(size_t side, __m256i w[4]) const {
+    const std::byte* const first = block + (kStep / 2 * 8 + kStep % 2 * 2 + kUnit) * 64 + side * 32;
+    const __m256i low[2] = {load(first), load(first + 256)}, high = load(block + (16 + kStep * 2 + kUnit) * 64 + side * 32), two = _mm256_set1_epi8(0x30);
+    w[0] = _mm256_or_si256(low_nibbles(low[0]), _mm256_and_si256(_mm256_slli_epi16(high, 4), two));
+    w[1] = _mm256_or_si256(low_nibbles(low[1]), _mm256_and_si256(_mm256_slli_epi16(high, 2), two));
+    w[2] = _mm256_or_si256(high_nibbles(low[0]), _mm256_and_si256(high, two));
+    w[3] = _mm256_or_si256(high_nibbles(low[1]), _mm256_and_si256(_mm256_srli_epi16(high, 2), two));
+  }
+  template <size_t kStep, size_t kGroup>
+  __m256i scale(size_t side) const {
+    constexpr char s = kGroup * 2 + kStep % 2, t = 8 + s;
+    const __m256i eight = load(scales(side) + kStep / 2 * 64);   // of each row
+    const __m256i in_high_byte = _mm256_shuffle_epi8(eight, _mm256_broadcastsi128_si256(_mm_setr_epi8(-1, s, -1, s, -1, s, -1, s, -1, t, -1, t, -1, t, -1, t)));
+    return _mm256_srai_epi16(in_high_byte, 8);
+  }
+  // What the weights stand above their values: two sums of each of the side's rows, that count half and half.
+  __m256i offset(size_t side, const int16_t* sums) const {
+    const __m128i even = load_half(sums), odd = load_half(sums + 8);
+    const __m256i x[2] = {_mm256_broadcastsi128_si256(_mm_unpacklo_epi16(even, odd)), _mm256_broadcastsi128_si256(_mm_unpackhi_epi16(even, odd))};
+    const auto two_rows = [&](size_t pair) {
+      const std::byte* const p = scales(side) + pair * 16;
+      return _mm256_add_epi32(_mm256_madd_epi16(_mm256_cvtepi8_epi16(load_half(p)), x[0]), _mm256_madd_epi16(_mm256_cvtepi8_epi16(load_half(p + 64)), x[1]));
+    };
+    const __m256i first = two_rows(0), second = two_rows(1);
+    const __m256i even_rows = _mm256_permute2x128_si256(first, second, 0x20), odd_rows = _mm256_permute2x128_si256(first, second, 0x31);
+    return _mm256_slli_epi32(_mm256_add_epi32(_mm256_unpacklo_epi64(even_rows, odd_rows), _mm256_unpackhi_epi64(even_rows, odd_rows)), 5);
+  }
+
+ private:
+  const std::byte* scales(size_t side) const { return block + 24 * 64 + side * 32; }
+};
+
+// Part kPart of kParts of what is asked for ahead of a column's bytes.
+template <size_t kBytes, size_t kParts, size_t kPart>
+__attribute__((always_inline)) inline void ask_for_part(const std::byte* column, const Ahead& ahead) {
+  constexpr size_t kLines = (kBytes + 63) / 64, kBegin = kPart * kLines / kParts, kEnd = (kPart + 1) * kLines / kParts;
+  ask_ahead<(kEnd - kBegin) * 64>(column + kBegin * 64, ahead);
+}
+
+template <class Arithmetic, class Eight, size_t T>
+void interleaved_256(const DotRows& args, size_t first, size_t token, const Ahead& ahead) {
+  const InputRow* inputs = args.inputs + token;
+  const std::byte* block = args.weights + first * args.row_bytes;
+  __m256 sum[T];
+  for (size_t t = 0; t < T; ++t) sum[t] = _mm256_setzero_ps();
+  for (size_t b = 0; b < args.n / 256; ++b, block += Eight::kBytes) {
+    const Eight eight(block);
+    const int8_t* x[T];
+    for (size_t t = 0; t < T; ++t) x[t] = inputs[t].q256 + b * 256;
+    __m256i sums[2][T];
+    each<2>([&](auto side) __attribute__((always_inline)) {
+      each<T>([&](auto t) __attribute__((always_inline)) { sums[side][t] = _mm256_setzero_si256(); });
+      each<Eight::kSteps>([&](auto step) __attribute__((always_inline)) {
+        __m256i products[T][Eight::kGroups];
+        each<Eight::kUnits>([&](auto unit) __attribute__((always_inline)) {
+          if constexpr (side == 0) ask_for_part<Eight::kBytes, Eight::kSteps * Eight::kUnits, step * Eight::kUnits + unit>(block, ahead);
+          __m256i w[Eight::kGroups];
+          eight.template weights<step, unit>(side, w);
+          each<T>([&](auto t) __attribute__((always_inline)) {
+            each<Eight::kGroups>([&](auto g) __attribute__((always_inline)) {
+              const __m256i pairs = _mm256_maddubs_epi16(w[g], eight_columns(x[t] + Eight::column(step, g, unit)));
+              products[t][g] = unit == 0 ? pairs : _mm256_add_epi16(products[t][g], pairs);
+              __asm__("" : "+x"(products[t][g]));
+            });
+          });
+        });
+        each<Eight::kGroups>([&](auto g) __attribute__((always_inline)) {
+          const __m256i scale = eight.template scale<step, g>(side);
+          each<T>([&](auto t) __attribute__((always_inline)) { sums[side][t] = Arithmetic::add_products(sums[side][t], products[t][g], scale); });
+        });
+      });
+    });
+    each<T>([&](auto t) __attribute__((always_inline)) {
+      const float scale = inputs[t].scale256[b];
+      const int16_t* const totals = inputs[t].sum256 + b * 16;
+      if constexpr (Eight::kMinima) {
+        sum[t] = add_block(sum[t], scale, eight.d, _mm256_hadd_epi32(sums[0][t], sums[1][t]), negated_product(eight.dmin, eight.minus(totals)));
+      } else {
+        const __m256i left[2] = {_mm256_sub_epi32(sums[0][t], eight.offset(0, totals)), _mm256_sub_epi32(sums[1][t], eight.offset(1, totals))};
+        sum[t] = add_block(sum[t], scale, eight.d, _mm256_hadd_epi32(left[0], left[1]));
+      }
+    });
+  }
+  for (size_t t = 0; t < T; ++t) _mm256_storeu_ps(args.outputs[token + t] + args.first + first, other_order(sum[t]));
+}
+
+// ------------------------------------------------------------------ blocks of 32
+//
+// weights(column of blocks, side, w): of columns [8 i, 8 i + 8) w[i], as avx2.h's weights() has them.
+
+struct EightQ8_0 {
+  using Plain = WeightsQ8_0;
+  static void weights(const std::byte* block, size_t side, __m256i w[4]) {
+    for (size_t i = 0; i < 4; ++i) w[i] = load(block + 16 + i * 64 + side * 32);
+  }
+};
+struct EightQ4_0 {
+  using Plain = WeightsQ4_0;
+  static void weights(const std::byte* block, size_t side, __m256i w[4]) {
+    for (size_t i = 0; i < 2; ++i) {
+      const __m256i v = load(block + 16 + i * 64 + side * 32);
+      w[i] = low_nibbles(v), w[i + 2] = high_nibbles(v);
+    }
+  }
+};
+struct EightQ5_0 {
+  using Plain = WeightsQ5_0;
+  static void weights(const std::byte* block, size_t side, __m256i w[4]) {
+    const __m256i bits = _mm256_broadcastsi128_si256(load_half(block + 16 + side * 16));   // of four rows
+    const __m256i own = _mm256_set1_epi64x(static_cast<long long>(0x8040201008040201));
+    const auto fifth = [&](char i) {   // byte i of each row's, in eight bytes
+      const char b = static_cast<char>(i + 4), c = static_cast<char>(i + 8), d = static_cast<char>(i + 12);
+      const __m256i spread = _mm256_shuffle_epi8(bits, _mm256_setr_epi8(i, i, i, i, i, i, i, i, b, b, b, b, b, b, b, b, c, c, c, c, c, c, c, c, d, d, d, d, d, d, d, d));
+      return _mm256_and_si256(_mm256_cmpeq_epi8(_mm256_and_si256(spread, own), own), _mm256_set1_epi8(16));
+    };
+    for (size_t i = 0; i < 2; ++i) {
+      const __m256i v = load(block + 48 + i * 64 + side * 32);
+      w[i] = _mm256_or_si256(low_nibbles(v), fifth(static_cast<char>(i)));
+      w[i + 2] = _mm256_or_si256(high_nibbles(v), fifth(static_cast<char>(i + 2)));
+    }
+  }
+};
+
+template <class Arithmetic, class Eight, size_t T>
+void interleaved_32(const DotRows& args, size_t first, size_t token, const Ahead& ahead) {
+  using Plain = typename Eight::Plain;
+  const InputRow* inputs = args.inputs + token;
+  constexpr size_t kBytes = Plain::kBytes * kInterleavedRows;
+  const std::byte* block = args.weights + first * args.row_bytes;
+  __m256 sum[T];
+  for (size_t t = 0; t < T; ++t) sum[t] = _mm256_setzero_ps();
+  for (size_t b = 0; b < args.n / 32; ++b, block += kBytes) {
+    ask_ahead<kBytes>(block, ahead);
+    __m256i sums[2][T];
+    each<2>([&](auto side) __attribute__((always_inline)) {
+      __m256i w[4];
+      Eight::weights(block, side, w);
+      each<T>([&](auto t) __attribute__((always_inline)) {
+        const int8_t* const x = inputs[t].q32 + b * 32;
+        sums[side][t] = Arithmetic::template four_dots<Plain>(w, eight_columns(x), eight_columns(x + 8), eight_columns(x + 16), eight_columns(x + 24));
+        __asm__("" : "+x"(sums[side][t]));
+      });
+    });
+    const __m256 d = mixed_halves(block);
+    each<T>([&](auto t) __attribute__((always_inline)) {
+      constexpr int kOffset = Plain::kSigned ? Arithmetic::kSignedOffset : Plain::kOffset;
+      __m256i products = _mm256_hadd_epi32(sums[0][t], sums[1][t]);
+      if constexpr (kOffset > 0) products = _mm256_sub_epi32(products, _mm256_set1_epi32(kOffset * inputs[t].sum32[b]));
+      sum[t] = add_block(sum[t], inputs[t].scale32[b], d, products);
+    });
+  }
+  for (size_t t = 0; t < T; ++t) _mm256_storeu_ps(args.outputs[token + t] + args.first + first, other_order(sum[t]));
+}
+
+// A type's kernels for rows that lie so.
+template <class Eight_> struct Of256 {
+  template <class Arithmetic, class, size_t T> static constexpr auto kernel = interleaved_256<Arithmetic, Eight_, T>;
+};
+template <class Eight_> struct Of32 {
+  template <class Arithmetic, class, size_t T> static constexpr auto kernel = interleaved_32<Arithmetic, Eight_, T>;
+};
+template <class Weights> struct Interleaved;
+template <> struct Interleaved<WeightsQ4K> : Of256<EightQ4K> {};
+template <> struct Interleaved<WeightsQ5K> : Of256<EightQ5K> {};
+template <> struct Interleaved<WeightsQ6K> : Of256<EightQ6K> {};
+template <> struct Interleaved<WeightsQ8_0> : Of32<EightQ8_0> {};
+template <> struct Interleaved<WeightsQ4_0> : Of32<EightQ4_0> {};
+template <> struct Interleaved<WeightsQ5_0> : Of32<EightQ5_0> {};
+
+template <class Few, class Arithmetic, class Weights>
+void few_tokens_as_they_lie(const DotRows& args) {
+  if constexpr (kHasCut<Weights>)
+    if (args.interleaved) return few_tokens<Interleaved<Weights>, Arithmetic, Weights>(args);
+  few_tokens<Few, Arithmetic, Weights>(args);
+}
+
+}  // namespace
+}  // namespace wenqu::engine::cpu

@@ -1,0 +1,71 @@
+// Eight rows of a quantized matrix side by side, for kernels that compute eight rows at once.
+//
+// The blocks that the rows have in one column are cut into words of eight bytes, and each word of all eight rows lies
+// together, in the order of the rows: 64 bytes. What a block has before its words (Q8_0's scale) or behind them (Q6_K's)
+// lies so too. No bit is changed, and eight rows take as many bytes as before.
+//
+// The functions have internal linkage on purpose: files compiled for different instruction sets must not share one copy.
+#pragma once
+
+#include <cstddef>
+#include <cstring>
+
+#include "engine/gguf/type.h"
+
+namespace wenqu::engine::cpu {
+
+constexpr size_t kInterleavedRows = 8;
+
+// How a type's block is cut: pieces of so many bytes before its words, the words, and bytes behind them.
+struct Cut {
+  size_t first = 0, second = 0;
+  size_t words = 0;
+  size_t behind = 0;
+  constexpr size_t before() const { return first + second; }
+  constexpr size_t bytes() const { return before() + words * 8 + behind; }
+};
+
+// No words: rows of the type stay as they are.
+constexpr Cut cut_of(gguf::Type type) {
+  switch (type) {
+    case gguf::Type::q8_0: return {.first = 2, .words = 4};
+    case gguf::Type::q4_0: return {.first = 2, .words = 2};
+    case gguf::Type::q5_0: return {.first = 2, .second = 4, .words = 2};
+    case gguf::Type::q4_k: return {.words = 18};
+    case gguf::Type::q5_k: return {.words = 22};
+    case gguf::Type::q6_k: return {.words = 26, .behind = 2};
+    default: return {};
+  }
+}
+constexpr bool can_interleave(gguf::Type type, size_t rows) { return cut_of(type).words > 0 && rows % kInterleavedRows == 0; }
+
+// move(where a piece lies in a row's block, where the eight rows' pieces lie in their column, its bytes) for all pieces.
+template <typename Move>
+static inline void each_piece(const Cut& cut, const Move& move) {
+  move(size_t{0}, size_t{0}, cut.first);
+  move(cut.first, cut.first * kInterleavedRows, cut.second);
+  for (size_t w = 0; w < cut.words; ++w) move(cut.before() + w * 8, (cut.before() + w * 8) * kInterleavedRows, size_t{8});
+  move(cut.before() + cut.words * 8, (cut.before() + cut.words * 8) * kInterleavedRows, cut.behind);
+}
+
+// The column of blocks of eight rows that lie row_bytes apart, and back.
+static inline void interleave_blocks(const Cut& cut, const std::byte* rows, size_t row_bytes, std::byte* column) {
+  each_piece(cut, [&](size_t from, size_t to, size_t bytes) {
+    for (size_t r = 0; r < kInterleavedRows; ++r) std::memcpy(column + to + r * bytes, rows + r * row_bytes + from, bytes);
+  });
+}
+static inline void separate_blocks(const Cut& cut, const std::byte* column, std::byte* rows, size_t row_bytes) {
+  each_piece(cut, [&](size_t to, size_t from, size_t bytes) {
+    for (size_t r = 0; r < kInterleavedRows; ++r) std::memcpy(rows + r * row_bytes + to, column + from + r * bytes, bytes);
+  });
+}
+
+// Rows that lie one after the other, and as many bytes to write to. REQUIRES: can_interleave(type, rows).
+static inline void interleave_rows(gguf::Type type, const std::byte* from, size_t rows, size_t row_bytes, std::byte* to) {
+  const Cut cut = cut_of(type);
+  for (size_t r = 0; r < rows; r += kInterleavedRows)
+    for (size_t at = 0; at < row_bytes; at += cut.bytes())
+      interleave_blocks(cut, from + r * row_bytes + at, row_bytes, to + r * row_bytes + at * kInterleavedRows);
+}
+
+}  // namespace wenqu::engine::cpu
