@@ -68,4 +68,13 @@ static inline void interleave_rows(gguf::Type type, const std::byte* from, size_
       interleave_blocks(cut, from + r * row_bytes + at, row_bytes, to + r * row_bytes + at * kInterleavedRows);
 }
 
+// Row `row` of eight, as it lay before. REQUIRES: row < 8.
+static inline void copy_row(gguf::Type type, const std::byte* eight, size_t row, size_t row_bytes, std::byte* to) {
+  const Cut cut = cut_of(type);
+  for (size_t at = 0; at < row_bytes; at += cut.bytes())
+    each_piece(cut, [&](size_t in_block, size_t in_column, size_t bytes) {
+      std::memcpy(to + at + in_block, eight + at * kInterleavedRows + in_column + row * bytes, bytes);
+    });
+}
+
 }  // namespace wenqu::engine::cpu

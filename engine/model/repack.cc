@@ -1,5 +1,6 @@
 #include "engine/model/repack.h"
 
+#include <algorithm>
 #include <cstring>
 
 #include "base/page_advice.h"
@@ -28,16 +29,23 @@ std::vector<Part> parts_of(const Config& config, Weights& weights) {
                            &layer.router})
       add(*matrix, 1);
     for (Matrix* matrix : {&layer.expert_gate, &layer.expert_up, &layer.expert_down}) add(*matrix, config.moe.router.experts);
+    // What was derived for these is memory of our own already.
+    for (Matrix* matrix : {&layer.k_b, &layer.v_b})
+      if (cpu::can_interleave(matrix->type, matrix->outputs)) add(*matrix, config.heads);
   }
   add(weights.output, 1);
   return parts;
 }
 
-void copy(const ops::Compute& compute, const Matrix& from, const Matrix& to, size_t count) {
-  compute.parallel(count * from.outputs, kPieceRows, [&](size_t begin, size_t end) {
-    const size_t at = begin * from.row_bytes;
-    if (to.interleaved) cpu::interleave_rows(from.type, from.data + at, end - begin, from.row_bytes, const_cast<std::byte*>(to.data) + at);
-    else std::memcpy(const_cast<std::byte*>(to.data) + at, from.data + at, (end - begin) * from.row_bytes);
+void copy(const ops::Compute& compute, const Matrix& from, size_t count, const Matrix& to, std::byte* out) {
+  const size_t pieces = (from.outputs + kPieceRows - 1) / kPieceRows;   // of a matrix
+  compute.parallel(count * pieces, 1, [&](size_t begin, size_t end) {
+    for (size_t i = begin; i < end; ++i) {
+      const size_t index = i / pieces, first = i % pieces * kPieceRows, rows = std::min(kPieceRows, from.outputs - first);
+      std::byte* const place = out + index * to.stride_bytes + first * to.row_bytes;
+      if (to.interleaved) cpu::interleave_rows(from.type, from.row(index, first), rows, from.row_bytes, place);
+      else std::memcpy(place, from.row(index, first), rows * from.row_bytes);
+    }
   });
 }
 
@@ -51,12 +59,14 @@ Status repack(const ops::Compute& compute, const Config& config, bool mapped, co
   for (const Part& part : parts) {
     const Matrix from = *part.matrix;
     Matrix to = from;
-    to.data = weights.repacked.data() + copied;
+    std::byte* const place = weights.repacked.data() + copied;
+    to.data = place;
+    to.stride_bytes = from.outputs * from.row_bytes;
     to.interleaved = cpu::can_interleave(from.type, from.outputs);
-    copy(compute, from, to, part.count);
+    copy(compute, from, part.count, to, place);
     WENQU_RETURN_IF_ERROR(compute.cancel.status());
     *part.matrix = to;
-    if (mapped) let_go({from.data, part.bytes()});
+    if (mapped && from.stride_bytes == to.stride_bytes) let_go({from.data, part.bytes()});
     copied += part.room();
     WENQU_RETURN_IF_ERROR(done(static_cast<double>(copied) / static_cast<double>(room)));
   }

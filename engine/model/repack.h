@@ -11,9 +11,8 @@
 
 namespace wenqu::engine {
 
-// Copies the matrices that a batch is multiplied by and has the weights point to the copies. Of the file, what is read by
-// the row stays in use: the embedding, and what MLA expands. `done` is told the part that is copied, on the calling thread, and may stop it
-// by an error. `mapped`: the weights are views into a mapped file, whose pages may leave memory when they are copied.
+// Copies the matrices that a batch is multiplied by and has the weights point to the copies; the embedding, of which rows are looked
+// up, stays where it is. `done` is told the part that is copied, on the calling thread, and may stop it by an error. `mapped`: the weights are views into a mapped file, whose pages may leave memory when they are copied.
 // Errors: out_of_memory, cancelled; the weights then point to what they did before, or to copies.
 Status repack(const ops::Compute& compute, const Config& config, bool mapped, const std::function<Status(double part)>& done, Weights& weights);
 

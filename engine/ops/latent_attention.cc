@@ -14,11 +14,10 @@ struct HeadRows {
 
   HeadRows(const Matrix& k_b, const Matrix& v_b, size_t head, const LatentShape& shape)
       : keys(shape.latent * shape.nope), values(shape.latent * shape.value) {
-    for (size_t l = 0; l < shape.latent; ++l)
-      cpu::dequantize_row(k_b.type, k_b.row(head, l), shape.nope, keys.data() + l * shape.nope);
+    for (size_t l = 0; l < shape.latent; ++l) dequantize_row(k_b, head, l, keys.data() + l * shape.nope);
     std::vector<float> row(shape.latent);
     for (size_t v = 0; v < shape.value; ++v) {
-      cpu::dequantize_row(v_b.type, v_b.row(head, v), shape.latent, row.data());
+      dequantize_row(v_b, head, v, row.data());
       for (size_t l = 0; l < shape.latent; ++l) values[l * shape.value + v] = row[l];
     }
   }

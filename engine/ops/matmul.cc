@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "engine/cpu/interleaved.h"
+
 namespace wenqu::engine::ops {
 namespace {
 
@@ -69,6 +71,14 @@ void Inputs::round(const Compute& compute, size_t token, size_t begin, size_t co
     const size_t at = token * n_ + begin;
     compute.kernels.round256(values, count, q256_.data() + at, scale256_.data() + at / 256, sum256_.data() + at / 16);
   }
+}
+
+void dequantize_row(const Matrix& matrix, size_t index, size_t row, float* out) {
+  if (!matrix.interleaved) return cpu::dequantize_row(matrix.type, matrix.row(index, row), matrix.inputs, out);
+  std::vector<std::byte> plain(matrix.row_bytes);
+  const size_t among = row % cpu::kInterleavedRows;
+  cpu::copy_row(matrix.type, matrix.row(index, row - among), among, matrix.row_bytes, plain.data());
+  cpu::dequantize_row(matrix.type, plain.data(), matrix.inputs, out);
 }
 
 std::vector<float*> row_pointers(float* out, size_t tokens, size_t stride) {

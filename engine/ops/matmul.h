@@ -23,6 +23,7 @@ struct Matrix {
   bool interleaved = false;          // eight rows lie side by side (cpu/interleaved.h): only whole eights have a place
 
   explicit operator bool() const { return data != nullptr; }
+  // Where interleaved: of the first of eight rows.
   const std::byte* row(size_t matrix, size_t row) const { return data + matrix * stride_bytes + row * row_bytes; }
 };
 
@@ -54,6 +55,9 @@ class Inputs {
   Numbers<int16_t> sum32_, sum256_;
   std::vector<cpu::InputRow> rows_;
 };
+
+// Row `row` of matrix `index` as floats.
+void dequantize_row(const Matrix& matrix, size_t index, size_t row, float* out);
 
 // Pointers to the rows of out: [tokens][stride].
 std::vector<float*> row_pointers(float* out, size_t tokens, size_t stride);
