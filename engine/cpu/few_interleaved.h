@@ -1,8 +1,8 @@
 // Quantized weights whose rows lie eight side by side (interleaved.h) times one token or a few.
 //
 // A vector of 32 bytes has eight columns of four rows, two such vectors ("sides") have all eight rows: nothing is added
-// across a vector before a block's end, and what scales eight rows is taken apart for all of them at once. Sums of 32 bits, two of each row, become
-// one by a horizontal addition, which leaves the rows in the order 0, 1, 4, 5, 2, 3, 6, 7: "mixed".
+// across a vector before a block's end, and what scales eight rows is taken apart for all of them at once. Sums of 32
+// bits, two of each row, become one by a horizontal addition of the sides, which leaves the rows in their order.
 //
 // Arithmetic is how an instruction set multiplies, as in few_tokens.h, and
 //   four_dots<Weights>(w, x0, x1, x2, x3): the sums of four vectors of bytes' products, of signed weights with kSignedOffset added to each.
@@ -31,10 +31,7 @@ inline __m256i two_numbers(const int16_t* p) {
 inline __m256i low_nibbles(__m256i v) { return _mm256_and_si256(v, _mm256_set1_epi8(15)); }
 inline __m256i high_nibbles(__m256i v) { return _mm256_and_si256(_mm256_srli_epi16(v, 4), _mm256_set1_epi8(15)); }
 
-// The order of the rows and the mixed one: the middle pairs change places.
-inline __m256 other_order(__m256 v) { return _mm256_castsi256_ps(_mm256_permute4x64_epi64(_mm256_castps_si256(v), 0xD8)); }
-// Eight rows' half floats as they lie, mixed.
-inline __m256 mixed_halves(const std::byte* p) { return other_order(_mm256_cvtph_ps(load_half(p))); }
+inline __m256 eight_halves(const std::byte* p) { return _mm256_cvtph_ps(load_half(p)); }
 
 // ------------------------------------------------------------------ blocks of 256
 //
@@ -47,8 +44,8 @@ struct EightScalesQ4K {
   static constexpr bool kMinima = true;
   static constexpr size_t column(size_t step, size_t group, size_t unit) { return step * 64 + group * 32 + unit * 8; }
 
-  __m256 d, dmin;           // mixed
-  __m256i scales[2];        // of sub-blocks 0 to 3 and 4 to 7: four bytes a row, mixed
+  __m256 d, dmin;
+  __m256i scales[2];        // of sub-blocks 0 to 3 and 4 to 7: four bytes a row
   __m256i minima[2];
 
   explicit EightScalesQ4K(const std::byte* block) {
@@ -78,7 +75,7 @@ struct EightScalesQ4K {
     const __m128i second = _mm_setr_epi8(8 + g, -1, 8 + g, -1, 8 + g, -1, 8 + g, -1, 12 + g, -1, 12 + g, -1, 12 + g, -1, 12 + g, -1);
     return _mm256_shuffle_epi8(scales[kStep / 2], _mm256_broadcastsi128_si256(side == 0 ? first : second));
   }
-  // The minima's products with sums of 32 inputs each, mixed.
+  // The minima's products with sums of 32 inputs each.
   __m256i minus(const int16_t* sums) const {
     alignas(16) int16_t eight[8];
     _mm_store_si128(reinterpret_cast<__m128i*>(eight), _mm_add_epi16(load_half(sums), load_half(sums + 8)));
@@ -122,9 +119,9 @@ struct EightQ6K {
   static constexpr bool kMinima = false;
   static constexpr size_t column(size_t step, size_t group, size_t unit) { return step / 2 * 128 + group * 32 + step % 2 * 16 + unit * 8; }
 
-  __m256 d;   // mixed
+  __m256 d;
   const std::byte* block;
-  explicit EightQ6K(const std::byte* b) : d(mixed_halves(b + 26 * 64)), block(b) {}
+  explicit EightQ6K(const std::byte* b) : d(eight_halves(b + 26 * 64)), block(b) {}
   template <size_t kStep, size_t kUnit>
   void weights(size_t side, __m256i w[4]) const {
     const std::byte* const first = block + (kStep / 2 * 8 + kStep % 2 * 2 + kUnit) * 64 + side * 32;
@@ -209,7 +206,7 @@ void interleaved_256(const DotRows& args, size_t first, size_t token, const Ahea
       }
     });
   }
-  for (size_t t = 0; t < T; ++t) _mm256_storeu_ps(args.outputs[token + t] + args.first + first, other_order(sum[t]));
+  for (size_t t = 0; t < T; ++t) _mm256_storeu_ps(args.outputs[token + t] + args.first + first, sum[t]);
 }
 
 // ------------------------------------------------------------------ blocks of 32
@@ -234,17 +231,17 @@ struct EightQ4_0 {
 struct EightQ5_0 {
   using Plain = WeightsQ5_0;
   static void weights(const std::byte* block, size_t side, __m256i w[4]) {
-    const __m256i bits = _mm256_broadcastsi128_si256(load_half(block + 16 + side * 16));   // of four rows
+    const __m256i bits = load(block + 16);
     const __m256i own = _mm256_set1_epi64x(static_cast<long long>(0x8040201008040201));
-    const auto fifth = [&](char i) {   // byte i of each row's, in eight bytes
-      const char b = static_cast<char>(i + 4), c = static_cast<char>(i + 8), d = static_cast<char>(i + 12);
-      const __m256i spread = _mm256_shuffle_epi8(bits, _mm256_setr_epi8(i, i, i, i, i, i, i, i, b, b, b, b, b, b, b, b, c, c, c, c, c, c, c, c, d, d, d, d, d, d, d, d));
+    const auto fifth = [&](size_t byte) {   // of each row's four, in eight bytes
+      const char i = static_cast<char>(side * 8 + byte), j = static_cast<char>(i + 4);
+      const __m256i spread = _mm256_shuffle_epi8(bits, _mm256_broadcastsi128_si256(_mm_setr_epi8(i, i, i, i, i, i, i, i, j, j, j, j, j, j, j, j)));
       return _mm256_and_si256(_mm256_cmpeq_epi8(_mm256_and_si256(spread, own), own), _mm256_set1_epi8(16));
     };
     for (size_t i = 0; i < 2; ++i) {
       const __m256i v = load(block + 48 + i * 64 + side * 32);
-      w[i] = _mm256_or_si256(low_nibbles(v), fifth(static_cast<char>(i)));
-      w[i + 2] = _mm256_or_si256(high_nibbles(v), fifth(static_cast<char>(i + 2)));
+      w[i] = _mm256_or_si256(low_nibbles(v), fifth(i));
+      w[i + 2] = _mm256_or_si256(high_nibbles(v), fifth(i + 2));
     }
   }
 };
@@ -259,25 +256,25 @@ void interleaved_32(const DotRows& args, size_t first, size_t token, const Ahead
   for (size_t t = 0; t < T; ++t) sum[t] = _mm256_setzero_ps();
   for (size_t b = 0; b < args.n / 32; ++b, block += kBytes) {
     ask_ahead<kBytes>(block, ahead);
-    __m256i sums[2][T];
+    __m256i products[T];
     each<2>([&](auto side) __attribute__((always_inline)) {
       __m256i w[4];
       Eight::weights(block, side, w);
       each<T>([&](auto t) __attribute__((always_inline)) {
         const int8_t* const x = inputs[t].q32 + b * 32;
-        sums[side][t] = Arithmetic::template four_dots<Plain>(w, eight_columns(x), eight_columns(x + 8), eight_columns(x + 16), eight_columns(x + 24));
-        __asm__("" : "+x"(sums[side][t]));
+        const __m256i sums = Arithmetic::template four_dots<Plain>(w, eight_columns(x), eight_columns(x + 8), eight_columns(x + 16), eight_columns(x + 24));
+        products[t] = side == 0 ? sums : _mm256_hadd_epi32(products[t], sums);
+        __asm__("" : "+x"(products[t]));
       });
     });
-    const __m256 d = mixed_halves(block);
+    const __m256 d = eight_halves(block);
     each<T>([&](auto t) __attribute__((always_inline)) {
       constexpr int kOffset = Plain::kSigned ? Arithmetic::kSignedOffset : Plain::kOffset;
-      __m256i products = _mm256_hadd_epi32(sums[0][t], sums[1][t]);
-      if constexpr (kOffset > 0) products = _mm256_sub_epi32(products, _mm256_set1_epi32(kOffset * inputs[t].sum32[b]));
-      sum[t] = add_block(sum[t], inputs[t].scale32[b], d, products);
+      if constexpr (kOffset > 0) products[t] = _mm256_sub_epi32(products[t], _mm256_set1_epi32(kOffset * inputs[t].sum32[b]));
+      sum[t] = add_block(sum[t], inputs[t].scale32[b], d, products[t]);
     });
   }
-  for (size_t t = 0; t < T; ++t) _mm256_storeu_ps(args.outputs[token + t] + args.first + first, other_order(sum[t]));
+  for (size_t t = 0; t < T; ++t) _mm256_storeu_ps(args.outputs[token + t] + args.first + first, sum[t]);
 }
 
 // A type's kernels for rows that lie so.

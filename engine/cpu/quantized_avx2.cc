@@ -10,8 +10,8 @@
 namespace wenqu::engine::cpu {
 namespace {
 
-// From so many tokens on, unpacking a tile pays.
-constexpr size_t kTileTokens = 6;
+// From so many tokens on, unpacking a tile pays; and where rows lie side by side.
+constexpr size_t kTileTokens = 6, kTileTokensInterleaved = 13;
 // Tiles at a time, and tokens that meet all of them before the next: what both need fits the first cache.
 constexpr size_t kTiles = 4, kInCache = 24;
 
@@ -184,9 +184,11 @@ void by_groups(size_t tokens, const Multiply& multiply, size_t t = 0) {
 }
 template <class Weights> constexpr size_t kTogether = Weights::kSteps == 1 ? 3 : 4;
 
+bool are_few(const DotRows& args) { return args.tokens < (args.interleaved ? kTileTokensInterleaved : kTileTokens); }
+
 template <class Weights>
 void dot_256(const DotRows& args) {
-  if (args.tokens < kTileTokens) return few_tokens_as_they_lie<Few256, Arithmetic, Weights>(args);
+  if (are_few(args)) return few_tokens_as_they_lie<Few256, Arithmetic, Weights>(args);
   many_tokens_256<Scaling, Weights, kTiles, kInCache>(args, [](const Tile& tile, size_t block, size_t blocks, const InputRow* inputs, size_t tokens, auto sums) {
     by_groups<kTogether<Weights>>(tokens, [&]<size_t T>(size_t t) { tile_256<Weights, T>(tile, block, blocks, inputs + t, sums + t); });
   });
@@ -194,7 +196,7 @@ void dot_256(const DotRows& args) {
 
 template <class Weights>
 void dot_32(const DotRows& args) {
-  if (args.tokens < kTileTokens) return few_tokens_as_they_lie<Few32, Arithmetic, Weights>(args);
+  if (are_few(args)) return few_tokens_as_they_lie<Few32, Arithmetic, Weights>(args);
   many_tokens_32<Scaling, Weights, kTiles, kInCache>(args, [](const Tile& tile, size_t block, size_t blocks, const InputRow* inputs, size_t tokens, auto sums) {
     by_groups<kTogether<Weights>>(tokens, [&]<size_t T>(size_t t) { tile_32<Weights, T>(tile, block, blocks, inputs + t, sums + t); });
   });
