@@ -79,6 +79,7 @@ struct WeightsQ4_0 {
   static __m256i weights(const std::byte* block) { return nibbles(block + 2); }
 };
 struct WeightsQ4_1 {
+  static constexpr Cut kCut = cut_of(gguf::Type::q4_1);
   static constexpr size_t kBytes = sizeof(BlockQ4_1), kSteps = 8;
   static constexpr bool kSigned = false, kMinimum = true;
   static constexpr int kOffset = 0;
@@ -92,12 +93,14 @@ struct WeightsQ5_0 {
   static __m256i weights(const std::byte* block) { return _mm256_or_si256(nibbles(block + 6), fifth_bits(block + 2)); }
 };
 struct WeightsQ5_1 {
+  static constexpr Cut kCut = cut_of(gguf::Type::q5_1);
   static constexpr size_t kBytes = sizeof(BlockQ5_1), kSteps = 4;
   static constexpr bool kSigned = false, kMinimum = true;
   static constexpr int kOffset = 0;
   static __m256i weights(const std::byte* block) { return _mm256_or_si256(nibbles(block + 8), fifth_bits(block + 4)); }
 };
 struct WeightsIQ4NL {
+  static constexpr Cut kCut = cut_of(gguf::Type::iq4_nl);
   static constexpr size_t kBytes = sizeof(BlockIQ4NL), kSteps = 1;
   static constexpr bool kSigned = true, kMinimum = false;
   static constexpr int kOffset = 0;
@@ -219,6 +222,7 @@ struct WeightsQ3K {
 };
 
 struct WeightsIQ4XS {
+  static constexpr Cut kCut = cut_of(gguf::Type::iq4_xs);
   static constexpr size_t kBytes = sizeof(BlockIQ4XS), kSteps = 1, kScale = 0, kScaleColumns = 32;
   static constexpr bool kSigned = true, kMinima = false;
   static constexpr int kOffsetBits = 0, kOffset = 0;

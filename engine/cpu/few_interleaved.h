@@ -33,10 +33,32 @@ inline __m256i high_nibbles(__m256i v) { return _mm256_and_si256(_mm256_srli_epi
 
 inline __m256 eight_halves(const std::byte* p) { return _mm256_cvtph_ps(load_half(p)); }
 
+// Of two sides' words, the even numbers of 32 bits or the odd ones: of all rows, in their order.
+template <bool kOdd>
+inline __m256i halves_of_words(__m256i first, __m256i second) {
+  return _mm256_castps_si256(_mm256_shuffle_ps(_mm256_castsi256_ps(first), _mm256_castsi256_ps(second), kOdd ? 0xDD : 0x88));
+}
+// Two half floats of each of eight rows.
+struct TwoHalves {
+  __m256 first, second;
+  explicit TwoHalves(__m256i eight) {
+    const __m256i apart = _mm256_shuffle_epi8(eight, _mm256_broadcastsi128_si256(_mm_setr_epi8(0, 1, 4, 5, 8, 9, 12, 13, 2, 3, 6, 7, 10, 11, 14, 15)));
+    const __m256i both = _mm256_permute4x64_epi64(apart, 0xD8);
+    first = _mm256_cvtph_ps(_mm256_castsi256_si128(both));
+    second = _mm256_cvtph_ps(_mm256_extracti128_si256(both, 1));
+  }
+};
+// Byte kByte of each row's word, signed, four times in 16 bits.
+template <char kByte>
+inline __m256i signed_scale(__m256i words) {
+  constexpr char k = kByte, l = kByte + 8;
+  return _mm256_srai_epi16(_mm256_shuffle_epi8(words, _mm256_broadcastsi128_si256(_mm_setr_epi8(-1, k, -1, k, -1, k, -1, k, -1, l, -1, l, -1, l, -1, l))), 8);
+}
+
 // ------------------------------------------------------------------ blocks of 256
 //
 // Objects of a column's eight blocks. Columns are taken in kSteps steps of kGroups sub-blocks of kUnits units of eight:
-// column(step, group, unit) says where such a unit begins, weights<step, unit>(side, w) gives those of each group, scale<step, group>(side) the scale of
+// Plain is the type as it lies in a file; column(step, group, unit) says where such a unit begins, weights<step, unit>(side, w) gives those of each group, scale<step, group>(side) the scale of
 // four rows, each four times in 16 bits.
 
 struct EightScalesQ4K {
@@ -49,23 +71,15 @@ struct EightScalesQ4K {
   __m256i minima[2];
 
   explicit EightScalesQ4K(const std::byte* block) {
-    const __m256i first[2] = {load(block), load(block + 32)}, second[2] = {load(block + 64), load(block + 96)};
-    const auto halves_of_words = [](const __m256i v[2], auto odd) {
-      return _mm256_castps_si256(_mm256_shuffle_ps(_mm256_castsi256_ps(v[0]), _mm256_castsi256_ps(v[1]), odd ? 0xDD : 0x88));
-    };
-    constexpr std::false_type kEven;
-    constexpr std::true_type kOdd;
-    const __m256i floats = halves_of_words(first, kEven), a = halves_of_words(first, kOdd), b = halves_of_words(second, kEven), c = halves_of_words(second, kOdd);
+    const __m256i v0 = load(block), v1 = load(block + 32), v2 = load(block + 64), v3 = load(block + 96);
+    const __m256i a = halves_of_words<true>(v0, v1), b = halves_of_words<false>(v2, v3), c = halves_of_words<true>(v2, v3);
     const __m256i six = _mm256_set1_epi8(0x3F), high = _mm256_set1_epi8(0x30);
     scales[0] = _mm256_and_si256(a, six);
     minima[0] = _mm256_and_si256(b, six);
     scales[1] = _mm256_or_si256(low_nibbles(c), _mm256_and_si256(_mm256_srli_epi16(a, 2), high));
     minima[1] = _mm256_or_si256(high_nibbles(c), _mm256_and_si256(_mm256_srli_epi16(b, 2), high));
-    // All d before all dmin.
-    const __m256i apart = _mm256_shuffle_epi8(floats, _mm256_broadcastsi128_si256(_mm_setr_epi8(0, 1, 4, 5, 8, 9, 12, 13, 2, 3, 6, 7, 10, 11, 14, 15)));
-    const __m256i both = _mm256_permute4x64_epi64(apart, 0xD8);
-    d = _mm256_cvtph_ps(_mm256_castsi256_si128(both));
-    dmin = _mm256_cvtph_ps(_mm256_extracti128_si256(both, 1));
+    const TwoHalves floats(halves_of_words<false>(v0, v1));
+    d = floats.first, dmin = floats.second;
   }
 
   template <size_t kStep, size_t kGroup>
@@ -90,6 +104,7 @@ struct EightScalesQ4K {
 };
 
 struct EightQ4K : EightScalesQ4K {
+  using Plain = WeightsQ4K;
   static constexpr size_t kBytes = WeightsQ4K::kBytes * kInterleavedRows;
   const std::byte* block;
   explicit EightQ4K(const std::byte* b) : EightScalesQ4K(b), block(b) {}
@@ -101,6 +116,7 @@ struct EightQ4K : EightScalesQ4K {
 };
 
 struct EightQ5K : EightScalesQ4K {
+  using Plain = WeightsQ5K;
   static constexpr size_t kBytes = WeightsQ5K::kBytes * kInterleavedRows;
   const std::byte* block;
   explicit EightQ5K(const std::byte* b) : EightScalesQ4K(b), block(b) {}
@@ -115,6 +131,7 @@ struct EightQ5K : EightScalesQ4K {
 };
 
 struct EightQ6K {
+  using Plain = WeightsQ6K;
   static constexpr size_t kBytes = WeightsQ6K::kBytes * kInterleavedRows, kSteps = 4, kGroups = 4, kUnits = 2;
   static constexpr bool kMinima = false;
   static constexpr size_t column(size_t step, size_t group, size_t unit) { return step / 2 * 128 + group * 32 + step % 2 * 16 + unit * 8; }
@@ -133,10 +150,7 @@ struct EightQ6K {
   }
   template <size_t kStep, size_t kGroup>
   __m256i scale(size_t side) const {
-    constexpr char s = kGroup * 2 + kStep % 2, t = 8 + s;
-    const __m256i eight = load(scales(side) + kStep / 2 * 64);   // of each row
-    const __m256i in_high_byte = _mm256_shuffle_epi8(eight, _mm256_broadcastsi128_si256(_mm_setr_epi8(-1, s, -1, s, -1, s, -1, s, -1, t, -1, t, -1, t, -1, t)));
-    return _mm256_srai_epi16(in_high_byte, 8);
+    return signed_scale<kGroup * 2 + kStep % 2>(load(scales(side) + kStep / 2 * 64));
   }
   // What the weights stand above their values: two sums of each of the side's rows, that count half and half.
   __m256i offset(size_t side, const int16_t* sums) const {
@@ -153,6 +167,40 @@ struct EightQ6K {
 
  private:
   const std::byte* scales(size_t side) const { return block + 24 * 64 + side * 32; }
+};
+
+struct EightIQ4XS {
+  using Plain = WeightsIQ4XS;
+  static constexpr size_t kBytes = Plain::kBytes * kInterleavedRows, kSteps = 16, kGroups = 2, kUnits = 1;
+  static constexpr bool kMinima = false;
+  static constexpr size_t column(size_t step, size_t group, size_t) { return step / 2 * 32 + group * 16 + step % 2 * 8; }
+
+  __m256 d;
+  __m256i scales[2];   // of each side's rows, eight bytes each
+  const std::byte* block;
+  explicit EightIQ4XS(const std::byte* b) : block(b) {
+    const __m256i words[2] = {load(b), load(b + 32)};
+    d = TwoHalves(halves_of_words<false>(words[0], words[1])).first;
+    const auto twice = [](__m128i bytes) { return _mm256_broadcastsi128_si256(bytes); };
+    for (size_t side = 0; side < 2; ++side) {
+      const __m256i nibbles = _mm256_shuffle_epi8(words[side], twice(_mm_setr_epi8(4, 4, 5, 5, 6, 6, 7, 7, 12, 12, 13, 13, 14, 14, 15, 15)));
+      const __m256i low = _mm256_blendv_epi8(low_nibbles(nibbles), high_nibbles(nibbles), _mm256_set1_epi16(static_cast<short>(0xFF00)));
+      const __m256i pairs = _mm256_shuffle_epi8(words[side], twice(_mm_setr_epi8(2, 2, 2, 2, 3, 3, 3, 3, 10, 10, 10, 10, 11, 11, 11, 11)));
+      const auto bit = [&](int own, char value) {   // of each byte's own two bits
+        const __m256i mask = _mm256_set1_epi32(own);
+        return _mm256_and_si256(_mm256_cmpeq_epi8(_mm256_and_si256(pairs, mask), mask), _mm256_set1_epi8(value));
+      };
+      const __m256i six = _mm256_or_si256(low, _mm256_or_si256(bit(0x40100401, 16), bit(static_cast<int>(0x80200802), 32)));
+      scales[side] = _mm256_sub_epi8(six, _mm256_set1_epi8(32));
+    }
+  }
+  template <size_t kStep, size_t kUnit>
+  void weights(size_t side, __m256i w[2]) const {
+    const __m256i v = load(block + 64 + kStep * 64 + side * 32);
+    w[0] = non_linear(low_nibbles(v)), w[1] = non_linear(high_nibbles(v));
+  }
+  template <size_t kStep, size_t kGroup>
+  __m256i scale(size_t side) const { return signed_scale<kStep / 2>(scales[side]); }
 };
 
 // Part kPart of kParts of what is asked for ahead of a column's bytes.
@@ -183,8 +231,8 @@ void interleaved_256(const DotRows& args, size_t first, size_t token, const Ahea
           eight.template weights<step, unit>(side, w);
           each<T>([&](auto t) __attribute__((always_inline)) {
             each<Eight::kGroups>([&](auto g) __attribute__((always_inline)) {
-              const __m256i pairs = _mm256_maddubs_epi16(w[g], eight_columns(x[t] + Eight::column(step, g, unit)));
-              products[t][g] = unit == 0 ? pairs : _mm256_add_epi16(products[t][g], pairs);
+              const __m256i p = pairs<typename Eight::Plain>(w[g], eight_columns(x[t] + Eight::column(step, g, unit)));
+              products[t][g] = unit == 0 ? p : _mm256_add_epi16(products[t][g], p);
               __asm__("" : "+x"(products[t][g]));
             });
           });
@@ -200,6 +248,8 @@ void interleaved_256(const DotRows& args, size_t first, size_t token, const Ahea
       const int16_t* const totals = inputs[t].sum256 + b * 16;
       if constexpr (Eight::kMinima) {
         sum[t] = add_block(sum[t], scale, eight.d, _mm256_hadd_epi32(sums[0][t], sums[1][t]), negated_product(eight.dmin, eight.minus(totals)));
+      } else if constexpr (Eight::Plain::kOffset == 0) {
+        sum[t] = add_block(sum[t], scale, eight.d, _mm256_hadd_epi32(sums[0][t], sums[1][t]));
       } else {
         const __m256i left[2] = {_mm256_sub_epi32(sums[0][t], eight.offset(0, totals)), _mm256_sub_epi32(sums[1][t], eight.offset(1, totals))};
         sum[t] = add_block(sum[t], scale, eight.d, _mm256_hadd_epi32(left[0], left[1]));
@@ -211,15 +261,23 @@ void interleaved_256(const DotRows& args, size_t first, size_t token, const Ahea
 
 // ------------------------------------------------------------------ blocks of 32
 //
-// weights(column of blocks, side, w): of columns [8 i, 8 i + 8) w[i], as avx2.h's weights() has them.
+// weights(column of blocks, side, w): of columns [8 i, 8 i + 8) w[i], as avx2.h's weights() has them; scales(column of blocks): d
+// and, of types that have one, m.
 
-struct EightQ8_0 {
+struct OneScale {
+  struct Scale {
+    __m256 first;
+  };
+  static Scale scales(const std::byte* block) { return {eight_halves(block)}; }
+};
+
+struct EightQ8_0 : OneScale {
   using Plain = WeightsQ8_0;
   static void weights(const std::byte* block, size_t side, __m256i w[4]) {
     for (size_t i = 0; i < 4; ++i) w[i] = load(block + 16 + i * 64 + side * 32);
   }
 };
-struct EightQ4_0 {
+struct EightQ4_0 : OneScale {
   using Plain = WeightsQ4_0;
   static void weights(const std::byte* block, size_t side, __m256i w[4]) {
     for (size_t i = 0; i < 2; ++i) {
@@ -228,21 +286,45 @@ struct EightQ4_0 {
     }
   }
 };
-struct EightQ5_0 {
+// 16 in each of eight bytes whose bit is set in byte `first` of a row's bits, or in byte `second` of those of the row beside it.
+inline __m256i eight_fifth_bits(__m256i bits, char first, char second) {
+  const char i = first, j = second;
+  const __m256i own = _mm256_set1_epi64x(static_cast<long long>(0x8040201008040201));
+  const __m256i spread = _mm256_shuffle_epi8(bits, _mm256_broadcastsi128_si256(_mm_setr_epi8(i, i, i, i, i, i, i, i, j, j, j, j, j, j, j, j)));
+  return _mm256_and_si256(_mm256_cmpeq_epi8(_mm256_and_si256(spread, own), own), _mm256_set1_epi8(16));
+}
+struct EightQ5_0 : OneScale {
   using Plain = WeightsQ5_0;
   static void weights(const std::byte* block, size_t side, __m256i w[4]) {
-    const __m256i bits = load(block + 16);
-    const __m256i own = _mm256_set1_epi64x(static_cast<long long>(0x8040201008040201));
-    const auto fifth = [&](size_t byte) {   // of each row's four, in eight bytes
-      const char i = static_cast<char>(side * 8 + byte), j = static_cast<char>(i + 4);
-      const __m256i spread = _mm256_shuffle_epi8(bits, _mm256_broadcastsi128_si256(_mm_setr_epi8(i, i, i, i, i, i, i, i, j, j, j, j, j, j, j, j)));
-      return _mm256_and_si256(_mm256_cmpeq_epi8(_mm256_and_si256(spread, own), own), _mm256_set1_epi8(16));
-    };
+    const __m256i bits = load(block + 16);   // four bytes of each row
+    const auto fifth = [&](size_t byte) { return eight_fifth_bits(bits, static_cast<char>(side * 8 + byte), static_cast<char>(side * 8 + 4 + byte)); };
     for (size_t i = 0; i < 2; ++i) {
       const __m256i v = load(block + 48 + i * 64 + side * 32);
       w[i] = _mm256_or_si256(low_nibbles(v), fifth(i));
       w[i + 2] = _mm256_or_si256(high_nibbles(v), fifth(i + 2));
     }
+  }
+};
+
+struct EightIQ4NL : OneScale {
+  using Plain = WeightsIQ4NL;
+  static void weights(const std::byte* block, size_t side, __m256i w[4]) {
+    EightQ4_0::weights(block, side, w);
+    for (size_t i = 0; i < 4; ++i) w[i] = non_linear(w[i]);
+  }
+};
+struct EightQ4_1 {
+  using Plain = WeightsQ4_1;
+  static TwoHalves scales(const std::byte* block) { return TwoHalves(load(block)); }
+  static void weights(const std::byte* block, size_t side, __m256i w[4]) { EightQ4_0::weights(block + 16, side, w); }
+};
+struct EightQ5_1 {
+  using Plain = WeightsQ5_1;
+  static TwoHalves scales(const std::byte* block) { return TwoHalves(halves_of_words<false>(load(block), load(block + 32))); }
+  static void weights(const std::byte* block, size_t side, __m256i w[4]) {
+    const __m256i bits = load(block + side * 32);   // behind the scales
+    EightQ4_0::weights(block + 48, side, w);
+    for (size_t i = 0; i < 4; ++i) w[i] = _mm256_or_si256(w[i], eight_fifth_bits(bits, static_cast<char>(4 + i), static_cast<char>(12 + i)));
   }
 };
 
@@ -267,11 +349,14 @@ void interleaved_32(const DotRows& args, size_t first, size_t token, const Ahead
         __asm__("" : "+x"(products[t]));
       });
     });
-    const __m256 d = eight_halves(block);
+    const auto scales = Eight::scales(block);
     each<T>([&](auto t) __attribute__((always_inline)) {
       constexpr int kOffset = Plain::kSigned ? Arithmetic::kSignedOffset : Plain::kOffset;
       if constexpr (kOffset > 0) products[t] = _mm256_sub_epi32(products[t], _mm256_set1_epi32(kOffset * inputs[t].sum32[b]));
-      sum[t] = add_block(sum[t], inputs[t].scale32[b], d, products[t]);
+      if constexpr (Plain::kMinimum)
+        sum[t] = add_block(sum[t], inputs[t].scale32[b], scales.first, products[t], _mm256_mul_ps(scales.second, _mm256_set1_ps(static_cast<float>(inputs[t].sum32[b]))));
+      else
+        sum[t] = add_block(sum[t], inputs[t].scale32[b], scales.first, products[t]);
     });
   }
   for (size_t t = 0; t < T; ++t) _mm256_storeu_ps(args.outputs[token + t] + args.first + first, sum[t]);
@@ -288,9 +373,13 @@ template <class Weights> struct Interleaved;
 template <> struct Interleaved<WeightsQ4K> : Of256<EightQ4K> {};
 template <> struct Interleaved<WeightsQ5K> : Of256<EightQ5K> {};
 template <> struct Interleaved<WeightsQ6K> : Of256<EightQ6K> {};
+template <> struct Interleaved<WeightsIQ4XS> : Of256<EightIQ4XS> {};
 template <> struct Interleaved<WeightsQ8_0> : Of32<EightQ8_0> {};
 template <> struct Interleaved<WeightsQ4_0> : Of32<EightQ4_0> {};
 template <> struct Interleaved<WeightsQ5_0> : Of32<EightQ5_0> {};
+template <> struct Interleaved<WeightsQ4_1> : Of32<EightQ4_1> {};
+template <> struct Interleaved<WeightsQ5_1> : Of32<EightQ5_1> {};
+template <> struct Interleaved<WeightsIQ4NL> : Of32<EightIQ4NL> {};
 
 template <class Few, class Arithmetic, class Weights>
 void few_tokens_as_they_lie(const DotRows& args) {

@@ -31,11 +31,15 @@ struct Cut {
 constexpr Cut cut_of(gguf::Type type) {
   switch (type) {
     case gguf::Type::q8_0: return {.first = 2, .words = 4};
-    case gguf::Type::q4_0: return {.first = 2, .words = 2};
+    case gguf::Type::q4_0:
+    case gguf::Type::iq4_nl: return {.first = 2, .words = 2};
+    case gguf::Type::q4_1: return {.first = 4, .words = 2};
+    case gguf::Type::q5_1: return {.words = 3};
     case gguf::Type::q5_0: return {.first = 2, .second = 4, .words = 2};
     case gguf::Type::q4_k: return {.words = 18};
     case gguf::Type::q5_k: return {.words = 22};
     case gguf::Type::q6_k: return {.words = 26, .behind = 2};
+    case gguf::Type::iq4_xs: return {.words = 17};
     default: return {};
   }
 }

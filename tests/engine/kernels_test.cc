@@ -408,7 +408,7 @@ INSTANTIATE_TEST_SUITE_P(Isas, KernelsTest, testing::ValuesIn(kIsas),
 
 TEST(Interleaved, RowsSideBySideAreTheSameBytesInPlacesThatComeBack) {
   std::mt19937 random(9);
-  for (const Type type : {Type::q8_0, Type::q4_0, Type::q5_0, Type::q4_k, Type::q5_k, Type::q6_k}) {
+  for (const Type type : {Type::q8_0, Type::q4_0, Type::q4_1, Type::q5_0, Type::q5_1, Type::iq4_nl, Type::q4_k, Type::q5_k, Type::q6_k, Type::iq4_xs}) {
     const size_t n = gguf::type_traits(type).block_values * 3, row_bytes = gguf::type_row_bytes(type, n), block_bytes = gguf::type_traits(type).block_bytes;
     ASSERT_EQ(cut_of(type).bytes(), block_bytes);
     EXPECT_TRUE(can_interleave(type, 16));
