@@ -10,10 +10,10 @@ constexpr size_t kLong = 128 << 10;
 
 }  // namespace
 
-Ahead ahead_in(size_t bytes) {
+Ahead ahead_in(size_t bytes, bool in_order) {
   static const bool reads_ahead = __builtin_cpu_is("amd") && __builtin_cpu_supports("avx512f");
   if (!reads_ahead) return {};
-  return {.second_cache = 0, .first_cache = bytes >= kLong ? size_t{0} : 2048};
+  return {.second_cache = 0, .first_cache = bytes >= kLong && in_order ? size_t{0} : 2048};
 }
 
 }  // namespace wenqu::engine::cpu

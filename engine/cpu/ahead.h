@@ -16,8 +16,8 @@ struct Ahead {
   size_t first_cache = 1024;
 };
 
-// What this processor gains by in weights that lie one after the other.
-Ahead ahead_in(size_t bytes);
+// What this processor gains by in weights that lie one after the other. in_order: they are read from begin to end too.
+Ahead ahead_in(size_t bytes, bool in_order);
 
 namespace {
 

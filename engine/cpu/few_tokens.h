@@ -228,7 +228,7 @@ struct Few32 {
 // Groups of T tokens, then of fewer; a group's inputs stay in the cache while the rows pass by.
 template <class Few, class Arithmetic, class Weights, size_t T = 4>
 void few_tokens(const DotRows& args, size_t token = 0) {
-  const Ahead ahead = ahead_in(args.rows * args.row_bytes);
+  const Ahead ahead = ahead_in(args.rows * args.row_bytes, !args.interleaved);
   for (; token + T <= args.tokens; token += T)
     for (size_t r = 0; r < args.rows; r += 8) Few::template kernel<Arithmetic, Weights, T>(args, r, token, ahead);
   if constexpr (T > 1)

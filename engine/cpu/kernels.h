@@ -94,6 +94,7 @@ using SumRowsFunction = void (*)(const SumRows&);
 
 struct Kernels {
   const char* name = nullptr;
+  bool gain_by_interleaving = false;   // where rows may lie side by side, they should
 
   DotRowsFunction f32 = nullptr, f16 = nullptr, bf16 = nullptr;
   DotRowsFunction q8_0 = nullptr, q4_0 = nullptr, q4_1 = nullptr, q5_0 = nullptr, q5_1 = nullptr, iq4_nl = nullptr;

@@ -87,7 +87,7 @@ void dot_floats(const std::byte* row, size_t n, const InputRow* inputs, const Ah
 // Groups of T tokens over all rows, then smaller ones; a group's inputs stay in the cache while the rows pass by.
 template <typename Load, size_t T = kFloatTokens>
 void dot_rows(const DotRows& args, size_t t = 0) {
-  const Ahead ahead = ahead_in(args.rows * args.row_bytes);
+  const Ahead ahead = ahead_in(args.rows * args.row_bytes, true);
   for (; t + T <= args.tokens; t += T)
     for (size_t r = 0; r < args.rows; ++r) {
       float out[T];

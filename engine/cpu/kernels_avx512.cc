@@ -75,7 +75,7 @@ void dot_floats(const std::byte* row, size_t n, const InputRow* inputs, const Ah
 // Tokens that share one reading of the weights: with two sums each, what the registers hold.
 template <typename Load, size_t T = 8>
 void dot_rows(const DotRows& args, size_t t = 0) {
-  const Ahead ahead = ahead_in(args.rows * args.row_bytes);
+  const Ahead ahead = ahead_in(args.rows * args.row_bytes, true);
   for (; t + T <= args.tokens; t += T)
     for (size_t r = 0; r < args.rows; ++r) {
       float out[T];

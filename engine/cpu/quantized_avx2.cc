@@ -205,6 +205,7 @@ void dot_32(const DotRows& args) {
 }  // namespace
 
 void use_avx2_products(Kernels& kernels) {
+  kernels.gain_by_interleaving = true;
   kernels.q8_0 = dot_32<WeightsQ8_0>;
   kernels.q4_0 = dot_32<WeightsQ4_0>;
   kernels.q4_1 = dot_32<WeightsQ4_1>;

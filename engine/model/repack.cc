@@ -9,20 +9,24 @@
 namespace wenqu::engine {
 namespace {
 
-constexpr size_t kAlignment = 4096;   // of a matrix
-constexpr size_t kPieceRows = 64;     // whole eights
+constexpr size_t kBoundary = 4096;     // where a stack begins
+constexpr size_t kRowsTogether = 64;   // whole eights
 
-struct Part {
+struct RepackedStack {
   Matrix* matrix;
   size_t count;   // of matrices in the stack
   size_t bytes() const { return count * matrix->outputs * matrix->row_bytes; }
-  size_t room() const { return (bytes() + kAlignment - 1) / kAlignment * kAlignment; }
+  size_t room() const { return (bytes() + kBoundary - 1) / kBoundary * kBoundary; }
 };
 
-std::vector<Part> parts_of(const Config& config, Weights& weights) {
-  std::vector<Part> parts;
+bool interleaves(const cpu::Kernels& kernels, const Matrix& matrix) {
+  return kernels.gain_by_interleaving && cpu::can_interleave(matrix.type, matrix.outputs);
+}
+
+std::vector<RepackedStack> stacks_of(const cpu::Kernels& kernels, const Config& config, Weights& weights) {
+  std::vector<RepackedStack> stacks;
   const auto add = [&](Matrix& matrix, size_t count) {
-    if (matrix) parts.push_back({&matrix, count});
+    if (matrix) stacks.push_back({&matrix, count});
   };
   for (Layer& layer : weights.layers) {
     for (Matrix* matrix : {&layer.q, &layer.k, &layer.v, &layer.q_a, &layer.q_b, &layer.kv_a, &layer.attention_output, &layer.gate, &layer.up, &layer.down,
@@ -31,17 +35,17 @@ std::vector<Part> parts_of(const Config& config, Weights& weights) {
     for (Matrix* matrix : {&layer.expert_gate, &layer.expert_up, &layer.expert_down}) add(*matrix, config.moe.router.experts);
     // What was derived for these is memory of our own already.
     for (Matrix* matrix : {&layer.k_b, &layer.v_b})
-      if (cpu::can_interleave(matrix->type, matrix->outputs)) add(*matrix, config.heads);
+      if (interleaves(kernels, *matrix)) add(*matrix, config.heads);
   }
   add(weights.output, 1);
-  return parts;
+  return stacks;
 }
 
-void copy(const ops::Compute& compute, const Matrix& from, size_t count, const Matrix& to, std::byte* out) {
-  const size_t pieces = (from.outputs + kPieceRows - 1) / kPieceRows;   // of a matrix
+void repack_stack(const ops::Compute& compute, const Matrix& from, size_t count, const Matrix& to, std::byte* out) {
+  const size_t pieces = (from.outputs + kRowsTogether - 1) / kRowsTogether;   // of a matrix
   compute.parallel(count * pieces, 1, [&](size_t begin, size_t end) {
     for (size_t i = begin; i < end; ++i) {
-      const size_t index = i / pieces, first = i % pieces * kPieceRows, rows = std::min(kPieceRows, from.outputs - first);
+      const size_t index = i / pieces, first = i % pieces * kRowsTogether, rows = std::min(kRowsTogether, from.outputs - first);
       std::byte* const place = out + index * to.stride_bytes + first * to.row_bytes;
       if (to.interleaved) cpu::interleave_rows(from.type, from.row(index, first), rows, from.row_bytes, place);
       else std::memcpy(place, from.row(index, first), rows * from.row_bytes);
@@ -52,22 +56,22 @@ void copy(const ops::Compute& compute, const Matrix& from, size_t count, const M
 }  // namespace
 
 Status repack(const ops::Compute& compute, const Config& config, bool mapped, const std::function<Status(double part)>& done, Weights& weights) {
-  const std::vector<Part> parts = parts_of(config, weights);
+  const std::vector<RepackedStack> stacks = stacks_of(compute.kernels, config, weights);
   size_t room = 0, copied = 0;
-  for (const Part& part : parts) room += part.room();
+  for (const RepackedStack& stack : stacks) room += stack.room();
   WENQU_ASSIGN_OR_RETURN(weights.repacked, LargePages::allocate(room));
-  for (const Part& part : parts) {
-    const Matrix from = *part.matrix;
+  for (const RepackedStack& stack : stacks) {
+    const Matrix from = *stack.matrix;
     Matrix to = from;
     std::byte* const place = weights.repacked.data() + copied;
     to.data = place;
     to.stride_bytes = from.outputs * from.row_bytes;
-    to.interleaved = cpu::can_interleave(from.type, from.outputs);
-    copy(compute, from, part.count, to, place);
+    to.interleaved = interleaves(compute.kernels, from);
+    repack_stack(compute, from, stack.count, to, place);
     WENQU_RETURN_IF_ERROR(compute.cancel.status());
-    *part.matrix = to;
-    if (mapped && from.stride_bytes == to.stride_bytes) let_go({from.data, part.bytes()});
-    copied += part.room();
+    *stack.matrix = to;
+    if (mapped && from.stride_bytes == to.stride_bytes) let_go({from.data, stack.bytes()});
+    copied += stack.room();
     WENQU_RETURN_IF_ERROR(done(static_cast<double>(copied) / static_cast<double>(room)));
   }
   return {};
