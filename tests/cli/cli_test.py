@@ -287,21 +287,23 @@ def a_folder_of_other_things_is_no_index(d):
 def kills_at_random_lose_no_committed_document(d):
     draw = random.Random(20261125)
     path = write(d + "/many.jsonl", "".join(document(f"k{i}", f"heron {i} " * 20) for i in range(3000)))
-    safe = 0
-    for _ in range(8):
+    safe, kills, patience = 0, 0, 1
+    while kills < 8:
         process = subprocess.Popen([WENQU, "index", "--index", d + "/i", "--commit-every", "100", "--json", path],
                                    stdout=subprocess.PIPE, text=True)
-        time.sleep(draw.uniform(0.01, 0.3))
+        time.sleep(draw.uniform(0.01, 0.3) * patience)
         process.kill()
         told, _ = process.communicate()
         committed = [json.loads(line).get("committed", 0) for line in told.splitlines()]
         safe = max([safe, *committed])
-        if safe == 0:
+        if safe == 0:   # a slow machine commits nothing in so short a time
+            patience *= 2
+            assert patience < 1000, "nothing was ever committed"
             continue
+        kills += 1
         expect(run("check", d + "/i"), 0)
         found = json.loads(run("search", "--index", d + "/i", "--json", "--top", "1", "heron").stdout)["total"]
         assert found >= safe, (found, safe)
-    assert safe > 0
 
 
 def committed_documents_are_told_and_survive_a_kill(d):
