@@ -27,6 +27,12 @@ __attribute__((always_inline)) inline void each(const F& f) {
 inline __m256i load(const void* p) { return _mm256_loadu_si256(static_cast<const __m256i*>(p)); }
 inline __m128i load_half(const void* p) { return _mm_loadu_si128(static_cast<const __m128i*>(p)); }
 
+inline __m256i broadcast32(const void* p) {
+  int32_t v;
+  std::memcpy(&v, p, 4);
+  return _mm256_set1_epi32(v);
+}
+
 inline uint16_t load16(const void* p) {
   uint16_t bits;
   std::memcpy(&bits, p, sizeof(bits));

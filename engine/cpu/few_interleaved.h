@@ -23,11 +23,6 @@ inline __m256i eight_columns(const int8_t* x) {   // for every row
   std::memcpy(&bytes, x, 8);
   return _mm256_set1_epi64x(bytes);
 }
-inline __m256i two_numbers(const int16_t* p) {
-  int32_t bits;
-  std::memcpy(&bits, p, 4);
-  return _mm256_set1_epi32(bits);
-}
 inline __m256i low_nibbles(__m256i v) { return _mm256_and_si256(v, _mm256_set1_epi8(15)); }
 inline __m256i high_nibbles(__m256i v) { return _mm256_and_si256(_mm256_srli_epi16(v, 4), _mm256_set1_epi8(15)); }
 
@@ -57,9 +52,9 @@ inline __m256i signed_scale(__m256i words) {
 
 // ------------------------------------------------------------------ blocks of 256
 //
-// Objects of a column's eight blocks. Columns are taken in kSteps steps of kGroups sub-blocks of kUnits units of eight:
-// Plain is the type as it lies in a file; column(step, group, unit) says where such a unit begins, weights<step, unit>(side, w) gives those of each group, scale<step, group>(side) the scale of
-// four rows, each four times in 16 bits.
+// Objects of a column's eight blocks; Plain is the type as it lies in a file. Columns are taken in kSteps steps of kGroups
+// sub-blocks of kUnits units of eight: column(step, group, unit) says where such a unit begins, weights<step, unit>(side, w)
+// gives those of each group, scale<step, group>(side) the scale of four rows, each four times in 16 bits.
 
 struct EightScalesQ4K {
   static constexpr size_t kSteps = 4, kGroups = 2, kUnits = 4, kHeader = 128;
@@ -96,8 +91,8 @@ struct EightScalesQ4K {
     const __m256i low = _mm256_broadcastsi128_si256(_mm_setr_epi8(0, -1, 1, -1, 4, -1, 5, -1, 8, -1, 9, -1, 12, -1, 13, -1));
     const __m256i high = _mm256_broadcastsi128_si256(_mm_setr_epi8(2, -1, 3, -1, 6, -1, 7, -1, 10, -1, 11, -1, 14, -1, 15, -1));
     const auto products = [&](size_t half) {
-      return _mm256_add_epi32(_mm256_madd_epi16(_mm256_shuffle_epi8(minima[half], low), two_numbers(eight + half * 4)),
-                              _mm256_madd_epi16(_mm256_shuffle_epi8(minima[half], high), two_numbers(eight + half * 4 + 2)));
+      return _mm256_add_epi32(_mm256_madd_epi16(_mm256_shuffle_epi8(minima[half], low), broadcast32(eight + half * 4)),
+                              _mm256_madd_epi16(_mm256_shuffle_epi8(minima[half], high), broadcast32(eight + half * 4 + 2)));
     };
     return _mm256_add_epi32(products(0), products(1));
   }

@@ -15,12 +15,6 @@ constexpr size_t kTileTokens = 6, kTileTokensInterleaved = 13;
 // Tiles at a time, and tokens that meet all of them before the next: what both need fits the first cache.
 constexpr size_t kTiles = 4, kInCache = 24;
 
-inline __m256i broadcast32(const void* p) {
-  int32_t v;
-  std::memcpy(&v, p, 4);
-  return _mm256_set1_epi32(v);
-}
-
 struct Arithmetic {
   template <class Weights, size_t T>
   static void scaled_products(const Weights& weights, const int8_t* const* x, __m256i* sums) { cpu::scaled_products<Arithmetic, Weights, T>(weights, x, sums); }

@@ -11,8 +11,9 @@
 
 namespace wenqu::engine {
 
-// Copies the matrices that a batch is multiplied by and has the weights point to the copies; the embedding, of which rows are looked
-// up, stays where it is. `done` is told the part that is copied, on the calling thread, and may stop it by an error. `mapped`: the weights are views into a mapped file, whose pages may leave memory when they are copied.
+// Copies the matrices that a batch is multiplied by and has the weights point to the copies; the embedding, of which rows
+// are looked up, stays where it is. `done` is told the part that is copied, on the calling thread, and may stop it by an
+// error. `mapped`: the weights are views into a mapped file, whose pages may leave memory when they are copied.
 // Errors: out_of_memory, cancelled; the weights then point to what they did before, or to copies.
 Status repack(const ops::Compute& compute, const Config& config, bool mapped, const std::function<Status(double part)>& done, Weights& weights);
 

@@ -1,4 +1,4 @@
-// Matrix products: quantized weights times a batch of token rows.
+// Matrix products: weights times a batch of token rows.
 #pragma once
 
 #include <cstddef>
