@@ -359,9 +359,11 @@ void interleaved_32(const DotRows& args, size_t first, size_t token, const Ahead
 
 // A type's kernels for rows that lie so.
 template <class Eight_> struct Of256 {
+  static constexpr size_t kMost = 4;
   template <class Arithmetic, class, size_t T> static constexpr auto kernel = interleaved_256<Arithmetic, Eight_, T>;
 };
 template <class Eight_> struct Of32 {
+  static constexpr size_t kMost = 4;
   template <class Arithmetic, class, size_t T> static constexpr auto kernel = interleaved_32<Arithmetic, Eight_, T>;
 };
 template <class Weights> struct Interleaved;
@@ -376,10 +378,11 @@ template <> struct Interleaved<WeightsQ4_1> : Of32<EightQ4_1> {};
 template <> struct Interleaved<WeightsQ5_1> : Of32<EightQ5_1> {};
 template <> struct Interleaved<WeightsIQ4NL> : Of32<EightIQ4NL> {};
 
-template <class Few, class Arithmetic, class Weights>
+// SideBySide names a type's kernels for rows that lie so.
+template <class Few, template <class> class SideBySide, class Arithmetic, class Weights>
 void few_tokens_as_they_lie(const DotRows& args) {
   if constexpr (kHasCut<Weights>)
-    if (args.interleaved) return few_tokens<Interleaved<Weights>, Arithmetic, Weights>(args);
+    if (args.interleaved) return few_tokens<SideBySide<Weights>, Arithmetic, Weights>(args);
   few_tokens<Few, Arithmetic, Weights>(args);
 }
 

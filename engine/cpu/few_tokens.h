@@ -219,20 +219,22 @@ void eight_rows_32(const DotRows& args, size_t first, size_t token, const Ahead&
 }
 
 struct Few256 {
+  static constexpr size_t kMost = 4;   // tokens at a time
   template <class Arithmetic, class Weights, size_t T> static constexpr auto kernel = eight_rows_256<Arithmetic, Weights, T>;
 };
 struct Few32 {
+  static constexpr size_t kMost = 4;
   template <class Arithmetic, class Weights, size_t T> static constexpr auto kernel = eight_rows_32<Arithmetic, Weights, T>;
 };
 
 // Groups of T tokens, then of fewer; a group's inputs stay in the cache while the rows pass by.
-template <class Few, class Arithmetic, class Weights, size_t T = 4>
+template <class Few, class Arithmetic, class Weights, size_t T = Few::kMost>
 void few_tokens(const DotRows& args, size_t token = 0) {
   const Ahead ahead = ahead_in(args.rows * args.row_bytes, !args.interleaved);
   for (; token + T <= args.tokens; token += T)
     for (size_t r = 0; r < args.rows; r += 8) Few::template kernel<Arithmetic, Weights, T>(args, r, token, ahead);
   if constexpr (T > 1)
-    if (token < args.tokens) few_tokens<Few, Arithmetic, Weights, T - 1>(args, token);
+    if (token < args.tokens) few_tokens<Few, Arithmetic, Weights, (T > 4 ? 4 : T - 1)>(args, token);
 }
 
 }  // namespace

@@ -197,6 +197,31 @@ void add_blocks(const Tile& tile, const Result* products, size_t token, size_t f
 
 constinit Kernels without_tiles;   // set once, before any of these is called
 
+// What all tokens that meet a tile's block of 256 share.
+template <class Weights>
+class Block256 {
+ public:
+  explicit Block256(const Tile& tile) : d_(_mm512_load_ps(tile.d[0])), m_(_mm512_load_ps(tile.m[0])) {
+    for (size_t i = 0; i < 8; ++i) minima_[i] = _mm512_load_si512(tile.sums[i]);
+  }
+
+  // Adds to the results of the tile's rows for a token.
+  void add(size_t block, const InputRow& input, __m512i products, float* sums) const {
+    const __m512 p = _mm512_cvtepi32_ps(products), scale = _mm512_set1_ps(input.scale256[block]), sum = _mm512_load_ps(sums);
+    if constexpr (Weights::kMinima) {
+      __m512i minus = _mm512_setzero_si512();
+      for (size_t i = 0; i < 8; ++i) minus = _mm512_dpwssd_epi32(minus, minima_[i], _mm512_set1_epi32(load32(input.sum256 + block * 16 + i * 2)));
+      _mm512_store_ps(sums, _mm512_fmadd_ps(scale, _mm512_fmsub_ps(d_, p, _mm512_mul_ps(m_, _mm512_cvtepi32_ps(minus))), sum));
+    } else {
+      _mm512_store_ps(sums, _mm512_fmadd_ps(d_, _mm512_mul_ps(scale, p), sum));
+    }
+  }
+
+ private:
+  const __m512 d_, m_;
+  __m512i minima_[8];
+};
+
 template <class Weights, DotRowsFunction Kernels::*kFew>
 void dot_256(const DotRows& args) {
   if (args.tokens < kFewTokens) return (without_tiles.*kFew)(args);
@@ -236,7 +261,7 @@ void dot_256(const DotRows& args) {
         _tile_stored(WENQU_C2, scratch.low[1], 64);
         _tile_stored(WENQU_C3, scratch.high[1], 64);
         for (size_t i = 0; i < count; ++i) {
-          const Block256<Weights, false> block(scratch.tiles[tile + i]);
+          const Block256<Weights> block(scratch.tiles[tile + i]);
           for (size_t t = 0; t < tokens; ++t) {
             const __m512i low = _mm512_load_si512(scratch.low[i][t]), high = _mm512_load_si512(scratch.high[i][t]);
             block.add(column, inputs[t], _mm512_add_epi32(low, _mm512_slli_epi32(high, 7)), scratch.sums[tile + i][first + t]);

@@ -12,8 +12,7 @@ namespace {
 
 // From so many tokens on, unpacking a tile pays; and where rows lie side by side.
 constexpr size_t kTileTokens = 6, kTileTokensInterleaved = 13;
-// Tiles at a time, and tokens that meet all of them before the next: what both need fits the first cache.
-constexpr size_t kTiles = 4, kInCache = 24;
+constexpr Grouping kGrouping{.tiles = 4, .besides = 1, .tokens = 24};
 
 struct Arithmetic {
   template <class Weights, size_t T>
@@ -182,17 +181,17 @@ bool are_few(const DotRows& args) { return args.tokens < (args.interleaved ? kTi
 
 template <class Weights>
 void dot_256(const DotRows& args) {
-  if (are_few(args)) return few_tokens_as_they_lie<Few256, Arithmetic, Weights>(args);
-  many_tokens_256<Scaling, Weights, kTiles, kInCache>(args, [](const Tile& tile, size_t block, size_t blocks, const InputRow* inputs, size_t tokens, auto sums) {
-    by_groups<kTogether<Weights>>(tokens, [&]<size_t T>(size_t t) { tile_256<Weights, T>(tile, block, blocks, inputs + t, sums + t); });
+  if (are_few(args)) return few_tokens_as_they_lie<Few256, Interleaved, Arithmetic, Weights>(args);
+  many_tokens_256<Scaling, Weights, kGrouping>(args, [](const Tile* tile, size_t block, size_t blocks, const InputRow* inputs, size_t tokens, auto sums) {
+    by_groups<kTogether<Weights>>(tokens, [&]<size_t T>(size_t t) { tile_256<Weights, T>(*tile, block, blocks, inputs + t, sums + t); });
   });
 }
 
 template <class Weights>
 void dot_32(const DotRows& args) {
-  if (are_few(args)) return few_tokens_as_they_lie<Few32, Arithmetic, Weights>(args);
-  many_tokens_32<Scaling, Weights, kTiles, kInCache>(args, [](const Tile& tile, size_t block, size_t blocks, const InputRow* inputs, size_t tokens, auto sums) {
-    by_groups<kTogether<Weights>>(tokens, [&]<size_t T>(size_t t) { tile_32<Weights, T>(tile, block, blocks, inputs + t, sums + t); });
+  if (are_few(args)) return few_tokens_as_they_lie<Few32, Interleaved, Arithmetic, Weights>(args);
+  many_tokens_32<Scaling, Weights, kGrouping>(args, [](const Tile* tile, size_t block, size_t blocks, const InputRow* inputs, size_t tokens, auto sums) {
+    by_groups<kTogether<Weights>>(tokens, [&]<size_t T>(size_t t) { tile_32<Weights, T>(*tile, block, blocks, inputs + t, sums + t); });
   });
 }
 

@@ -2,16 +2,16 @@
 // instruction. The weights stand above their values, as the instruction wants one side unsigned.
 #if defined(__x86_64__)
 
-#include "engine/cpu/few_interleaved.h"
 #include "engine/cpu/kernel_sets.h"
 #include "engine/cpu/tile.h"
 #include "engine/cpu/vnni.h"
+#include "engine/cpu/wide_interleaved.h"
 
 namespace wenqu::engine::cpu {
 namespace {
 
 // From so many tokens on, unpacking a tile pays.
-constexpr size_t kTileTokens = 6;
+constexpr size_t kTileTokens = 6, kTileTokensInterleaved = 25;
 
 // A scale fills 32 bits.
 struct Scaling {
@@ -22,71 +22,126 @@ struct Scaling {
   template <class Weights> static constexpr int offset_bits() { return Weights::kSigned ? 7 : Weights::kOffsetBits; }
 };
 
-template <size_t T, size_t kSteps>
-inline void add_steps(const Tile& tile, size_t step, const int8_t* const* x, __m512i* dots) {
-#pragma GCC unroll 8
-  for (size_t k = 0; k < kSteps; ++k) {
-    const __m512i w = _mm512_load_si512(tile.w[step + k]);
-    for (size_t t = 0; t < T; ++t) dots[t] = _mm512_dpbusd_epi32(dots[t], w, _mm512_set1_epi32(load32(x[t] + (step + k) * 4)));
-  }
+// A token meets two tiles at once: what is loaded of it serves both, and sixteen sums hide the instructions' latency where it
+// meets them with three others.
+constexpr size_t kBesides = 2;
+constexpr Grouping kGrouping{.tiles = 4, .besides = kBesides, .tokens = 32};
+template <size_t T> using WholeNumbers = __m512i[kBesides][T];
+template <size_t T> using Floats = __m512[kBesides][T];
+
+// f(tile, token) for all of them, as code.
+template <size_t T, typename F>
+__attribute__((always_inline)) inline void each_of_tiles(const F& f) {
+  each<T>([&](auto t) __attribute__((always_inline)) { each<kBesides>([&](auto r) __attribute__((always_inline)) { f(r, t); }); });
 }
 
+// dots += the products of 4 kSteps columns from `step` on.
+template <size_t T, size_t kSteps>
+__attribute__((always_inline)) inline void add_steps(const Tile* tiles, size_t step, const int8_t* const* x, WholeNumbers<T>& dots) {
+  each<kSteps>([&](auto k) __attribute__((always_inline)) {
+    const __m512i w[kBesides] = {_mm512_load_si512(tiles[0].w[step + k]), _mm512_load_si512(tiles[1].w[step + k])};
+    each<T>([&](auto t) __attribute__((always_inline)) {
+      const __m512i four = _mm512_set1_epi32(load32(x[t] + (step + k) * 4));
+      each<kBesides>([&](auto r) __attribute__((always_inline)) { dots[r][t] = _mm512_dpbusd_epi32(dots[r][t], w[r], four); });
+    });
+  });
+}
+
+// What the tokens' sums count for in a tile's block of 256: of two sub-blocks' sums at a time, or of four where these share a
+// number.
 template <class Weights, size_t T>
-void tile_256(const Tile& tile, size_t block, size_t, const InputRow* inputs, Sums<kTileRows> sums) {
+__attribute__((always_inline)) inline void offsets(const Tile& tile, size_t block, const InputRow* inputs, __m512i (&minus)[T]) {
+  constexpr bool kHalved = Weights::kScaleColumns == 32;
+  alignas(16) int16_t eight[T][8];
+  if constexpr (kHalved)
+    each<T>([&](auto t) __attribute__((always_inline)) {
+      const int16_t* sums = inputs[t].sum256 + block * 16;
+      _mm_store_si128(reinterpret_cast<__m128i*>(eight[t]), _mm_add_epi16(load_half(sums), load_half(sums + 8)));
+    });
+  each<T>([&](auto t) __attribute__((always_inline)) { minus[t] = _mm512_setzero_si512(); });
+  each<kHalved ? 4 : 8>([&](auto i) __attribute__((always_inline)) {
+    const __m512i w = _mm512_load_si512(tile.sums[i]);
+    each<T>([&](auto t) __attribute__((always_inline)) {
+      minus[t] = _mm512_dpwssd_epi32(minus[t], w, _mm512_set1_epi32(load32(kHalved ? eight[t] + i * 2 : inputs[t].sum256 + block * 16 + i * 2)));
+    });
+  });
+}
+
+template <class Weights, size_t T, size_t kStride>
+void tiles_256(const Tile* tiles, size_t block, size_t, const InputRow* inputs, Sums<kStride> sums) {
+  constexpr bool kOffset = Weights::kSigned || Weights::kOffset > 0;
   constexpr size_t kSteps = Weights::kScaleColumns / 4;
   const int8_t* x[T];
-  __m512i products[T];
-  for (size_t t = 0; t < T; ++t) x[t] = inputs[t].q256 + block * 256, products[t] = _mm512_setzero_si512();
+  for (size_t t = 0; t < T; ++t) x[t] = inputs[t].q256 + block * 256;
+  WholeNumbers<T> products;
+  each_of_tiles<T>([&](auto r, auto t) __attribute__((always_inline)) { products[r][t] = _mm512_setzero_si512(); });
   for (size_t step = 0; step < kTileColumns / 4; step += kSteps) {
-    __m512i dots[T];
-    for (size_t t = 0; t < T; ++t) dots[t] = _mm512_setzero_si512();
-    add_steps<T, kSteps>(tile, step, x, dots);
-    const __m512i scale = _mm512_load_si512(tile.scales[step / 4]);
-    for (size_t t = 0; t < T; ++t) products[t] = _mm512_add_epi32(products[t], _mm512_mullo_epi32(dots[t], scale));
+    WholeNumbers<T> dots;
+    each_of_tiles<T>([&](auto r, auto t) __attribute__((always_inline)) { dots[r][t] = _mm512_setzero_si512(); });
+    add_steps<T, kSteps>(tiles, step, x, dots);
+    const __m512i scale[kBesides] = {_mm512_load_si512(tiles[0].scales[step / 4]), _mm512_load_si512(tiles[1].scales[step / 4])};
+    each_of_tiles<T>([&](auto r, auto t) __attribute__((always_inline)) { products[r][t] = _mm512_add_epi32(products[r][t], _mm512_mullo_epi32(dots[r][t], scale[r])); });
   }
-  const Block256<Weights, (Weights::kSigned || Weights::kOffset > 0)> shared(tile);
-  for (size_t t = 0; t < T; ++t) shared.add(block, inputs[t], products[t], sums[t]);
+  each<kBesides>([&](auto r) __attribute__((always_inline)) {
+    __m512i minus[T];
+    if constexpr (Weights::kMinima || kOffset) offsets<Weights, T>(tiles[r], block, inputs, minus);
+    const __m512 d = _mm512_load_ps(tiles[r].d[0]);
+    each<T>([&](auto t) __attribute__((always_inline)) {
+      float* const out = sums[t] + r * kTileRows;
+      if constexpr (kOffset) products[r][t] = _mm512_sub_epi32(products[r][t], minus[t]);
+      const __m512 p = _mm512_cvtepi32_ps(products[r][t]), scale = _mm512_set1_ps(inputs[t].scale256[block]), sum = _mm512_load_ps(out);
+      if constexpr (Weights::kMinima)
+        _mm512_store_ps(out, _mm512_fmadd_ps(scale, _mm512_fmsub_ps(d, p, _mm512_mul_ps(_mm512_load_ps(tiles[r].m[0]), _mm512_cvtepi32_ps(minus[t]))), sum));
+      else
+        _mm512_store_ps(out, _mm512_fmadd_ps(d, _mm512_mul_ps(scale, p), sum));
+    });
+  });
 }
 
-template <class Weights, size_t T>
-void tile_32(const Tile& tile, size_t block, size_t blocks, const InputRow* inputs, Sums<kTileRows> sums) {
+template <class Weights, size_t T, size_t kStride>
+void tiles_32(const Tile* tiles, size_t block, size_t blocks, const InputRow* inputs, Sums<kStride> sums) {
   constexpr int kOffset = Weights::kSigned ? 128 : Weights::kOffset;
   const int8_t* x[T];
-  for (size_t t = 0; t < T; ++t) x[t] = inputs[t].q32 + block * 32;
-  __m512 sum[T];
-  for (size_t t = 0; t < T; ++t) sum[t] = _mm512_load_ps(sums[t]);
+  int32_t offsets[T][kTileColumns / 32];   // vectors are filled from memory sooner than from a register
+  Floats<T> sum;
+  each<T>([&](auto t) __attribute__((always_inline)) {
+    x[t] = inputs[t].q32 + block * 32;
+    if constexpr (kOffset > 0)
+      for (size_t b = 0; b < blocks; ++b) offsets[t][b] = -kOffset * inputs[t].sum32[block + b];
+  });
+  each_of_tiles<T>([&](auto r, auto t) __attribute__((always_inline)) { sum[r][t] = _mm512_load_ps(sums[t] + r * kTileRows); });
   for (size_t b = 0; b < blocks; ++b) {
-    __m512i dots[T];
-    for (size_t t = 0; t < T; ++t) dots[t] = _mm512_set1_epi32(-kOffset * inputs[t].sum32[block + b]);
-    add_steps<T, 8>(tile, b * 8, x, dots);
-    const __m512 d = _mm512_load_ps(tile.d[b]);
-    for (size_t t = 0; t < T; ++t)
-      sum[t] = with_block_32<Weights>(sum[t], inputs[t].scale32[block + b], d, _mm512_cvtepi32_ps(dots[t]), tile.m[b], inputs[t].sum32[block + b]);
+    WholeNumbers<T> dots;
+    each_of_tiles<T>([&](auto r, auto t) __attribute__((always_inline)) { dots[r][t] = kOffset > 0 ? _mm512_set1_epi32(offsets[t][b]) : _mm512_setzero_si512(); });
+    add_steps<T, 8>(tiles, b * 8, x, dots);
+    each_of_tiles<T>([&](auto r, auto t) __attribute__((always_inline)) {
+      sum[r][t] = with_block_32<Weights>(sum[r][t], inputs[t].scale32[block + b], _mm512_load_ps(tiles[r].d[b]), _mm512_cvtepi32_ps(dots[r][t]), tiles[r].m[b], inputs[t].sum32[block + b]);
+    });
   }
-  for (size_t t = 0; t < T; ++t) _mm512_store_ps(sums[t], sum[t]);
+  each_of_tiles<T>([&](auto r, auto t) __attribute__((always_inline)) { _mm512_store_ps(sums[t] + r * kTileRows, sum[r][t]); });
 }
 
-// Eight tokens at a time, which is what hides the instructions' latency.
-template <size_t T = 8, typename Multiply>
-void by_eights(size_t tokens, const Multiply& multiply, size_t t = 0) {
+// multiply<T>(first token) for groups of four tokens, then of fewer.
+template <size_t T = 4, typename Multiply>
+void by_fours(size_t tokens, const Multiply& multiply, size_t t = 0) {
   for (; t + T <= tokens; t += T) multiply.template operator()<T>(t);
   if constexpr (T > 1)
-    if (t < tokens) by_eights<T / 2>(tokens, multiply, t);
+    if (t < tokens) by_fours<T / 2>(tokens, multiply, t);
 }
 
 template <class Weights>
 void dot_256(const DotRows& args) {
-  if (args.tokens < kTileTokens) return few_tokens_as_they_lie<Few256, Arithmetic, Weights>(args);
-  many_tokens_256<Scaling, Weights, 1, kMostTokens>(args, [](const Tile& tile, size_t block, size_t blocks, const InputRow* inputs, size_t tokens, auto sums) {
-    by_eights(tokens, [&]<size_t T>(size_t t) { tile_256<Weights, T>(tile, block, blocks, inputs + t, sums + t); });
+  if (args.tokens < (args.interleaved ? kTileTokensInterleaved : kTileTokens)) return few_tokens_as_they_lie<Few256, WideInterleaved, Arithmetic, Weights>(args);
+  many_tokens_256<Scaling, Weights, kGrouping>(args, [](const Tile* tiles, size_t block, size_t blocks, const InputRow* inputs, size_t tokens, auto sums) {
+    by_fours(tokens, [&]<size_t T>(size_t t) { tiles_256<Weights, T>(tiles, block, blocks, inputs + t, sums + t); });
   });
 }
 
 template <class Weights>
 void dot_32(const DotRows& args) {
-  if (args.tokens < kTileTokens) return few_tokens_as_they_lie<Few32, Arithmetic, Weights>(args);
-  many_tokens_32<Scaling, Weights, 1, kMostTokens>(args, [](const Tile& tile, size_t block, size_t blocks, const InputRow* inputs, size_t tokens, auto sums) {
-    by_eights(tokens, [&]<size_t T>(size_t t) { tile_32<Weights, T>(tile, block, blocks, inputs + t, sums + t); });
+  if (args.tokens < (args.interleaved ? kTileTokensInterleaved : kTileTokens)) return few_tokens_as_they_lie<Few32, WideInterleaved, Arithmetic, Weights>(args);
+  many_tokens_32<Scaling, Weights, kGrouping>(args, [](const Tile* tiles, size_t block, size_t blocks, const InputRow* inputs, size_t tokens, auto sums) {
+    by_fours(tokens, [&]<size_t T>(size_t t) { tiles_32<Weights, T>(tiles, block, blocks, inputs + t, sums + t); });
   });
 }
 

@@ -152,10 +152,17 @@ struct Sums {
   Sums operator+(size_t tokens) const { return {first + tokens * kStride}; }
 };
 
-// unpack(rows, count, block column, tile) and multiply(tile, block column, inputs, tokens, sums) for all columns. kTiles
-// tiles are unpacked at a time; then kTogether tokens, whose inputs of the column stay in the first cache, meet them all.
-template <size_t kTiles, size_t kTogether, typename Unpack, typename Multiply>
+// How many tiles are unpacked at a time; of these, how many a token meets at once; and how many tokens, whose inputs of the
+// column stay in the first cache, meet them all before the next ones do.
+struct Grouping {
+  size_t tiles, besides, tokens;
+};
+
+// unpack(rows, count, block column, tile) and multiply(tiles, block column, inputs, tokens, sums) for all columns.
+template <Grouping kGrouping, typename Unpack, typename Multiply>
 void many_tokens(const DotRows& args, size_t columns, const Unpack& unpack, const Multiply& multiply) {
+  constexpr size_t kTiles = kGrouping.tiles, kStep = kGrouping.besides * kTileRows, kTogether = kGrouping.tokens;
+  static_assert(kTiles % kGrouping.besides == 0);
   constexpr size_t kRows = kTiles * kTileRows;
   Tile tiles[kTiles];
   alignas(64) float sums[kMostTokens][kRows];
@@ -166,39 +173,41 @@ void many_tokens(const DotRows& args, size_t columns, const Unpack& unpack, cons
       const size_t rows = args.rows - r < kRows ? args.rows - r : kRows;
       std::memset(sums, 0, tokens * sizeof(sums[0]));
       for (size_t column = 0; column < columns; ++column) {
-        for (size_t at = 0; at < rows; at += kTileRows)
-          unpack(args.weights + (r + at) * args.row_bytes, rows - at < kTileRows ? rows - at : kTileRows, column, tiles[at / kTileRows]);
+        for (size_t at = 0; at < rows + kStep - kTileRows && at < kRows; at += kTileRows) {
+          const size_t from = at < rows ? at : at - kTileRows;   // the last tile stands for one that lacks
+          unpack(args.weights + (r + from) * args.row_bytes, rows - from < kTileRows ? rows - from : kTileRows, column, tiles[at / kTileRows]);
+        }
         for (size_t t = 0; t < tokens; t += kTogether)
-          for (size_t at = 0; at < rows; at += kTileRows)
-            multiply(tiles[at / kTileRows], column, inputs + t, tokens - t < kTogether ? tokens - t : kTogether, Sums<kRows>{sums[t] + at});
+          for (size_t at = 0; at < rows; at += kStep)
+            multiply(tiles + at / kTileRows, column, inputs + t, tokens - t < kTogether ? tokens - t : kTogether, Sums<kRows>{sums[t] + at});
       }
       for (size_t t = 0; t < tokens; ++t) std::memcpy(args.outputs[token + t] + args.first + r, sums[t], rows * sizeof(float));
     }
   }
 }
 
-// The same for the types of each block size; multiply(tile, first block, blocks, inputs, tokens, sums).
-template <class Scaling, class Weights, size_t kTiles, size_t kTogether, typename Multiply>
+// The same for the types of each block size; multiply(tiles, first block, blocks, inputs, tokens, sums).
+template <class Scaling, class Weights, Grouping kGrouping, typename Multiply>
 void many_tokens_256(const DotRows& args, const Multiply& multiply) {
-  many_tokens<kTiles, kTogether>(
+  many_tokens<kGrouping>(
       args, args.n / 256,
       [&](const std::byte* rows, size_t count, size_t column, Tile& tile) {
         with_plain_rows<Weights, 1>(args, rows, count, column, 1, [&](const std::byte* plain, size_t row_bytes) { unpack_256<Scaling, Weights>(plain, row_bytes, count, tile); });
       },
-      [&](const Tile& tile, size_t column, const InputRow* inputs, size_t tokens, auto sums) { multiply(tile, column, 1, inputs, tokens, sums); });
+      [&](const Tile* tiles, size_t column, const InputRow* inputs, size_t tokens, auto sums) { multiply(tiles, column, 1, inputs, tokens, sums); });
 }
-template <class Scaling, class Weights, size_t kTiles, size_t kTogether, typename Multiply>
+template <class Scaling, class Weights, Grouping kGrouping, typename Multiply>
 void many_tokens_32(const DotRows& args, const Multiply& multiply) {
   const auto blocks = [&](size_t column) { return args.n / 32 - column * 8 < 8 ? args.n / 32 - column * 8 : 8; };
-  many_tokens<kTiles, kTogether>(
+  many_tokens<kGrouping>(
       args, (args.n + 255) / 256,
       [&](const std::byte* rows, size_t count, size_t column, Tile& tile) {
         with_plain_rows<Weights, 8>(args, rows, count, column * 8, blocks(column), [&](const std::byte* plain, size_t row_bytes) {
           unpack_32<Scaling, Weights>(plain, row_bytes, count, blocks(column), tile);
         });
       },
-      [&](const Tile& tile, size_t column, const InputRow* inputs, size_t tokens, auto sums) {
-        multiply(tile, column * 8, blocks(column), inputs, tokens, sums);
+      [&](const Tile* tiles, size_t column, const InputRow* inputs, size_t tokens, auto sums) {
+        multiply(tiles, column * 8, blocks(column), inputs, tokens, sums);
       });
 }
 
