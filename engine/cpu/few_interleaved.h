@@ -378,11 +378,10 @@ template <> struct Interleaved<WeightsQ4_1> : Of32<EightQ4_1> {};
 template <> struct Interleaved<WeightsQ5_1> : Of32<EightQ5_1> {};
 template <> struct Interleaved<WeightsIQ4NL> : Of32<EightIQ4NL> {};
 
-// SideBySide names a type's kernels for rows that lie so.
-template <class Few, template <class> class SideBySide, class Arithmetic, class Weights>
+template <class Few, class Arithmetic, class Weights>
 void few_tokens_as_they_lie(const DotRows& args) {
   if constexpr (kHasCut<Weights>)
-    if (args.interleaved) return few_tokens<SideBySide<Weights>, Arithmetic, Weights>(args);
+    if (args.interleaved) return few_tokens<Interleaved<Weights>, Arithmetic, Weights>(args);
   few_tokens<Few, Arithmetic, Weights>(args);
 }
 

@@ -181,7 +181,7 @@ bool are_few(const DotRows& args) { return args.tokens < (args.interleaved ? kTi
 
 template <class Weights>
 void dot_256(const DotRows& args) {
-  if (are_few(args)) return few_tokens_as_they_lie<Few256, Interleaved, Arithmetic, Weights>(args);
+  if (are_few(args)) return few_tokens_as_they_lie<Few256, Arithmetic, Weights>(args);
   many_tokens_256<Scaling, Weights, kGrouping>(args, [](const Tile* tile, size_t block, size_t blocks, const InputRow* inputs, size_t tokens, auto sums) {
     by_groups<kTogether<Weights>>(tokens, [&]<size_t T>(size_t t) { tile_256<Weights, T>(*tile, block, blocks, inputs + t, sums + t); });
   });
@@ -189,7 +189,7 @@ void dot_256(const DotRows& args) {
 
 template <class Weights>
 void dot_32(const DotRows& args) {
-  if (are_few(args)) return few_tokens_as_they_lie<Few32, Interleaved, Arithmetic, Weights>(args);
+  if (are_few(args)) return few_tokens_as_they_lie<Few32, Arithmetic, Weights>(args);
   many_tokens_32<Scaling, Weights, kGrouping>(args, [](const Tile* tile, size_t block, size_t blocks, const InputRow* inputs, size_t tokens, auto sums) {
     by_groups<kTogether<Weights>>(tokens, [&]<size_t T>(size_t t) { tile_32<Weights, T>(*tile, block, blocks, inputs + t, sums + t); });
   });

@@ -10,8 +10,8 @@
 namespace wenqu::engine::cpu {
 namespace {
 
-// From so many tokens on, unpacking a tile pays.
-constexpr size_t kTileTokens = 6, kTileTokensInterleaved = 25;
+// From so many tokens on, unpacking a tile pays; of types whose rows may lie side by side, and where they do.
+constexpr size_t kTileTokens = 6, kTileTokensOfEight = 9, kTileTokensInterleaved = 25;
 
 // A scale fills 32 bits.
 struct Scaling {
@@ -130,8 +130,18 @@ void by_fours(size_t tokens, const Multiply& multiply, size_t t = 0) {
 }
 
 template <class Weights>
+bool are_few(const DotRows& args) { return args.tokens < (args.interleaved ? kTileTokensInterleaved : kHasCut<Weights> ? kTileTokensOfEight : kTileTokens); }
+
+template <class Few, class Weights>
+void few_of_type(const DotRows& args) {
+  if constexpr (!kHasCut<Weights>) few_tokens<Few, Arithmetic, Weights>(args);
+  else if (args.interleaved) few_tokens<Wide<Weights, false>, Arithmetic, Weights>(args);
+  else few_tokens<Wide<Weights, true>, Arithmetic, Weights>(args);
+}
+
+template <class Weights>
 void dot_256(const DotRows& args) {
-  if (args.tokens < (args.interleaved ? kTileTokensInterleaved : kTileTokens)) return few_tokens_as_they_lie<Few256, WideInterleaved, Arithmetic, Weights>(args);
+  if (are_few<Weights>(args)) return few_of_type<Few256, Weights>(args);
   many_tokens_256<Scaling, Weights, kGrouping>(args, [](const Tile* tiles, size_t block, size_t blocks, const InputRow* inputs, size_t tokens, auto sums) {
     by_fours(tokens, [&]<size_t T>(size_t t) { tiles_256<Weights, T>(tiles, block, blocks, inputs + t, sums + t); });
   });
@@ -139,7 +149,7 @@ void dot_256(const DotRows& args) {
 
 template <class Weights>
 void dot_32(const DotRows& args) {
-  if (args.tokens < (args.interleaved ? kTileTokensInterleaved : kTileTokens)) return few_tokens_as_they_lie<Few32, WideInterleaved, Arithmetic, Weights>(args);
+  if (are_few<Weights>(args)) return few_of_type<Few32, Weights>(args);
   many_tokens_32<Scaling, Weights, kGrouping>(args, [](const Tile* tiles, size_t block, size_t blocks, const InputRow* inputs, size_t tokens, auto sums) {
     by_fours(tokens, [&]<size_t T>(size_t t) { tiles_32<Weights, T>(tiles, block, blocks, inputs + t, sums + t); });
   });

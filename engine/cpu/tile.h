@@ -55,9 +55,9 @@ inline void interleave(const void* rows, size_t bytes, Out& out) {
       interleave_eight(static_cast<const std::byte*>(rows) + half * 8 * kStride + at, kStride, out[at / 4][half * 8]);
 }
 
-template <size_t kBytes>
+template <size_t kBytes, auto kHint = _MM_HINT_T1>
 __attribute__((always_inline)) inline void prefetch(const std::byte* p) {
-  for (size_t line = 0; line < kBytes; line += 64) _mm_prefetch(reinterpret_cast<const char*>(p) + line, _MM_HINT_T1);
+  for (size_t line = 0; line < kBytes; line += 64) _mm_prefetch(reinterpret_cast<const char*>(p) + line, kHint);
 }
 // The same columns of the rows that the next tile takes, while there is still this one to do.
 template <size_t kBytes>

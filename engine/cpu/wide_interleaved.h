@@ -1,5 +1,5 @@
-// The same as few_interleaved.h for AVX-512 with VNNI: a vector of 64 bytes has eight columns of all eight rows. Sums of 32
-// bits, two of each row, lie as the rows' words do (kPlaces) until a block's end.
+// The same as few_interleaved.h for AVX-512 with VNNI, and for up to eight tokens: a vector of 64 bytes has eight columns of all
+// eight rows. Sums of 32 bits, two of each row, lie as the rows' words do (kPlaces) until a block's end.
 //
 // A sum of products that fits 16 bits meets its scale in those of 16 bits that have nothing above them: the instruction that
 // multiplies pairs takes the sum's low half times the scale and its high half times zero, and adds that up.
@@ -58,6 +58,124 @@ struct EvenAndOdd {
     const auto four = [](const int16_t* p) { return columns_of_all(reinterpret_cast<const int8_t*>(p)); };
     return _mm512_dpwssd_epi32(_mm512_dpwssd_epi32(sums, even, four(for_even)), odd, four(for_odd));
   }
+};
+
+// ------------------------------------------------------------------ rows as they lie in a file
+//
+// A column of eight rows' blocks is brought into the order of interleaved.h before it is multiplied: some thirty instructions for
+// what eight rows of 64 bytes hold, less than multiplying saves.
+
+// The row whose words lie at a place: row 2's lie at place 4, and row 4's at place 2.
+inline const std::byte* place(const EightRows& eight, size_t p) { return eight.rows[kPlaces[p]]; }
+
+// Eight vectors of a word of each place, out of eight words of each row.
+inline void put_eight_words(const EightRows& eight, size_t at, std::byte* out) {
+  __m512i v[8], u[8];
+  each<8>([&](auto p) __attribute__((always_inline)) { v[p] = eight_words(place(eight, p) + at); });
+  each<4>([&](auto i) __attribute__((always_inline)) {   // of two places, the even words and the odd ones
+    u[i * 2] = _mm512_unpacklo_epi64(v[i * 2], v[i * 2 + 1]);
+    u[i * 2 + 1] = _mm512_unpackhi_epi64(v[i * 2], v[i * 2 + 1]);
+  });
+  each<2>([&](auto odd) __attribute__((always_inline)) {
+    const __m512i a[2] = {_mm512_shuffle_i64x2(u[odd], u[2 + odd], 0x88), _mm512_shuffle_i64x2(u[odd], u[2 + odd], 0xDD)};           // words 0 and 4, 2 and 6
+    const __m512i b[2] = {_mm512_shuffle_i64x2(u[4 + odd], u[6 + odd], 0x88), _mm512_shuffle_i64x2(u[4 + odd], u[6 + odd], 0xDD)};
+    each<2>([&](auto second) __attribute__((always_inline)) {
+      _mm512_storeu_si512(out + (second * 2 + odd) * 64, _mm512_shuffle_i64x2(a[second], b[second], 0x88));
+      _mm512_storeu_si512(out + (4 + second * 2 + odd) * 64, _mm512_shuffle_i64x2(a[second], b[second], 0xDD));
+    });
+  });
+}
+inline void put_four_words(const EightRows& eight, size_t at, std::byte* out) {
+  const auto two = [&](size_t first) { return _mm512_mask_broadcast_i64x4(_mm512_castsi256_si512(load(place(eight, first) + at)), 0xF0, load(place(eight, first + 2) + at)); };
+  const __m512i a = two(0), b = two(1), c = two(4), d = two(5);
+  const __m512i even[2] = {_mm512_unpacklo_epi64(a, b), _mm512_unpacklo_epi64(c, d)}, odd[2] = {_mm512_unpackhi_epi64(a, b), _mm512_unpackhi_epi64(c, d)};
+  _mm512_storeu_si512(out, _mm512_shuffle_i64x2(even[0], even[1], 0x88));
+  _mm512_storeu_si512(out + 64, _mm512_shuffle_i64x2(odd[0], odd[1], 0x88));
+  _mm512_storeu_si512(out + 128, _mm512_shuffle_i64x2(even[0], even[1], 0xDD));
+  _mm512_storeu_si512(out + 192, _mm512_shuffle_i64x2(odd[0], odd[1], 0xDD));
+}
+inline void put_two_words(const EightRows& eight, size_t at, std::byte* out) {
+  const auto four = [&](size_t first) {
+    __m512i v = _mm512_castsi128_si512(load_half(place(eight, first) + at));
+    v = _mm512_mask_broadcast_i32x4(v, 0x00F0, load_half(place(eight, first + 2) + at));
+    v = _mm512_mask_broadcast_i32x4(v, 0x0F00, load_half(place(eight, first + 4) + at));
+    return _mm512_mask_broadcast_i32x4(v, 0xF000, load_half(place(eight, first + 6) + at));
+  };
+  const __m512i even = four(0), odd = four(1);
+  _mm512_storeu_si512(out, _mm512_unpacklo_epi64(even, odd));
+  _mm512_storeu_si512(out + 64, _mm512_unpackhi_epi64(even, odd));
+}
+inline void put_word(const EightRows& eight, size_t at, std::byte* out) {
+  __m512i v = _mm512_setzero_si512();
+  each<8>([&](auto p) __attribute__((always_inline)) {
+    int64_t word;
+    std::memcpy(&word, place(eight, p) + at, 8);
+    v = _mm512_mask_set1_epi64(v, static_cast<__mmask8>(1 << p), word);
+  });
+  _mm512_storeu_si512(out, v);
+}
+// kBytes of each row, in their order.
+template <size_t kBytes>
+inline void put_piece(const EightRows& eight, size_t at, std::byte* out) {
+  static_assert(kBytes == 0 || kBytes == 2 || kBytes == 4);
+  if constexpr (kBytes == 2) {
+    __m128i v = _mm_setzero_si128();
+    each<8>([&](auto r) __attribute__((always_inline)) { v = _mm_insert_epi16(v, load16(eight.rows[r] + at), r); });
+    _mm_storeu_si128(reinterpret_cast<__m128i*>(out), v);
+  } else if constexpr (kBytes == 4) {
+    __m256i v = _mm256_setzero_si256();
+    each<8>([&](auto r) __attribute__((always_inline)) { v = _mm256_mask_set1_epi32(v, static_cast<__mmask8>(1 << r), load32(eight.rows[r] + at)); });
+    _mm256_storeu_si256(reinterpret_cast<__m256i*>(out), v);
+  }
+}
+
+// The column of blocks that begins `at` bytes into the rows. out: as many bytes as they have.
+template <class Weights>
+__attribute__((always_inline)) inline void put_column(const EightRows& eight, size_t at, std::byte* out) {
+  constexpr Cut kCut = Weights::kCut;
+  constexpr size_t kFirst = kCut.before(), kWords = kCut.words;
+  put_piece<kCut.first>(eight, at, out);
+  put_piece<kCut.second>(eight, at + kCut.first, out + kCut.first * kInterleavedRows);
+  std::byte* const words = out + kFirst * kInterleavedRows;
+  constexpr size_t kEights = kWords / 8, kFours = kWords % 8 / 4, kTwos = kWords % 4 / 2, kOnes = kWords % 2;
+  each<kEights>([&](auto i) __attribute__((always_inline)) { put_eight_words(eight, at + kFirst + i * 64, words + i * 512); });
+  if constexpr (kFours > 0) put_four_words(eight, at + kFirst + kEights * 64, words + kEights * 512);
+  if constexpr (kTwos > 0) put_two_words(eight, at + kFirst + kEights * 64 + kFours * 32, words + kEights * 512 + kFours * 256);
+  if constexpr (kOnes > 0) put_word(eight, at + kFirst + (kWords - 1) * 8, words + (kWords - 1) * 64);
+  put_piece<kCut.behind>(eight, at + kFirst + kWords * 8, words + kWords * 64);
+}
+
+// The columns of eight rows' blocks, up to kMost at a time: where they lie side by side, or brought together from where they
+// lie in a file (kPlain). There the next eight rows are asked for while these are read: eight are too many, and too short, for
+// the processor to read ahead in.
+template <class Weights, bool kPlain, size_t kMost>
+class Columns {
+ public:
+  static constexpr size_t kBytes = Weights::kBytes * kInterleavedRows;
+  Columns(const DotRows& args, size_t first)
+      : eight(args, first), begin_(args.weights + first * args.row_bytes), ask_(args.rows - first > kInterleavedRows), next_(begin_ + kInterleavedRows * args.row_bytes),
+        near_(args.row_bytes <= kNearRow) {}
+
+  const EightRows eight;
+
+  template <size_t kCount>
+  __attribute__((always_inline)) const std::byte* take(size_t b) {
+    if constexpr (!kPlain) return begin_ + b * kBytes;
+    if (ask_) {
+      if (near_) prefetch<kCount * kBytes, _MM_HINT_T0>(next_ + b * kBytes);
+      else prefetch<kCount * kBytes>(next_ + b * kBytes);
+    }
+    each<kCount>([&](auto c) __attribute__((always_inline)) { put_column<Weights>(eight, (b + c) * Weights::kBytes, gathered_ + c * kBytes); });
+    return gathered_;
+  }
+
+ private:
+  static constexpr size_t kNearRow = 2048;   // eight rows of so many bytes find room in the first cache
+  const std::byte* const begin_;
+  const bool ask_;
+  const std::byte* const next_;
+  const bool near_;
+  alignas(64) std::byte gathered_[kPlain ? kMost * kBytes : 1];
 };
 
 // ------------------------------------------------------------------ blocks of 256
@@ -146,13 +264,14 @@ struct WideIQ4XS : EightIQ4XS {
   }
 };
 
-template <class Wide, size_t T>
+template <class Wide, bool kPlain, size_t T>
 void wide_256(const DotRows& args, size_t first, size_t token, const Ahead& ahead) {
+  Columns<typename Wide::Plain, kPlain, 1> columns(args, first);
   const InputRow* inputs = args.inputs + token;
-  const std::byte* block = args.weights + first * args.row_bytes;
   __m256 sum[T];
   for (size_t t = 0; t < T; ++t) sum[t] = _mm256_setzero_ps();
-  for (size_t b = 0; b < args.n / 256; ++b, block += Wide::kBytes) {
+  for (size_t b = 0; b < args.n / 256; ++b) {
+    const std::byte* const block = columns.template take<1>(b);
     const Wide eight(block);
     const int8_t* x[T];
     for (size_t t = 0; t < T; ++t) x[t] = inputs[t].q256 + b * 256;
@@ -162,7 +281,7 @@ void wide_256(const DotRows& args, size_t first, size_t token, const Ahead& ahea
       __m512i scale[Wide::kGroups], dots[T][Wide::kGroups];
       each<Wide::kGroups>([&](auto g) __attribute__((always_inline)) { scale[g] = eight.template scale<step, g>(); });
       each<Wide::kUnits>([&](auto unit) __attribute__((always_inline)) {
-        ask_for_part<Wide::kBytes, Wide::kSteps * Wide::kUnits, step * Wide::kUnits + unit>(block, ahead);
+        if constexpr (!kPlain) ask_for_part<Wide::kBytes, Wide::kSteps * Wide::kUnits, step * Wide::kUnits + unit>(block, ahead);
         __m512i w[Wide::kGroups];
         eight.template weights<step, unit>(w);
         each<T>([&](auto t) __attribute__((always_inline)) {
@@ -182,7 +301,7 @@ void wide_256(const DotRows& args, size_t first, size_t token, const Ahead& ahea
         sum[t] = add_block(sum[t], scale, eight.d, sums_of_rows(_mm512_sub_epi32(sums[t], eight.offset(totals))));
     });
   }
-  for (size_t t = 0; t < T; ++t) _mm256_storeu_ps(args.outputs[token + t] + args.first + first, sum[t]);
+  for (size_t t = 0; t < T; ++t) columns.eight.store(sum[t], args.outputs[token + t] + args.first + first);
 }
 
 // ------------------------------------------------------------------ blocks of 32
@@ -290,42 +409,51 @@ __attribute__((always_inline)) inline void add_columns(const std::byte* block, c
   }
 }
 
-template <class Wide, size_t T>
+template <class Wide, bool kPlain, size_t T>
 void wide_32(const DotRows& args, size_t first, size_t token, const Ahead& ahead) {
-  constexpr size_t kBytes = Wide::Plain::kBytes * kInterleavedRows;
-  const std::byte* block = args.weights + first * args.row_bytes;
+  Columns<typename Wide::Plain, kPlain, 2> columns(args, first);
   const size_t blocks = args.n / 32;
   __m256 sum[T];
   for (size_t t = 0; t < T; ++t) sum[t] = _mm256_setzero_ps();
   size_t b = 0;
-  for (; b + 2 <= blocks; b += 2, block += 2 * kBytes) {
-    ask_ahead<2 * kBytes>(block, ahead);
+  for (; b + 2 <= blocks; b += 2) {
+    const std::byte* const block = columns.template take<2>(b);
+    if constexpr (!kPlain) ask_ahead<2 * Wide::Plain::kBytes * kInterleavedRows>(block, ahead);
     add_columns<Wide, T, 2>(block, args.inputs + token, b, sum);
   }
-  if (b < blocks) add_columns<Wide, T, 1>(block, args.inputs + token, b, sum);
-  for (size_t t = 0; t < T; ++t) _mm256_storeu_ps(args.outputs[token + t] + args.first + first, sum[t]);
+  if (b < blocks) add_columns<Wide, T, 1>(columns.template take<1>(b), args.inputs + token, b, sum);
+  for (size_t t = 0; t < T; ++t) columns.eight.store(sum[t], args.outputs[token + t] + args.first + first);
 }
 
-// A type's kernels for rows that lie so.
-template <class Wide_> struct WideOf256 {
+// A type's kernels: for rows that lie side by side and, from two tokens on, for those that lie as in a file; to read these from
+// end to end is as fast for one token, and kinder to memories that want it so.
+template <class Wide, bool kPlain> struct WideOf256 {
   static constexpr size_t kMost = 8;
-  template <class, class, size_t T> static constexpr auto kernel = wide_256<Wide_, T>;
+  template <class Arithmetic, class Weights, size_t T>
+  static constexpr auto kernel = [] {
+    if constexpr (kPlain && T == 1) return eight_rows_256<Arithmetic, Weights, 1>;
+    else return wide_256<Wide, kPlain, T>;
+  }();
 };
-template <class Wide_> struct WideOf32 {
+template <class Wide, bool kPlain> struct WideOf32 {
   static constexpr size_t kMost = 8;
-  template <class, class, size_t T> static constexpr auto kernel = wide_32<Wide_, T>;
+  template <class Arithmetic, class Weights, size_t T>
+  static constexpr auto kernel = [] {
+    if constexpr (kPlain && T == 1) return eight_rows_32<Arithmetic, Weights, 1>;
+    else return wide_32<Wide, kPlain, T>;
+  }();
 };
-template <class Weights> struct WideInterleaved;
-template <> struct WideInterleaved<WeightsQ4K> : WideOf256<WideQ4K> {};
-template <> struct WideInterleaved<WeightsQ5K> : WideOf256<WideQ5K> {};
-template <> struct WideInterleaved<WeightsQ6K> : WideOf256<WideQ6K> {};
-template <> struct WideInterleaved<WeightsIQ4XS> : WideOf256<WideIQ4XS> {};
-template <> struct WideInterleaved<WeightsQ8_0> : WideOf32<WideQ8_0> {};
-template <> struct WideInterleaved<WeightsQ4_0> : WideOf32<WideQ4_0> {};
-template <> struct WideInterleaved<WeightsQ5_0> : WideOf32<WideQ5_0> {};
-template <> struct WideInterleaved<WeightsQ4_1> : WideOf32<WideQ4_1> {};
-template <> struct WideInterleaved<WeightsQ5_1> : WideOf32<WideQ5_1> {};
-template <> struct WideInterleaved<WeightsIQ4NL> : WideOf32<WideIQ4NL> {};
+template <class Weights, bool kPlain> struct Wide;
+template <bool kPlain> struct Wide<WeightsQ4K, kPlain> : WideOf256<WideQ4K, kPlain> {};
+template <bool kPlain> struct Wide<WeightsQ5K, kPlain> : WideOf256<WideQ5K, kPlain> {};
+template <bool kPlain> struct Wide<WeightsQ6K, kPlain> : WideOf256<WideQ6K, kPlain> {};
+template <bool kPlain> struct Wide<WeightsIQ4XS, kPlain> : WideOf256<WideIQ4XS, kPlain> {};
+template <bool kPlain> struct Wide<WeightsQ8_0, kPlain> : WideOf32<WideQ8_0, kPlain> {};
+template <bool kPlain> struct Wide<WeightsQ4_0, kPlain> : WideOf32<WideQ4_0, kPlain> {};
+template <bool kPlain> struct Wide<WeightsQ5_0, kPlain> : WideOf32<WideQ5_0, kPlain> {};
+template <bool kPlain> struct Wide<WeightsQ4_1, kPlain> : WideOf32<WideQ4_1, kPlain> {};
+template <bool kPlain> struct Wide<WeightsQ5_1, kPlain> : WideOf32<WideQ5_1, kPlain> {};
+template <bool kPlain> struct Wide<WeightsIQ4NL, kPlain> : WideOf32<WideIQ4NL, kPlain> {};
 
 }  // namespace
 }  // namespace wenqu::engine::cpu
