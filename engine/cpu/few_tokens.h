@@ -234,7 +234,7 @@ void few_tokens(const DotRows& args, size_t token = 0) {
   for (; token + T <= args.tokens; token += T)
     for (size_t r = 0; r < args.rows; r += 8) Few::template kernel<Arithmetic, Weights, T>(args, r, token, ahead);
   if constexpr (T > 1)
-    if (token < args.tokens) few_tokens<Few, Arithmetic, Weights, (T > 4 ? 4 : T - 1)>(args, token);
+    if (token < args.tokens) few_tokens<Few, Arithmetic, Weights, T - 1>(args, token);
 }
 
 }  // namespace

@@ -435,25 +435,26 @@ template <class Wide, bool kPlain> struct WideOf256 {
     else return wide_256<Wide, kPlain, T>;
   }();
 };
-template <class Wide, bool kPlain> struct WideOf32 {
-  static constexpr size_t kMost = 8;
+template <class Wide, bool kPlain, size_t kMost_ = 8> struct WideOf32 {
+  static constexpr size_t kMost = kMost_;
   template <class Arithmetic, class Weights, size_t T>
   static constexpr auto kernel = [] {
     if constexpr (kPlain && T == 1) return eight_rows_32<Arithmetic, Weights, 1>;
     else return wide_32<Wide, kPlain, T>;
   }();
 };
+// Types that models of today hardly have take four tokens at most: a compiler needs seconds for each number.
 template <class Weights, bool kPlain> struct Wide;
 template <bool kPlain> struct Wide<WeightsQ4K, kPlain> : WideOf256<WideQ4K, kPlain> {};
 template <bool kPlain> struct Wide<WeightsQ5K, kPlain> : WideOf256<WideQ5K, kPlain> {};
 template <bool kPlain> struct Wide<WeightsQ6K, kPlain> : WideOf256<WideQ6K, kPlain> {};
 template <bool kPlain> struct Wide<WeightsIQ4XS, kPlain> : WideOf256<WideIQ4XS, kPlain> {};
 template <bool kPlain> struct Wide<WeightsQ8_0, kPlain> : WideOf32<WideQ8_0, kPlain> {};
-template <bool kPlain> struct Wide<WeightsQ4_0, kPlain> : WideOf32<WideQ4_0, kPlain> {};
+template <bool kPlain> struct Wide<WeightsQ4_0, kPlain> : WideOf32<WideQ4_0, kPlain, 4> {};
 template <bool kPlain> struct Wide<WeightsQ5_0, kPlain> : WideOf32<WideQ5_0, kPlain> {};
-template <bool kPlain> struct Wide<WeightsQ4_1, kPlain> : WideOf32<WideQ4_1, kPlain> {};
-template <bool kPlain> struct Wide<WeightsQ5_1, kPlain> : WideOf32<WideQ5_1, kPlain> {};
-template <bool kPlain> struct Wide<WeightsIQ4NL, kPlain> : WideOf32<WideIQ4NL, kPlain> {};
+template <bool kPlain> struct Wide<WeightsQ4_1, kPlain> : WideOf32<WideQ4_1, kPlain, 4> {};
+template <bool kPlain> struct Wide<WeightsQ5_1, kPlain> : WideOf32<WideQ5_1, kPlain, 4> {};
+template <bool kPlain> struct Wide<WeightsIQ4NL, kPlain> : WideOf32<WideIQ4NL, kPlain, 4> {};
 
 }  // namespace
 }  // namespace wenqu::engine::cpu
