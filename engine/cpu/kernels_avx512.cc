@@ -44,13 +44,22 @@ struct LoadBF16 {
   }
 };
 
-// Two sums of sixteen are the four sums of eight of AVX2, and are folded in their order.
-inline float fold(__m512 s0, __m512 s1) {
-  const __m512 s = _mm512_add_ps(s0, s1);
+// Two sums of sixteen are the four sums of eight of AVX2, and are folded in their order: halves, quarters, neighbours.
+inline float fold(__m512 s) {
   const __m256 half = _mm256_add_ps(_mm512_castps512_ps256(s), _mm512_extractf32x8_ps(s, 1));
   const __m128 h = _mm_add_ps(_mm256_castps256_ps128(half), _mm256_extractf128_ps(half, 1));
   const __m128 p = _mm_hadd_ps(h, h);
   return _mm_cvtss_f32(_mm_hadd_ps(p, p));
+}
+
+// Eight such folds side by side: what a dot product of a head's hundred numbers mostly consists of.
+inline __m256 fold_eight(const __m512 s[8]) {
+  const auto halves = [](__m512 a, __m512 b) { return _mm512_add_ps(_mm512_shuffle_f32x4(a, b, 0x44), _mm512_shuffle_f32x4(a, b, 0xEE)); };     // eight of each
+  const auto quarters = [](__m512 a, __m512 b) { return _mm512_add_ps(_mm512_shuffle_f32x4(a, b, 0x88), _mm512_shuffle_f32x4(a, b, 0xDD)); };   // four of each of four
+  const __m512 first = quarters(halves(s[0], s[1]), halves(s[2], s[3])), second = quarters(halves(s[4], s[5]), halves(s[6], s[7]));
+  const __m512 pairs = _mm512_add_ps(_mm512_shuffle_ps(first, second, 0x88), _mm512_shuffle_ps(first, second, 0xDD));   // of 0 and 4, of 1 and 5, ...
+  const __m512 sums = _mm512_add_ps(pairs, _mm512_movehdup_ps(pairs));
+  return _mm512_castps512_ps256(_mm512_permutexvar_ps(_mm512_setr_epi32(0, 4, 8, 12, 2, 6, 10, 14, 0, 0, 0, 0, 0, 0, 0, 0), sums));
 }
 
 // kFirst: nothing has read the weights before.
@@ -66,8 +75,11 @@ void dot_floats(const std::byte* row, size_t n, const InputRow* inputs, const Ah
       for (size_t t = 0; t < T; ++t) sum[t][k] = _mm512_fmadd_ps(w, _mm512_loadu_ps(inputs[t].values + i + k * 16), sum[t][k]);
     }
   }
+  __m512 all[T];
+  for (size_t t = 0; t < T; ++t) all[t] = _mm512_add_ps(sum[t][0], sum[t][1]);
+  if constexpr (T == 8) _mm256_storeu_ps(out, fold_eight(all));
+  else for (size_t t = 0; t < T; ++t) out[t] = fold(all[t]);
   for (size_t t = 0; t < T; ++t) {
-    out[t] = fold(sum[t][0], sum[t][1]);
     for (size_t k = i; k < n; ++k) out[t] = std::fma(Load::one(row + k * Load::kBytes), inputs[t].values[k], out[t]);
   }
 }
@@ -124,20 +136,22 @@ void sum_some_rows(const SumRows& args, const WeightedSum* sums, size_t begin, s
   }
 }
 
-template <typename Load>
-void sum_rows(const SumRows& args) {
-  constexpr size_t kSums = 12;   // what the registers hold
-  size_t s = 0;
-  for (; s + kSums <= args.count; s += kSums) {
+// Groups of K sums, then of fewer; 32 queries go together, so four of eight.
+template <typename Load, size_t K = 8>
+void sum_groups(const SumRows& args, size_t s = 0) {
+  for (; s + K <= args.count; s += K) {
     const WeightedSum* sums = args.sums + s;
     size_t common = sums[0].rows;
-    for (size_t k = 1; k < kSums; ++k) common = sums[k].rows < common ? sums[k].rows : common;
-    sum_some_rows<Load, kSums>(args, sums, 0, common);
-    for (size_t k = 0; k < kSums; ++k)
+    for (size_t k = 1; k < K; ++k) common = sums[k].rows < common ? sums[k].rows : common;
+    sum_some_rows<Load, K>(args, sums, 0, common);
+    for (size_t k = 0; k < K; ++k)
       if (sums[k].rows > common) sum_some_rows<Load, 1>(args, sums + k, common, sums[k].rows);
   }
-  for (; s < args.count; ++s) sum_some_rows<Load, 1>(args, args.sums + s, 0, args.sums[s].rows);
+  if constexpr (K > 1)
+    if (s < args.count) sum_groups<Load, K / 2>(args, s);
 }
+template <typename Load>
+void sum_rows(const SumRows& args) { sum_groups<Load>(args); }
 
 // As in kernels_avx2.cc.
 inline __m512 exponential(__m512 x) {
