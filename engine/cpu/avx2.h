@@ -244,6 +244,7 @@ struct WeightsIQ4XS {
 };
 
 template <class Weights> constexpr bool kHasCut = requires { Weights::kCut; };
+template <class Weights> constexpr bool kOfBlocks256 = requires { Weights::kScale; };
 
 // Pairs of products of bytes.
 template <class Weights>

@@ -63,7 +63,6 @@ class TileUse {
 
 // A scale stands twice.
 struct Scaling {
-  static constexpr bool kMagnitudes = false;
   static __m256i first(__m256i pairs) { return _mm256_blend_epi16(pairs, _mm256_slli_epi32(pairs, 16), 0xAA); }
   static __m256i second(__m256i pairs) { return _mm256_blend_epi16(pairs, _mm256_srli_epi32(pairs, 16), 0x55); }
   template <class Weights> static __m256i bytes(__m256i w) { return w; }
@@ -228,11 +227,9 @@ void dot_256(const DotRows& args) {
   const TileUse use(64);
   Scratch& scratch = Scratch::own();
   many_tokens_by_two(
-      scratch, args, args.n / 256,
+      scratch, args, tile_columns(args.n),
       [&](const std::byte* rows, size_t count, size_t column, size_t i) {
-        with_plain_rows<Weights, 1>(args, rows, count, column, 1, [&](const std::byte* plain, size_t row_bytes) {
-          unpack_256<Scaling, Weights>(plain, row_bytes, count, scratch.tiles[i]);
-        });
+        unpack_column<Scaling, Weights>(args, rows, count, column, scratch.tiles[i]);
         scale_weights<Weights>(scratch.tiles[i], scratch.bytes[i]);
       },
       [&](size_t column, size_t tile, size_t count, const InputRow* inputs, size_t tokens, size_t first) {
@@ -275,18 +272,14 @@ void dot_32(const DotRows& args) {
   if (args.tokens < kFewTokens) return (without_tiles.*kFew)(args);
   const TileUse use(32);
   Scratch& scratch = Scratch::own();
-  const auto blocks_of = [&](size_t column) { return std::min<size_t>(args.n / 32 - column * 8, 8); };
   many_tokens_by_two(
-      scratch, args, (args.n + 255) / 256,
+      scratch, args, tile_columns(args.n),
       [&](const std::byte* rows, size_t count, size_t column, size_t i) {
-        const size_t blocks = blocks_of(column);
-        with_plain_rows<Weights, 8>(args, rows, count, column * 8, blocks, [&](const std::byte* plain, size_t row_bytes) {
-          unpack_32<Scaling, Weights>(plain, row_bytes, count, blocks, scratch.tiles[i]);
-        });
-        sign_weights<Weights>(blocks * 32, scratch.tiles[i]);
+        unpack_column<Scaling, Weights>(args, rows, count, column, scratch.tiles[i]);
+        sign_weights<Weights>(blocks_of_32(args.n, column) * 32, scratch.tiles[i]);
       },
       [&](size_t column, size_t tile, size_t count, const InputRow* inputs, size_t tokens, size_t first) {
-        const size_t blocks = blocks_of(column);
+        const size_t blocks = blocks_of_32(args.n, column);
         Columns& x = scratch.x;
         x.take(tokens, blocks * 32, [&](size_t t) { return inputs[t].q32 + column * 256; });
         written();

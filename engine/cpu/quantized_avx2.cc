@@ -5,6 +5,7 @@
 #include "engine/cpu/few_interleaved.h"
 #include "engine/cpu/few_tokens.h"
 #include "engine/cpu/kernel_sets.h"
+#include "engine/cpu/pair_products.h"
 #include "engine/cpu/tile.h"
 
 namespace wenqu::engine::cpu {
@@ -12,7 +13,7 @@ namespace {
 
 // From so many tokens on, unpacking a tile pays; and where rows lie side by side.
 constexpr size_t kTileTokens = 6, kTileTokensInterleaved = 13;
-constexpr Grouping kGrouping{.tiles = 4, .besides = 1, .tokens = 24};
+constexpr Grouping kGrouping{.tiles = 4, .besides = 1, .tokens = 24}, kGroupingInPairs{.tiles = 8, .besides = 1, .tokens = 16};
 
 struct Arithmetic {
   template <class Weights, size_t T>
@@ -33,28 +34,16 @@ struct Arithmetic {
 
 // A scale stands twice.
 struct Scaling {
-  static constexpr bool kMagnitudes = true;
   static __m256i first(__m256i pairs) { return _mm256_blend_epi16(pairs, _mm256_slli_epi32(pairs, 16), 0xAA); }
   static __m256i second(__m256i pairs) { return _mm256_blend_epi16(pairs, _mm256_srli_epi32(pairs, 16), 0x55); }
   template <class Weights> static __m256i bytes(__m256i w) { return w; }
   template <class Weights> static constexpr int offset_bits() { return Weights::kOffsetBits; }
 };
 
-// Inputs that meet the magnitudes of weights take on the signs of these.
-template <class Weights>
-inline __m256i with_sign(__m256i x, const void* w) {
-  if constexpr (Weights::kSigned) return _mm256_sign_epi8(x, load(w));
-  return x;
-}
-
 // The pairs' products of one token with both halves of the rows, at a step of four columns.
-template <class Weights>
 __attribute__((always_inline)) inline void multiply_step(const Tile& tile, size_t step, const int8_t* x, __m256i (&products)[2]) {
-  const auto& bytes = Weights::kSigned ? tile.magnitudes : tile.w;
   const __m256i v = broadcast32(x + step * 4);
-  each<2>([&](auto half) __attribute__((always_inline)) {
-    products[half] = _mm256_maddubs_epi16(load(bytes[step][half * 8]), with_sign<Weights>(v, tile.w[step][half * 8]));
-  });
+  each<2>([&](auto half) __attribute__((always_inline)) { products[half] = _mm256_maddubs_epi16(load(tile.w[step][half * 8]), v); });
 }
 
 // products[t][half] += scale * the dots of 4 kSteps columns from `step` on, of sixteen rows and T tokens. The compiler
@@ -68,20 +57,21 @@ __attribute__((always_inline)) inline void add_steps(const Tile& tile, size_t st
     each<2>([&](auto half) __attribute__((always_inline)) { to[half] = _mm256_add_epi16(to[half], p[half]); });
   };
   constexpr size_t kSteps = Weights::kSteps;
-  if constexpr (kSteps < 4) {   // 32 bits soon: these sums stay in registers
+  static_assert(kSteps > 1 && !Weights::kSigned);
+  if constexpr (kSteps == 2) {   // 32 bits soon: these sums stay in registers
     each<T>([&](auto t) __attribute__((always_inline)) {
       __m256i sums[2], p[2];
-      multiply_step<Weights>(tile, step, x[t], sums);
-      if constexpr (kSteps == 2) multiply_step<Weights>(tile, step + 1, x[t], p), add(sums, p);
+      multiply_step(tile, step, x[t], sums);
+      multiply_step(tile, step + 1, x[t], p), add(sums, p);
       add_scaled(sums, products[t]);
       __asm__("" : "+x"(products[t][0]), "+x"(products[t][1]));
     });
-  } else {                      // 16 bits for long: those sums stay in registers
+  } else {                       // 16 bits for long: those sums stay in registers
     __m256i sums[T][2];
     each<kSteps>([&](auto k) __attribute__((always_inline)) {
       each<T>([&](auto t) __attribute__((always_inline)) {
         __m256i p[2];
-        multiply_step<Weights>(tile, step + k, x[t], p);
+        multiply_step(tile, step + k, x[t], p);
         if constexpr (k == 0) sums[t][0] = p[0], sums[t][1] = p[1];
         else add(sums[t], p);
         __asm__("" : "+x"(sums[t][0]), "+x"(sums[t][1]));
@@ -175,24 +165,36 @@ void by_groups(size_t tokens, const Multiply& multiply, size_t t = 0) {
   if constexpr (T > 1)
     if (t < tokens) by_groups<T - 1>(tokens, multiply, t);
 }
-template <class Weights> constexpr size_t kTogether = Weights::kSteps == 1 ? 3 : 4;
+constexpr size_t kTogether = 4;
 
 bool are_few(const DotRows& args) { return args.tokens < (args.interleaved ? kTileTokensInterleaved : kTileTokens); }
 
 template <class Weights>
+void many_tokens_of(const DotRows& args) {
+  if constexpr (Weights::kSigned) {
+    many_tokens_in_pairs<Scaling, Weights, kGroupingInPairs>(args, [](const WideTile& tile, size_t blocks, const WideInput* inputs, size_t tokens, auto sums) {
+      by_groups<kTogether>(tokens, [&]<size_t T>(size_t t) { wide_tile<Weights, T>(tile, blocks, inputs + t, sums + t); });
+    });
+  } else {
+    many_tokens<Scaling, Weights, kGrouping>(args, [](const Tile* tile, size_t block, size_t blocks, const InputRow* inputs, size_t tokens, auto sums) {
+      by_groups<kTogether>(tokens, [&]<size_t T>(size_t t) {
+        if constexpr (kOfBlocks256<Weights>) tile_256<Weights, T>(*tile, block, blocks, inputs + t, sums + t);
+        else tile_32<Weights, T>(*tile, block, blocks, inputs + t, sums + t);
+      });
+    });
+  }
+}
+
+template <class Weights>
 void dot_256(const DotRows& args) {
-  if (are_few(args)) return few_tokens_as_they_lie<Few256, Arithmetic, Weights>(args);
-  many_tokens_256<Scaling, Weights, kGrouping>(args, [](const Tile* tile, size_t block, size_t blocks, const InputRow* inputs, size_t tokens, auto sums) {
-    by_groups<kTogether<Weights>>(tokens, [&]<size_t T>(size_t t) { tile_256<Weights, T>(*tile, block, blocks, inputs + t, sums + t); });
-  });
+  if (are_few(args)) few_tokens_as_they_lie<Few256, Arithmetic, Weights>(args);
+  else many_tokens_of<Weights>(args);
 }
 
 template <class Weights>
 void dot_32(const DotRows& args) {
-  if (are_few(args)) return few_tokens_as_they_lie<Few32, Arithmetic, Weights>(args);
-  many_tokens_32<Scaling, Weights, kGrouping>(args, [](const Tile* tile, size_t block, size_t blocks, const InputRow* inputs, size_t tokens, auto sums) {
-    by_groups<kTogether<Weights>>(tokens, [&]<size_t T>(size_t t) { tile_32<Weights, T>(*tile, block, blocks, inputs + t, sums + t); });
-  });
+  if (are_few(args)) few_tokens_as_they_lie<Few32, Arithmetic, Weights>(args);
+  else many_tokens_of<Weights>(args);
 }
 
 }  // namespace

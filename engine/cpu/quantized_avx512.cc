@@ -15,7 +15,6 @@ constexpr size_t kTileTokens = 6, kTileTokensOfEight = 9, kTileTokensInterleaved
 
 // A scale fills 32 bits.
 struct Scaling {
-  static constexpr bool kMagnitudes = false;
   static __m256i first(__m256i pairs) { return _mm256_srai_epi32(_mm256_slli_epi32(pairs, 16), 16); }
   static __m256i second(__m256i pairs) { return _mm256_srai_epi32(pairs, 16); }
   template <class Weights> static __m256i bytes(__m256i w) { return Weights::kSigned ? above_zero(w) : w; }
@@ -142,7 +141,7 @@ void few_of_type(const DotRows& args) {
 template <class Weights>
 void dot_256(const DotRows& args) {
   if (are_few<Weights>(args)) return few_of_type<Few256, Weights>(args);
-  many_tokens_256<Scaling, Weights, kGrouping>(args, [](const Tile* tiles, size_t block, size_t blocks, const InputRow* inputs, size_t tokens, auto sums) {
+  many_tokens<Scaling, Weights, kGrouping>(args, [](const Tile* tiles, size_t block, size_t blocks, const InputRow* inputs, size_t tokens, auto sums) {
     by_fours(tokens, [&]<size_t T>(size_t t) { tiles_256<Weights, T>(tiles, block, blocks, inputs + t, sums + t); });
   });
 }
@@ -150,7 +149,7 @@ void dot_256(const DotRows& args) {
 template <class Weights>
 void dot_32(const DotRows& args) {
   if (are_few<Weights>(args)) return few_of_type<Few32, Weights>(args);
-  many_tokens_32<Scaling, Weights, kGrouping>(args, [](const Tile* tiles, size_t block, size_t blocks, const InputRow* inputs, size_t tokens, auto sums) {
+  many_tokens<Scaling, Weights, kGrouping>(args, [](const Tile* tiles, size_t block, size_t blocks, const InputRow* inputs, size_t tokens, auto sums) {
     by_fours(tokens, [&]<size_t T>(size_t t) { tiles_32<Weights, T>(tiles, block, blocks, inputs + t, sums + t); });
   });
 }

@@ -18,7 +18,6 @@ constexpr size_t kTileRows = 16, kTileColumns = 256;
 
 struct Tile {
   alignas(64) uint8_t w[kTileColumns / 4][kTileRows][4];      // [column / 4][row][column % 4]
-  alignas(64) uint8_t magnitudes[kTileColumns / 4][kTileRows][4];   // of signed w, where the instruction set takes them apart
   // Pairs of 16-bit numbers. Blocks of 256 only.
   alignas(64) int16_t scales[16][kTileRows][2];               // [sub-block of 16][row]: the scale, twice or in 32 bits
   alignas(64) int16_t sums[8][kTileRows][2];                  // [two sub-blocks of 16][row]: what their sums of x count for
@@ -65,14 +64,8 @@ __attribute__((always_inline)) inline void prefetch_next_rows(const std::byte* c
   prefetch<kBytes>(columns + kTileRows * row_bytes);
 }
 
-inline void take_magnitudes(Tile& tile) {
-  for (auto& w : tile.w)
-    for (size_t half = 0; half < 2; ++half)
-      _mm256_store_si256(reinterpret_cast<__m256i*>(tile.magnitudes[&w - tile.w][half * 8]), _mm256_abs_epi8(load(w[half * 8])));
-}
-
-// Scaling is how an instruction set reads signed weights (bytes): as they are, with their magnitudes apart
-// (kMagnitudes), or 128 above their values; and scales: of pairs in 32 bits, the first and the second (first, second).
+// Scaling is how an instruction set reads signed weights (bytes): as they are, or 128 above their values; and scales: of
+// pairs in 32 bits, the first and the second (first, second).
 template <class Scaling, class Weights>
 void unpack_256(const std::byte* rows, size_t row_bytes, size_t count, Tile& tile) {
   alignas(64) uint8_t bytes[kTileRows][kTileColumns];
@@ -92,7 +85,6 @@ void unpack_256(const std::byte* rows, size_t row_bytes, size_t count, Tile& til
     if constexpr (Weights::kMinima) tile.m[0][r] = _cvtsh_ss(load16(block + Weights::kScale + 2));
   }
   interleave<kTileColumns>(bytes, kTileColumns, tile.w);
-  if constexpr (Scaling::kMagnitudes && Weights::kSigned) take_magnitudes(tile);
   interleave<sizeof(sums[0])>(sums, sizeof(sums[0]), tile.sums);
   alignas(64) int16_t pairs[8][kTileRows][2];   // as in sum256: those of sub-blocks 0 and 2, 4 and 6, ... 1 and 3, ...
   interleave<sizeof(scales[0])>(scales, sizeof(scales[0]), pairs);
@@ -119,7 +111,6 @@ void unpack_32(const std::byte* rows, size_t row_bytes, size_t count, size_t blo
     }
   }
   interleave<kTileColumns>(bytes, blocks * 32, tile.w);
-  if constexpr (Scaling::kMagnitudes && Weights::kSigned) take_magnitudes(tile);
 }
 
 // use(blocks, bytes from one row to the next) of a tile's rows, from block `first` on as many as wanted: where they are or, if they lie
@@ -158,13 +149,14 @@ struct Grouping {
   size_t tiles, besides, tokens;
 };
 
-// unpack(rows, count, block column, tile) and multiply(tiles, block column, inputs, tokens, sums) for all columns.
-template <Grouping kGrouping, typename Unpack, typename Multiply>
-void many_tokens(const DotRows& args, size_t columns, const Unpack& unpack, const Multiply& multiply) {
+// unpack(rows, count, block column, tile), prepare(block column, inputs, tokens) and multiply(tiles, block column, what
+// prepare gave, tokens, sums) for all columns.
+template <Grouping kGrouping, class AnyTile, typename Unpack, typename Prepare, typename Multiply>
+void many_tokens(const DotRows& args, size_t columns, const Unpack& unpack, const Prepare& prepare, const Multiply& multiply) {
   constexpr size_t kTiles = kGrouping.tiles, kStep = kGrouping.besides * kTileRows, kTogether = kGrouping.tokens;
   static_assert(kTiles % kGrouping.besides == 0);
   constexpr size_t kRows = kTiles * kTileRows;
-  Tile tiles[kTiles];
+  AnyTile tiles[kTiles];
   alignas(64) float sums[kMostTokens][kRows];
   for (size_t token = 0; token < args.tokens; token += kMostTokens) {
     const size_t tokens = args.tokens - token < kMostTokens ? args.tokens - token : kMostTokens;
@@ -177,37 +169,44 @@ void many_tokens(const DotRows& args, size_t columns, const Unpack& unpack, cons
           const size_t from = at < rows ? at : at - kTileRows;   // the last tile stands for one that lacks
           unpack(args.weights + (r + from) * args.row_bytes, rows - from < kTileRows ? rows - from : kTileRows, column, tiles[at / kTileRows]);
         }
-        for (size_t t = 0; t < tokens; t += kTogether)
-          for (size_t at = 0; at < rows; at += kStep)
-            multiply(tiles + at / kTileRows, column, inputs + t, tokens - t < kTogether ? tokens - t : kTogether, Sums<kRows>{sums[t] + at});
+        for (size_t t = 0; t < tokens; t += kTogether) {
+          const size_t together = tokens - t < kTogether ? tokens - t : kTogether;
+          const auto* const prepared = prepare(column, inputs + t, together);
+          for (size_t at = 0; at < rows; at += kStep) multiply(tiles + at / kTileRows, column, prepared, together, Sums<kRows>{sums[t] + at});
+        }
       }
       for (size_t t = 0; t < tokens; ++t) std::memcpy(args.outputs[token + t] + args.first + r, sums[t], rows * sizeof(float));
     }
   }
 }
 
-// The same for the types of each block size; multiply(tiles, first block, blocks, inputs, tokens, sums).
-template <class Scaling, class Weights, Grouping kGrouping, typename Multiply>
-void many_tokens_256(const DotRows& args, const Multiply& multiply) {
-  many_tokens<kGrouping>(
-      args, args.n / 256,
-      [&](const std::byte* rows, size_t count, size_t column, Tile& tile) {
-        with_plain_rows<Weights, 1>(args, rows, count, column, 1, [&](const std::byte* plain, size_t row_bytes) { unpack_256<Scaling, Weights>(plain, row_bytes, count, tile); });
-      },
-      [&](const Tile* tiles, size_t column, const InputRow* inputs, size_t tokens, auto sums) { multiply(tiles, column, 1, inputs, tokens, sums); });
+// The columns of tiles that a row of n values has, and the blocks of 32 in one of them.
+inline size_t tile_columns(size_t n) { return (n + kTileColumns - 1) / kTileColumns; }
+inline size_t blocks_of_32(size_t n, size_t column) { return n / 32 - column * 8 < 8 ? n / 32 - column * 8 : 8; }
+
+// Unpacks the rows' column of either block size, wherever they lie.
+template <class Scaling, class Weights>
+void unpack_column(const DotRows& args, const std::byte* rows, size_t count, size_t column, Tile& tile) {
+  if constexpr (kOfBlocks256<Weights>) {
+    with_plain_rows<Weights, 1>(args, rows, count, column, 1, [&](const std::byte* plain, size_t row_bytes) { unpack_256<Scaling, Weights>(plain, row_bytes, count, tile); });
+  } else {
+    const size_t blocks = blocks_of_32(args.n, column);
+    with_plain_rows<Weights, 8>(args, rows, count, column * 8, blocks, [&](const std::byte* plain, size_t row_bytes) {
+      unpack_32<Scaling, Weights>(plain, row_bytes, count, blocks, tile);
+    });
+  }
 }
+
+// The same for inputs as they are; multiply(tiles, first block, blocks, inputs, tokens, sums).
 template <class Scaling, class Weights, Grouping kGrouping, typename Multiply>
-void many_tokens_32(const DotRows& args, const Multiply& multiply) {
-  const auto blocks = [&](size_t column) { return args.n / 32 - column * 8 < 8 ? args.n / 32 - column * 8 : 8; };
-  many_tokens<kGrouping>(
-      args, (args.n + 255) / 256,
-      [&](const std::byte* rows, size_t count, size_t column, Tile& tile) {
-        with_plain_rows<Weights, 8>(args, rows, count, column * 8, blocks(column), [&](const std::byte* plain, size_t row_bytes) {
-          unpack_32<Scaling, Weights>(plain, row_bytes, count, blocks(column), tile);
-        });
-      },
+void many_tokens(const DotRows& args, const Multiply& multiply) {
+  many_tokens<kGrouping, Tile>(
+      args, tile_columns(args.n),
+      [&](const std::byte* rows, size_t count, size_t column, Tile& tile) { unpack_column<Scaling, Weights>(args, rows, count, column, tile); },
+      [](size_t, const InputRow* inputs, size_t) { return inputs; },
       [&](const Tile* tiles, size_t column, const InputRow* inputs, size_t tokens, auto sums) {
-        multiply(tiles, column * 8, blocks(column), inputs, tokens, sums);
+        if constexpr (kOfBlocks256<Weights>) multiply(tiles, column, 1, inputs, tokens, sums);
+        else multiply(tiles, column * 8, blocks_of_32(args.n, column), inputs, tokens, sums);
       });
 }
 
