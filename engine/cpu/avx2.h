@@ -64,6 +64,9 @@ inline __m256i even_then_odd(__m128i bytes) {
   return _mm256_cvtepi8_epi16(_mm_shuffle_epi8(bytes, _mm_setr_epi8(0, 2, 4, 6, 8, 10, 12, 14, 1, 3, 5, 7, 9, 11, 13, 15)));
 }
 
+// A block's sums of 32 in order, out of its sums of 16 (InputRow::sum256).
+inline __m128i sums_of_32(const int16_t* sums_of_16) { return _mm_add_epi16(load_half(sums_of_16), load_half(sums_of_16 + 8)); }
+
 // ------------------------------------------------------------------ blocks of 32
 //
 // weights(): 32 bytes that stand kOffset above their values, or, where they are signed, are the values. kSteps:

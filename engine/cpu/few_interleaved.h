@@ -87,7 +87,7 @@ struct EightScalesQ4K {
   // The minima's products with sums of 32 inputs each.
   __m256i minus(const int16_t* sums) const {
     alignas(16) int16_t eight[8];
-    _mm_store_si128(reinterpret_cast<__m128i*>(eight), _mm_add_epi16(load_half(sums), load_half(sums + 8)));
+    _mm_store_si128(reinterpret_cast<__m128i*>(eight), sums_of_32(sums));
     const __m256i low = _mm256_broadcastsi128_si256(_mm_setr_epi8(0, -1, 1, -1, 4, -1, 5, -1, 8, -1, 9, -1, 12, -1, 13, -1));
     const __m256i high = _mm256_broadcastsi128_si256(_mm_setr_epi8(2, -1, 3, -1, 6, -1, 7, -1, 10, -1, 11, -1, 14, -1, 15, -1));
     const auto products = [&](size_t half) {

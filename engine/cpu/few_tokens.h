@@ -114,7 +114,7 @@ void eight_rows_256(const DotRows& args, size_t first, size_t token, const Ahead
       for (size_t b = 0; b < count; ++b)
         for (size_t t = 0; t < T; ++t) {
           const int16_t* sums = inputs[t].sum256 + (begin + b) * 16;
-          eight_sums[b][t] = _mm_add_epi16(load_half(sums), load_half(sums + 8));
+          eight_sums[b][t] = sums_of_32(sums);
         }
     for (size_t r = 0; r < 8; ++r)
       for (size_t b = 0; b < count; ++b) {

@@ -89,7 +89,7 @@ __attribute__((always_inline)) inline void offsets(const Tile& tile, size_t bloc
   if constexpr (kHalved)
     each<T>([&](auto t) __attribute__((always_inline)) {
       const int16_t* sums = inputs[t].sum256 + block * 16;
-      _mm_store_si128(reinterpret_cast<__m128i*>(eight[t]), _mm_add_epi16(load_half(sums), load_half(sums + 8)));
+      _mm_store_si128(reinterpret_cast<__m128i*>(eight[t]), sums_of_32(sums));
     });
   each<kHalved ? 4 : 8>([&](auto i) __attribute__((always_inline)) {
     const __m256i w0 = load(tile.sums[i]), w1 = load(tile.sums[i][8]);

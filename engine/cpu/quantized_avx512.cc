@@ -55,7 +55,7 @@ __attribute__((always_inline)) inline void offsets(const Tile& tile, size_t bloc
   if constexpr (kHalved)
     each<T>([&](auto t) __attribute__((always_inline)) {
       const int16_t* sums = inputs[t].sum256 + block * 16;
-      _mm_store_si128(reinterpret_cast<__m128i*>(eight[t]), _mm_add_epi16(load_half(sums), load_half(sums + 8)));
+      _mm_store_si128(reinterpret_cast<__m128i*>(eight[t]), sums_of_32(sums));
     });
   each<T>([&](auto t) __attribute__((always_inline)) { minus[t] = _mm512_setzero_si512(); });
   each<kHalved ? 4 : 8>([&](auto i) __attribute__((always_inline)) {

@@ -258,7 +258,7 @@ struct WideIQ4XS : EightIQ4XS {
   }
   __m512i offset(const int16_t* sums) const {   // of sub-blocks of 32, even ones before odd ones
     alignas(16) int16_t eight[8];
-    const __m128i in_order = _mm_add_epi16(load_half(sums), load_half(sums + 8));
+    const __m128i in_order = sums_of_32(sums);
     _mm_store_si128(reinterpret_cast<__m128i*>(eight), _mm_shuffle_epi8(in_order, _mm_setr_epi8(0, 1, 4, 5, 8, 9, 12, 13, 2, 3, 6, 7, 10, 11, 14, 15)));
     return _mm512_slli_epi32(EvenAndOdd(eight_scales).add_products(_mm512_setzero_si512(), eight, eight + 4), 7);
   }
