@@ -104,6 +104,8 @@ struct Kernels {
   void (*round32)(const float* values, size_t n, int8_t* q, float* scale, int16_t* sum) = nullptr;
   void (*round256)(const float* values, size_t n, int8_t* q, float* scale, int16_t* sum) = nullptr;
   SumRowsFunction sum_rows_f32 = nullptr, sum_rows_f16 = nullptr;
+  // values[i] *= scale; gives the largest, or -infinity. One that is not a number is none.
+  float (*scale_maximum)(float* values, size_t n, float scale) = nullptr;
   // values[i] = exp(values[i] - maximum); gives their sum.
   float (*exp_sum)(float* values, size_t n, float maximum) = nullptr;
   void (*silu_multiply)(const float* gate, const float* up, float* out, size_t n) = nullptr;   // gate / (1 + exp(-gate)) * up

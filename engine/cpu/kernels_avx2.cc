@@ -247,6 +247,36 @@ inline __m256 exponential(__m256 x) {
   return _mm256_blendv_ps(_mm256_andnot_ps(tiny, result), x, nan);
 }
 
+// Fewer than eight values with others behind them, and back.
+__m256 load_rest(const float* values, size_t n, float others) {
+  alignas(32) float rest[8];
+  _mm256_store_ps(rest, _mm256_set1_ps(others));
+  std::memcpy(rest, values, n * sizeof(float));
+  return _mm256_load_ps(rest);
+}
+void store_rest(float* values, size_t n, __m256 v) {
+  alignas(32) float rest[8];
+  _mm256_store_ps(rest, v);
+  std::memcpy(values, rest, n * sizeof(float));
+}
+
+float scale_maximum(float* values, size_t n, float scale) {
+  const __m256 factor = _mm256_set1_ps(scale);
+  __m256 top[4];
+  for (__m256& t : top) t = _mm256_set1_ps(-INFINITY);
+  // vmaxps gives its second operand where one is not a number.
+  const auto take = [&](__m256& t, __m256 scaled) { return t = _mm256_max_ps(scaled, t), scaled; };
+  size_t i = 0;
+  for (; i + 32 <= n; i += 32)
+    for (size_t k = 0; k < 4; ++k) _mm256_storeu_ps(values + i + k * 8, take(top[k], _mm256_mul_ps(_mm256_loadu_ps(values + i + k * 8), factor)));
+  for (; i + 8 <= n; i += 8) _mm256_storeu_ps(values + i, take(top[0], _mm256_mul_ps(_mm256_loadu_ps(values + i), factor)));
+  for (; i < n; ++i) values[i] *= scale, top[1] = _mm256_max_ps(_mm256_set1_ps(values[i]), top[1]);
+  const __m256 eight = _mm256_max_ps(_mm256_max_ps(top[0], top[1]), _mm256_max_ps(top[2], top[3]));
+  const __m128 four = _mm_max_ps(_mm256_castps256_ps128(eight), _mm256_extractf128_ps(eight, 1));
+  const __m128 two = _mm_max_ps(four, _mm_movehl_ps(four, four));
+  return _mm_cvtss_f32(_mm_max_ss(two, _mm_movehdup_ps(two)));
+}
+
 float exp_sum(float* values, size_t n, float maximum) {
   const __m256 top = _mm256_set1_ps(maximum);
   __m256 sum = _mm256_setzero_ps();
@@ -256,9 +286,12 @@ float exp_sum(float* values, size_t n, float maximum) {
     _mm256_storeu_ps(values + i, e);
     sum = _mm256_add_ps(sum, e);
   }
-  float total = horizontal_sum(sum);
-  for (; i < n; ++i) total += values[i] = std::exp(values[i] - maximum);
-  return total;
+  if (i < n) {
+    const __m256 e = exponential(_mm256_sub_ps(load_rest(values + i, n - i, -INFINITY), top));
+    store_rest(values + i, n - i, e);
+    sum = _mm256_add_ps(sum, e);
+  }
+  return horizontal_sum(sum);
 }
 
 void silu_multiply(const float* gate, const float* up, float* out, size_t n) {
@@ -285,6 +318,7 @@ const Kernels& avx2_kernels() {
         .round256 = round256,
         .sum_rows_f32 = sum_rows<LoadF32>,
         .sum_rows_f16 = sum_rows<LoadF16>,
+        .scale_maximum = scale_maximum,
         .exp_sum = exp_sum,
         .silu_multiply = silu_multiply,
     };

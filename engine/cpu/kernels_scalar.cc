@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
+#include <limits>
 #include <type_traits>
 #include <vector>
 
@@ -147,6 +148,12 @@ void sum_rows(const SumRows& args) {
   }
 }
 
+float scale_maximum(float* values, size_t n, float scale) {
+  float top = -std::numeric_limits<float>::infinity();
+  for (size_t i = 0; i < n; ++i) top = std::max(top, values[i] *= scale);
+  return top;
+}
+
 float exp_sum(float* values, size_t n, float maximum) {
   float sum = 0;
   for (size_t i = 0; i < n; ++i) sum += values[i] = std::exp(values[i] - maximum);
@@ -181,6 +188,7 @@ const Kernels& scalar_kernels() {
       .round256 = round256,
       .sum_rows_f32 = sum_rows<float, same>,
       .sum_rows_f16 = sum_rows<uint16_t, half_to_float>,
+      .scale_maximum = scale_maximum,
       .exp_sum = exp_sum,
       .silu_multiply = silu_multiply,
   };

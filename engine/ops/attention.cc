@@ -41,8 +41,7 @@ void Attention::add(const KeyValueRun& run, size_t first, size_t count) {
     float* scores = scores_.data() + q * kRun;
     float& maximum = maxima_[first + q];
     float& sum = sums_[first + q];
-    float top = maximum;
-    for (size_t i = 0; i < seen[q]; ++i) top = std::max(top, scores[i] *= shape_.scale);
+    const float top = std::max(maximum, kernels_.scale_maximum(scores, seen[q], shape_.scale));
     // What was added up under a smaller maximum is brought down to the new one.
     if (top > maximum && sum > 0) {
       const float factor = std::exp(maximum - top);
@@ -53,8 +52,10 @@ void Attention::add(const KeyValueRun& run, size_t first, size_t count) {
     maximum = top;
     sum += kernels_.exp_sum(scores, seen[q], maximum);
     // With all keys in one run the weights can be normalised before they are used.
-    if (queries_[first + q].keys <= kRun)
-      for (size_t i = 0; i < seen[q]; ++i) scores[i] *= 1 / sum;
+    if (queries_[first + q].keys <= kRun) {
+      const float inverse = 1 / sum;
+      for (size_t i = 0; i < seen[q]; ++i) scores[i] *= inverse;
+    }
   }
   sum_values(run, first, std::span(seen).first(count));
 }

@@ -350,7 +350,16 @@ TEST_P(KernelsTest, VectorFunctionsMeetTheirDefinitionsAtEverySize) {
       want += e[i];
     }
     EXPECT_NEAR(sum, want, 1e-4);
+    std::vector<float> scaled = a;
+    scaled[n / 2] = NAN;
+    float largest = -INFINITY;
+    for (size_t i = 0; i < n; ++i)
+      if (i != n / 2) largest = std::max(largest, a[i] * -0.3f);
+    EXPECT_EQ(k().scale_maximum(scaled.data(), n, -0.3f), largest);
+    for (size_t i = 0; i < n; ++i)
+      if (i != n / 2) EXPECT_EQ(scaled[i], a[i] * -0.3f);
   }
+  EXPECT_EQ(k().scale_maximum(nullptr, 0, 1), -INFINITY);
 }
 
 TEST_P(KernelsTest, SumsOfRowsAreThoseOfTheirDefinitionAtEverySizeAndNumber) {
