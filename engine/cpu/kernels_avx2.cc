@@ -56,50 +56,92 @@ struct LoadBF16 {
   }
 };
 
-// Four sums of eight, folded in llama.cpp's order, so that its figures can be met to the last bit.
-inline float fold(__m256 s0, __m256 s1, __m256 s2, __m256 s3) {
-  const __m256 s = _mm256_add_ps(_mm256_add_ps(s0, s2), _mm256_add_ps(s1, s3));
+// Sums of eight, folded in llama.cpp's order, so that its figures can be met to the last bit: halves, neighbours, neighbours.
+inline float fold(__m256 s) {
   const __m128 h = _mm_add_ps(_mm256_castps256_ps128(s), _mm256_extractf128_ps(s, 1));
   const __m128 p = _mm_hadd_ps(h, h);
   return _mm_cvtss_f32(_mm_hadd_ps(p, p));
 }
 
-// kFirst: nothing has read the weights before.
+// Eight such folds side by side: a good part of what a dot product of a head's hundred numbers costs.
+inline __m256 fold_eight(const __m256 (&s)[8]) {
+  const auto halves = [](__m256 a, __m256 b) { return _mm256_add_ps(_mm256_permute2f128_ps(a, b, 0x20), _mm256_permute2f128_ps(a, b, 0x31)); };
+  const auto neighbours = [](__m256 a, __m256 b) { return _mm256_add_ps(_mm256_shuffle_ps(a, b, 0x88), _mm256_shuffle_ps(a, b, 0xDD)); };
+  return neighbours(neighbours(halves(s[0], s[4]), halves(s[1], s[5])), neighbours(halves(s[2], s[6]), halves(s[3], s[7])));
+}
+
+// The sums of a row's products with T tokens, but for those behind the last 32. kFirst: nothing has read the weights before.
 template <typename Load, size_t T, bool kFirst>
-void dot_floats(const std::byte* row, size_t n, const InputRow* inputs, const Ahead& ahead, float* out) {
+__attribute__((always_inline)) inline void dot_floats(const std::byte* row, size_t n, const InputRow* inputs, const Ahead& ahead, __m256 (&sums)[T]) {
   __m256 sum[T][4];
   for (size_t t = 0; t < T; ++t)
     for (int k = 0; k < 4; ++k) sum[t][k] = _mm256_setzero_ps();
-  size_t i = 0;
-  for (; i + 32 <= n; i += 32) {
+  for (size_t i = 0; i + 32 <= n; i += 32) {
     if constexpr (kFirst) ask_ahead<32 * Load::kBytes>(row + i * Load::kBytes, ahead);
     for (size_t k = 0; k < 4; ++k) {
       const __m256 w = Load::eight(row + (i + k * 8) * Load::kBytes);
       for (size_t t = 0; t < T; ++t) sum[t][k] = _mm256_fmadd_ps(w, _mm256_loadu_ps(inputs[t].values + i + k * 8), sum[t][k]);
     }
   }
-  for (size_t t = 0; t < T; ++t) {
-    out[t] = fold(sum[t][0], sum[t][1], sum[t][2], sum[t][3]);
-    for (size_t k = i; k < n; ++k) out[t] = std::fma(Load::one(row + k * Load::kBytes), inputs[t].values[k], out[t]);
+  for (size_t t = 0; t < T; ++t) sums[t] = _mm256_add_ps(_mm256_add_ps(sum[t][0], sum[t][2]), _mm256_add_ps(sum[t][1], sum[t][3]));
+}
+
+// Of rows, eight at a time.
+template <typename Load, size_t T, bool kFirst>
+void dot_rows_of(const DotRows& args, size_t t, const Ahead& ahead) {
+  const InputRow* const inputs = args.inputs + t;
+  size_t r = 0;
+  for (; r + 8 <= args.rows; r += 8) {
+    __m256 sums[T][8];
+    for (size_t k = 0; k < 8; ++k) {
+      __m256 of_row[T];
+      dot_floats<Load, T, kFirst>(args.weights + (r + k) * args.row_bytes, args.n, inputs, ahead, of_row);
+      for (size_t i = 0; i < T; ++i) sums[i][k] = of_row[i];
+    }
+    for (size_t i = 0; i < T; ++i) _mm256_storeu_ps(args.outputs[t + i] + args.first + r, fold_eight(sums[i]));
   }
+  for (; r < args.rows; ++r) {
+    __m256 of_row[T];
+    dot_floats<Load, T, kFirst>(args.weights + r * args.row_bytes, args.n, inputs, ahead, of_row);
+    for (size_t i = 0; i < T; ++i) args.outputs[t + i][args.first + r] = fold(of_row[i]);
+  }
+  if (args.n % 32 == 0) return;
+  for (r = 0; r < args.rows; ++r)
+    for (size_t i = 0; i < T; ++i)
+      for (size_t k = args.n / 32 * 32; k < args.n; ++k) {
+        float& out = args.outputs[t + i][args.first + r];
+        out = std::fma(Load::one(args.weights + r * args.row_bytes + k * Load::kBytes), inputs[i].values[k], out);
+      }
 }
 
 // Groups of T tokens over all rows, then smaller ones; a group's inputs stay in the cache while the rows pass by.
 template <typename Load, size_t T = kFloatTokens>
 void dot_rows(const DotRows& args, size_t t = 0) {
   const Ahead ahead = ahead_in(args.rows * args.row_bytes, true);
-  for (; t + T <= args.tokens; t += T)
-    for (size_t r = 0; r < args.rows; ++r) {
-      float out[T];
-      const auto dot = t == 0 ? dot_floats<Load, T, true> : dot_floats<Load, T, false>;
-      dot(args.weights + r * args.row_bytes, args.n, args.inputs + t, ahead, out);
-      for (size_t k = 0; k < T; ++k) args.outputs[t + k][args.first + r] = out[k];
-    }
+  for (; t + T <= args.tokens; t += T) t == 0 ? dot_rows_of<Load, T, true>(args, t, ahead) : dot_rows_of<Load, T, false>(args, t, ahead);
   if constexpr (T > 1)
     if (t < args.tokens) dot_rows<Load, (T + 1) / 2>(args, t);
 }
+
 template <typename Load>
-void dot_all_rows(const DotRows& args) { dot_rows<Load>(args); }
+void dot_all_rows(const DotRows& args) {
+  constexpr size_t kManyTokens = 3 * kFloatTokens, kShortRow = 1024, kRows = 8;
+  if (Load::kBytes == sizeof(float) || args.tokens < kManyTokens || args.n > kShortRow) return dot_rows<Load>(args);
+  // Short rows that many tokens meet (keys) are made floats once.
+  alignas(32) float rows[kRows * kShortRow];
+  DotRows some = args;
+  some.weights = reinterpret_cast<const std::byte*>(rows), some.row_bytes = args.n * sizeof(float);
+  for (size_t r = 0; r < args.rows; r += kRows) {
+    some.rows = args.rows - r < kRows ? args.rows - r : kRows, some.first = args.first + r;
+    for (size_t k = 0; k < some.rows; ++k) {
+      const std::byte* const row = args.weights + (r + k) * args.row_bytes;
+      size_t i = 0;
+      for (; i + 8 <= args.n; i += 8) _mm256_storeu_ps(rows + k * args.n + i, Load::eight(row + i * Load::kBytes));
+      for (; i < args.n; ++i) rows[k * args.n + i] = Load::one(row + i * Load::kBytes);
+    }
+    dot_rows<LoadF32>(some);
+  }
+}
 
 // ------------------------------------------------------------------ rounding
 
@@ -213,19 +255,26 @@ void sum_some_rows(const SumRows& args, const WeightedSum* sums, size_t begin, s
         sums[k].out[i] = std::fma(sums[k].weights[r], Load::one(args.rows + r * args.row_bytes + i * Load::kBytes), sums[k].out[i]);
 }
 
+// The next K sums, as far as they take the same rows together.
+template <typename Load, size_t K>
+void sum_group(const SumRows& args, const WeightedSum* sums) {
+  size_t common = sums[0].rows;
+  for (size_t k = 1; k < K; ++k) common = sums[k].rows < common ? sums[k].rows : common;
+  sum_some_rows<Load, K>(args, sums, 0, common);
+  if constexpr (K > 1)
+    for (size_t k = 0; k < K; ++k)
+      if (sums[k].rows > common) sum_some_rows<Load, 1>(args, sums + k, common, sums[k].rows);
+}
+
+// By six, which is what the registers hold, or four, as many as hide an addition's latency; 32 queries are four times six and twice four.
 template <typename Load>
 void sum_rows(const SumRows& args) {
-  constexpr size_t kSums = 6;   // what the registers hold
   size_t s = 0;
-  for (; s + kSums <= args.count; s += kSums) {
-    const WeightedSum* sums = args.sums + s;
-    size_t common = sums[0].rows;
-    for (size_t k = 1; k < kSums; ++k) common = sums[k].rows < common ? sums[k].rows : common;
-    sum_some_rows<Load, kSums>(args, sums, 0, common);
-    for (size_t k = 0; k < kSums; ++k)
-      if (sums[k].rows > common) sum_some_rows<Load, 1>(args, sums + k, common, sums[k].rows);
+  for (size_t left; (left = args.count - s) > 0;) {
+    if (left >= 6 && left != 8) sum_group<Load, 6>(args, args.sums + s), s += 6;
+    else if (left >= 4) sum_group<Load, 4>(args, args.sums + s), s += 4;
+    else sum_group<Load, 1>(args, args.sums + s), s += 1;
   }
-  for (; s < args.count; ++s) sum_some_rows<Load, 1>(args, args.sums + s, 0, args.sums[s].rows);
 }
 
 // e^x = 2^k * e^r with |r| <= ln(2)/2, and e^r = 1 + r + r^2 * q(r) by its Taylor series. ln(2) is taken in
