@@ -5,7 +5,7 @@
 //
 // One multiplication does for two, and what is taken away is known before: w0 w1 of the rows once for all tokens, x0 x1 of the
 // tokens once for all rows. In 16 bits the sums are exact (at most 256), and so is what vpmaddwd makes of them. To move signs from weights to
-// inputs (vpsignb), for vpmaddubsw, takes no more instructions, but three of four compete for the two units that multiply.
+// inputs (vpsignb), for vpmaddubsw, takes as many instructions, but three of the four have only half of Zen 3's pipes.
 //
 // Everything here has internal linkage, as in tile.h.
 #pragma once
@@ -30,22 +30,23 @@ struct WideInput {
   const float* scales;                            // of blocks of 32, or of the block of 256
 };
 
-inline void widen(const Tile& from, size_t blocks, WideTile& to) {
+template <class Weights>
+void widen(const Tile& from, size_t blocks, WideTile& to) {
   const __m256i first = _mm256_broadcastsi128_si256(_mm_setr_epi8(-1, 0, -1, 1, -1, 4, -1, 5, -1, 8, -1, 9, -1, 12, -1, 13));
   for (size_t b = 0; b < blocks; ++b)
     for (size_t r = 0; r < kTileRows; r += 8) {
       __m256i pairs = _mm256_setzero_si256();
       for (size_t step = b * 8; step < b * 8 + 8; ++step) {
-        const __m256i bytes = load(from.w[step][r]);
+        const __m256i four = load(from.w[step][r]);
         const auto wide = [&](__m256i bytes) { return _mm256_srai_epi16(_mm256_shuffle_epi8(bytes, first), 8); };
-        const __m256i w0 = wide(bytes), w1 = wide(_mm256_srli_epi32(bytes, 16));
+        const __m256i w0 = wide(four), w1 = wide(_mm256_srli_epi32(four, 16));
         _mm256_store_si256(reinterpret_cast<__m256i*>(to.w[step][0][r]), w0);
         _mm256_store_si256(reinterpret_cast<__m256i*>(to.w[step][1][r]), w1);
         pairs = _mm256_sub_epi32(pairs, _mm256_madd_epi16(w0, w1));
       }
       _mm256_store_si256(reinterpret_cast<__m256i*>(to.pairs[b] + r), pairs);
-      // Sub-blocks of 16 come in pairs with one scale, which stands twice.
-      _mm256_store_si256(reinterpret_cast<__m256i*>(to.scales[b] + r), _mm256_srai_epi32(load(from.scales[b * 2][r]), 16));
+      if constexpr (kOfBlocks256<Weights>)   // two sub-blocks of 16 with one scale, which stands twice
+        _mm256_store_si256(reinterpret_cast<__m256i*>(to.scales[b] + r), _mm256_srai_epi32(load(from.scales[b * 2][r]), 16));
     }
   std::memcpy(to.d, from.d, blocks * sizeof(from.d[0]));
 }
@@ -126,7 +127,7 @@ void many_tokens_in_pairs(const DotRows& args, const Multiply& multiply) {
       [&](const std::byte* rows, size_t count, size_t column, WideTile& tile) {
         Tile narrow;
         unpack_column<Scaling, Weights>(args, rows, count, column, narrow);
-        widen(narrow, blocks_of_32(args.n, column), tile);
+        widen<Weights>(narrow, blocks_of_32(args.n, column), tile);
       },
       [&](size_t column, const InputRow* inputs, size_t tokens) {
         for (size_t t = 0; t < tokens; ++t) {
