@@ -30,25 +30,50 @@ struct WideInput {
   const float* scales;                            // of blocks of 32, or of the block of 256
 };
 
-template <class Weights>
-void widen(const Tile& from, size_t blocks, WideTile& to) {
+// Eight rows' groups of four columns of a block, in 16 bits; minus their sums of w0 w1.
+__attribute__((always_inline)) inline void widen_groups(const __m256i (&groups)[8], WideTile& to, size_t b, size_t half) {
   const __m256i first = _mm256_broadcastsi128_si256(_mm_setr_epi8(-1, 0, -1, 1, -1, 4, -1, 5, -1, 8, -1, 9, -1, 12, -1, 13));
-  for (size_t b = 0; b < blocks; ++b)
-    for (size_t r = 0; r < kTileRows; r += 8) {
-      __m256i pairs = _mm256_setzero_si256();
-      for (size_t step = b * 8; step < b * 8 + 8; ++step) {
-        const __m256i four = load(from.w[step][r]);
-        const auto wide = [&](__m256i bytes) { return _mm256_srai_epi16(_mm256_shuffle_epi8(bytes, first), 8); };
-        const __m256i w0 = wide(four), w1 = wide(_mm256_srli_epi32(four, 16));
-        _mm256_store_si256(reinterpret_cast<__m256i*>(to.w[step][0][r]), w0);
-        _mm256_store_si256(reinterpret_cast<__m256i*>(to.w[step][1][r]), w1);
-        pairs = _mm256_sub_epi32(pairs, _mm256_madd_epi16(w0, w1));
-      }
-      _mm256_store_si256(reinterpret_cast<__m256i*>(to.pairs[b] + r), pairs);
-      if constexpr (kOfBlocks256<Weights>)   // two sub-blocks of 16 with one scale, which stands twice
-        _mm256_store_si256(reinterpret_cast<__m256i*>(to.scales[b] + r), _mm256_srai_epi32(load(from.scales[b * 2][r]), 16));
+  const __m256i last = _mm256_add_epi8(first, _mm256_set1_epi16(0x0200));
+  __m256i pairs = _mm256_setzero_si256();
+  for (size_t i = 0; i < 8; ++i) {
+    const __m256i w0 = _mm256_srai_epi16(_mm256_shuffle_epi8(groups[i], first), 8), w1 = _mm256_srai_epi16(_mm256_shuffle_epi8(groups[i], last), 8);
+    _mm256_store_si256(reinterpret_cast<__m256i*>(to.w[b * 8 + i][0][half]), w0);
+    _mm256_store_si256(reinterpret_cast<__m256i*>(to.w[b * 8 + i][1][half]), w1);
+    pairs = _mm256_sub_epi32(pairs, _mm256_madd_epi16(w0, w1));
+  }
+  _mm256_store_si256(reinterpret_cast<__m256i*>(to.pairs[b] + half), pairs);
+}
+
+template <class Weights>
+void unpack_wide_32(const std::byte* rows, size_t row_bytes, size_t count, size_t blocks, WideTile& to) {
+  const auto row = [&](size_t r) { return rows + (r < count ? r : count - 1) * row_bytes; };
+  for (size_t r = 0; r < kTileRows; ++r) {
+    prefetch_next_rows<8 * Weights::kBytes>(row(r), row_bytes);
+    for (size_t b = 0; b < blocks; ++b) to.d[b][r] = _cvtsh_ss(load16(row(r) + b * Weights::kBytes));
+  }
+  for (size_t half = 0; half < kTileRows; half += 8)
+    for (size_t b = 0; b < blocks; ++b) {
+      __m256i groups[8];
+      for (size_t r = 0; r < 8; ++r) groups[r] = Weights::weights(row(half + r) + b * Weights::kBytes);
+      interleave_eight(groups);
+      widen_groups(groups, to, b, half);
     }
-  std::memcpy(to.d, from.d, blocks * sizeof(from.d[0]));
+}
+
+template <class Scaling, class Weights>
+void unpack_wide_256(const std::byte* rows, size_t row_bytes, size_t count, WideTile& to) {
+  static_assert(Weights::kScaleColumns == 32);
+  Tile narrow;
+  unpack_256<Scaling, Weights>(rows, row_bytes, count, narrow);
+  for (size_t half = 0; half < kTileRows; half += 8)
+    for (size_t b = 0; b < 8; ++b) {
+      __m256i groups[8];
+      for (size_t i = 0; i < 8; ++i) groups[i] = load(narrow.w[b * 8 + i][half]);
+      widen_groups(groups, to, b, half);
+      // Two sub-blocks of 16 have one scale, which stands twice.
+      _mm256_store_si256(reinterpret_cast<__m256i*>(to.scales[b] + half), _mm256_srai_epi32(load(narrow.scales[b * 2][half]), 16));
+    }
+  std::memcpy(to.d[0], narrow.d[0], sizeof(to.d[0]));
 }
 
 // The sums of each of eight vectors.
@@ -80,7 +105,6 @@ inline void widen(const int8_t* from, size_t blocks, WideInput& to) {
 template <class Weights, size_t T, size_t kStride>
 void wide_tile(const WideTile& tile, size_t blocks, const WideInput* inputs, Sums<kStride> sums) {
   constexpr bool kScaled = kOfBlocks256<Weights>;
-  if constexpr (kScaled) static_assert(Weights::kScaleColumns == 32);
   const auto add = [&](size_t t, size_t half, float scale, size_t b, __m256i products) __attribute__((always_inline)) {
     float* const out = sums[t] + half * 8;
     _mm256_store_ps(out, add_block(_mm256_load_ps(out), scale, _mm256_load_ps(tile.d[b] + half * 8), products));
@@ -125,9 +149,10 @@ void many_tokens_in_pairs(const DotRows& args, const Multiply& multiply) {
   many_tokens<kGrouping, WideTile>(
       args, tile_columns(args.n),
       [&](const std::byte* rows, size_t count, size_t column, WideTile& tile) {
-        Tile narrow;
-        unpack_column<Scaling, Weights>(args, rows, count, column, narrow);
-        widen<Weights>(narrow, blocks_of_32(args.n, column), tile);
+        with_plain_column<Weights>(args, rows, count, column, [&](const std::byte* plain, size_t row_bytes) {
+          if constexpr (kOfBlocks256<Weights>) unpack_wide_256<Scaling, Weights>(plain, row_bytes, count, tile);
+          else unpack_wide_32<Weights>(plain, row_bytes, count, blocks_of_32(args.n, column), tile);
+        });
       },
       [&](size_t column, const InputRow* inputs, size_t tokens) {
         for (size_t t = 0; t < tokens; ++t) {

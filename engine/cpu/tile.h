@@ -25,24 +25,23 @@ struct Tile {
   alignas(64) float d[8][kTileRows], m[8][kTileRows];
 };
 
-// Eight rows' 32 bytes, `stride` apart, become groups of four of all eight, kTileRows * 4 bytes apart.
-inline void interleave_eight(const void* rows, size_t stride, void* out) {
-  __m256i v[8], u[8];
-  for (size_t r = 0; r < 8; ++r) v[r] = load(static_cast<const std::byte*>(rows) + r * stride);
+// Eight rows' 32 bytes become groups of four of all eight.
+__attribute__((always_inline)) inline void interleave_eight(__m256i (&v)[8]) {
+  __m256i u[8];
   for (size_t i = 0; i < 8; i += 2) {
     u[i] = _mm256_unpacklo_epi32(v[i], v[i + 1]);
     u[i + 1] = _mm256_unpackhi_epi32(v[i], v[i + 1]);
   }
+  __m256i w[8];
   for (size_t i = 0; i < 8; i += 4) {
-    v[i] = _mm256_unpacklo_epi64(u[i], u[i + 2]);
-    v[i + 1] = _mm256_unpackhi_epi64(u[i], u[i + 2]);
-    v[i + 2] = _mm256_unpacklo_epi64(u[i + 1], u[i + 3]);
-    v[i + 3] = _mm256_unpackhi_epi64(u[i + 1], u[i + 3]);
+    w[i] = _mm256_unpacklo_epi64(u[i], u[i + 2]);
+    w[i + 1] = _mm256_unpackhi_epi64(u[i], u[i + 2]);
+    w[i + 2] = _mm256_unpacklo_epi64(u[i + 1], u[i + 3]);
+    w[i + 3] = _mm256_unpackhi_epi64(u[i + 1], u[i + 3]);
   }
-  __m256i* const groups = static_cast<__m256i*>(out);
   for (size_t i = 0; i < 4; ++i) {
-    _mm256_store_si256(groups + i * 2, _mm256_permute2x128_si256(v[i], v[i + 4], 0x20));
-    _mm256_store_si256(groups + (i + 4) * 2, _mm256_permute2x128_si256(v[i], v[i + 4], 0x31));
+    v[i] = _mm256_permute2x128_si256(w[i], w[i + 4], 0x20);
+    v[i + 4] = _mm256_permute2x128_si256(w[i], w[i + 4], 0x31);
   }
 }
 
@@ -50,8 +49,12 @@ inline void interleave_eight(const void* rows, size_t stride, void* out) {
 template <size_t kStride, typename Out>
 inline void interleave(const void* rows, size_t bytes, Out& out) {
   for (size_t at = 0; at < bytes; at += 32)
-    for (size_t half = 0; half < 2; ++half)
-      interleave_eight(static_cast<const std::byte*>(rows) + half * 8 * kStride + at, kStride, out[at / 4][half * 8]);
+    for (size_t half = 0; half < kTileRows; half += 8) {
+      __m256i v[8];
+      for (size_t r = 0; r < 8; ++r) v[r] = load(static_cast<const std::byte*>(rows) + (half + r) * kStride + at);
+      interleave_eight(v);
+      for (size_t i = 0; i < 8; ++i) _mm256_store_si256(reinterpret_cast<__m256i*>(out[at / 4 + i][half]), v[i]);
+    }
 }
 
 template <size_t kBytes, auto kHint = _MM_HINT_T1>
@@ -184,17 +187,19 @@ void many_tokens(const DotRows& args, size_t columns, const Unpack& unpack, cons
 inline size_t tile_columns(size_t n) { return (n + kTileColumns - 1) / kTileColumns; }
 inline size_t blocks_of_32(size_t n, size_t column) { return n / 32 - column * 8 < 8 ? n / 32 - column * 8 : 8; }
 
-// Unpacks the rows' column of either block size, wherever they lie.
+// use(bytes from one row to the next) of a column of either block size, as above.
+template <class Weights, typename Use>
+void with_plain_column(const DotRows& args, const std::byte* rows, size_t count, size_t column, const Use& use) {
+  if constexpr (kOfBlocks256<Weights>) with_plain_rows<Weights, 1>(args, rows, count, column, 1, use);
+  else with_plain_rows<Weights, 8>(args, rows, count, column * 8, blocks_of_32(args.n, column), use);
+}
+
 template <class Scaling, class Weights>
 void unpack_column(const DotRows& args, const std::byte* rows, size_t count, size_t column, Tile& tile) {
-  if constexpr (kOfBlocks256<Weights>) {
-    with_plain_rows<Weights, 1>(args, rows, count, column, 1, [&](const std::byte* plain, size_t row_bytes) { unpack_256<Scaling, Weights>(plain, row_bytes, count, tile); });
-  } else {
-    const size_t blocks = blocks_of_32(args.n, column);
-    with_plain_rows<Weights, 8>(args, rows, count, column * 8, blocks, [&](const std::byte* plain, size_t row_bytes) {
-      unpack_32<Scaling, Weights>(plain, row_bytes, count, blocks, tile);
-    });
-  }
+  with_plain_column<Weights>(args, rows, count, column, [&](const std::byte* plain, size_t row_bytes) {
+    if constexpr (kOfBlocks256<Weights>) unpack_256<Scaling, Weights>(plain, row_bytes, count, tile);
+    else unpack_32<Scaling, Weights>(plain, row_bytes, count, blocks_of_32(args.n, column), tile);
+  });
 }
 
 // The same for inputs as they are; multiply(tiles, first block, blocks, inputs, tokens, sums).
