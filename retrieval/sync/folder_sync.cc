@@ -123,6 +123,7 @@ Status FolderSync::sync_file(const FoundFile& file, const CancelToken& cancel) {
     return {};
   }
   const bool recent = now_ns() - file.changed_ns < kRecentNs;
+  if (options_.follows && recent && file.size == 0 && known == state_.files.end()) return {};
   std::string hash = hash_of(file.path, cancel);
   if (comparable && !hash.empty() && known->second.hash == hash) {
     ++counts_.unchanged;
@@ -148,14 +149,19 @@ Status FolderSync::read(const std::string& name, const std::string& path, FileSt
   pending_.erase(path);
   Given given{state, {state.ids.begin(), state.ids.end()}, {}};
   Status last_problem;
+  bool vanished = false;   // since the folder was listed
   ReadSink sink;
   sink.document = [&](Document&& document) { return add(std::move(document), given); };
   sink.problem = [&](const Status& problem) {
+    std::error_code error;
+    vanished = fs::symlink_status(name, error).type() == fs::file_type::not_found;
+    if (vanished) return;
     last_problem = problem;
     tell(problem);
   };
   WENQU_ASSIGN_OR_RETURN(const ReadCounts counts, read_file(name, options_.read, sink, cancel));
   counts_.bytes += counts.bytes;
+  if (vanished) return vanish(path, state);
   // One that holds nothing any more is one thing, one that cannot be read (half written, say) another.
   const bool failed = counts.documents == 0 && !last_problem && last_problem.code() != StatusCode::invalid_argument;
   if (failed) return {};
@@ -209,14 +215,18 @@ Status FolderSync::remove_vanished(const std::string& root, const FoundFiles& fo
   for (auto& [path, file] : state_.files) {
     const bool unknown = std::any_of(closed.begin(), closed.end(), [&](const std::string& folder) { return is_under(path, folder); });
     if (file.vanished || !is_under(path, root) || there.contains(path) || unknown) continue;
-    // It stays in the state until the removal is in a commit.
-    file.vanished = true;
-    file.settled = false;
-    pending_.erase(path);
-    changed_ = true;
-    WENQU_RETURN_IF_ERROR(remove_documents(file.ids));
+    WENQU_RETURN_IF_ERROR(vanish(path, file));
   }
   return {};
+}
+
+// A file that is no more stays in the state until the removal of its documents is in a commit.
+Status FolderSync::vanish(const std::string& path, FileState& file) {
+  file.vanished = true;
+  file.settled = false;
+  pending_.erase(path);
+  changed_ = true;
+  return remove_documents(file.ids);
 }
 
 // Takes documents from a file that had them. One that another file gave too stays.

@@ -33,6 +33,7 @@ struct SyncOptions {
   DuplicatePolicy duplicates = DuplicatePolicy::keep;
   bool read_all = false;            // unchanged files too
   uint64_t commit_every = 10'000;   // documents
+  bool follows = false;             // folders are synced again when they change: a file that is just being made is left for then
 };
 
 struct SyncCounts {
@@ -81,6 +82,7 @@ class FolderSync {
   Status read(const std::string& name, const std::string& path, FileState& state, const CancelToken& cancel);
   Status add(Document&& document, Given& given);
   Status remove_vanished(const std::string& root, const FoundFiles& found);
+  Status vanish(const std::string& path, FileState& file);
   Status remove_documents(const std::vector<std::string>& ids);
   Status reread_freed_duplicates(const FoundFiles& found, const CancelToken& cancel);
   void tell(const Status& problem);

@@ -135,6 +135,7 @@ class Indexing {
     sync.read.source = source;
     sync.read_all = options.full;
     sync.commit_every = options.commit_every;
+    sync.follows = options.watch;
     if (options.near_duplicates == "mark") sync.duplicates = retrieval::DuplicatePolicy::mark;
     if (options.near_duplicates == "drop") sync.duplicates = retrieval::DuplicatePolicy::drop;
     return sync;

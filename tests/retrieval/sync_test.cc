@@ -90,6 +90,33 @@ TEST_F(SyncTest, ChangedFilesAreReadAndVanishedOnesRemoved) {
   EXPECT_EQ(found("heron"), (Names{"a.txt", "x"}));
 }
 
+TEST_F(SyncTest, AFileThatVanishesWhileItsFolderIsReadIsGoneAndNoProblem) {
+  sync();
+  write("sub/b.txt", "the otter sleeps");
+  write("sub/d.txt", "an otter on its way");
+  auto index = open(Index::Mode::write);
+  SyncSink sink;
+  sink.problem = [this](const Status& problem) { problems_.push_back(problem); };
+  sink.progress = [this](const SyncCounts&) { fs::remove_all(folder_ + "/sub"); };   // after a.txt, which comes first
+  FolderSync sync(*index, directory_, {}, sink);
+  EXPECT_OK(sync.sync(folder_, {}));
+  EXPECT_OK(sync.commit());
+  index.reset();
+  EXPECT_TRUE(problems_.empty()) << problems_[0].to_string();
+  EXPECT_EQ(sync.counts().removed, 1u);
+  EXPECT_EQ(found("otter"), Names{"y"});
+}
+
+TEST_F(SyncTest, WhoFollowsAFolderLeavesAFileThatIsJustBeingMadeForThen) {
+  SyncOptions options;
+  options.follows = true;
+  write("new.txt", "", 0);
+  EXPECT_EQ(sync(options).problems, 0u);
+  EXPECT_EQ(sync().problems, 1u) << "who does not follow it will not come back";
+  write("old.txt", "");
+  EXPECT_EQ(sync(options).problems, 2u) << "nor is what is known or an hour old just being made";
+}
+
 TEST_F(SyncTest, NothingIsRemovedWhereAFolderIsMissingOrClosed) {
   sync();
   auto index = open(Index::Mode::write);
