@@ -136,7 +136,7 @@ void with_plain_rows(const DotRows& args, const std::byte* rows, size_t count, s
   use(rows + first * kBytes, args.row_bytes);
 }
 
-constexpr size_t kMostTokens = 512;
+constexpr size_t kMostSums = 32768;   // of tokens with rows that go together: 128 KiB of the stack
 
 // What the tokens have of a tile's rows so far; a token's sums lie kStride apart from the next one's.
 template <size_t kStride>
@@ -158,7 +158,7 @@ template <Grouping kGrouping, class AnyTile, typename Unpack, typename Prepare, 
 void many_tokens(const DotRows& args, size_t columns, const Unpack& unpack, const Prepare& prepare, const Multiply& multiply) {
   constexpr size_t kTiles = kGrouping.tiles, kStep = kGrouping.besides * kTileRows, kTogether = kGrouping.tokens;
   static_assert(kTiles % kGrouping.besides == 0);
-  constexpr size_t kRows = kTiles * kTileRows;
+  constexpr size_t kRows = kTiles * kTileRows, kMostTokens = kMostSums / kRows;
   AnyTile tiles[kTiles];
   alignas(64) float sums[kMostTokens][kRows];
   for (size_t token = 0; token < args.tokens; token += kMostTokens) {
