@@ -149,12 +149,12 @@ Status FolderSync::read(const std::string& name, const std::string& path, FileSt
   pending_.erase(path);
   Given given{state, {state.ids.begin(), state.ids.end()}, {}};
   Status last_problem;
-  bool vanished = false;   // since the folder was listed
+  bool vanished = false;   // since the folder was listed, before anything was read
   ReadSink sink;
   sink.document = [&](Document&& document) { return add(std::move(document), given); };
   sink.problem = [&](const Status& problem) {
     std::error_code error;
-    vanished = fs::symlink_status(name, error).type() == fs::file_type::not_found;
+    vanished = given.now.empty() && fs::symlink_status(name, error).type() == fs::file_type::not_found;
     if (vanished) return;
     last_problem = problem;
     tell(problem);

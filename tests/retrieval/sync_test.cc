@@ -107,6 +107,28 @@ TEST_F(SyncTest, AFileThatVanishesWhileItsFolderIsReadIsGoneAndNoProblem) {
   EXPECT_EQ(found("otter"), Names{"y"});
 }
 
+TEST_F(SyncTest, WhatWasReadOfAFileThatVanishedMeanwhileGoesWithTheNextSync) {
+  std::string lines;
+  for (int i = 0; i < 2'000; ++i) lines += "{\"id\":\"r" + std::to_string(i) + "\",\"text\":\"a grebe row\"}\n";
+  write("z.jsonl", lines + "no JSON\n");
+  auto index = open(Index::Mode::write);
+  SyncSink sink;
+  sink.problem = [this](const Status& problem) { problems_.push_back(problem); };
+  sink.committed = [this](const SyncCounts&) { fs::remove(folder_ + "/z.jsonl"); };   // while it is read
+  SyncOptions options;
+  options.commit_every = 100;
+  FolderSync sync(*index, directory_, options, sink);
+  EXPECT_OK(sync.sync(folder_, {}));
+  EXPECT_OK(sync.commit());
+  EXPECT_EQ(problems_.size(), 1u);
+  EXPECT_EQ(sync.counts().documents, 2'004u);
+  EXPECT_OK(sync.sync(folder_, {}));
+  EXPECT_OK(sync.commit());
+  index.reset();
+  EXPECT_EQ(found("grebe"), Names{});
+  EXPECT_EQ(found("heron"), (Names{"a.txt", "x"}));
+}
+
 TEST_F(SyncTest, WhoFollowsAFolderLeavesAFileThatIsJustBeingMadeForThen) {
   SyncOptions options;
   options.follows = true;
