@@ -35,7 +35,7 @@ MemoryNeeds memory_needs(const gguf::File& file, const Config& config, const Wei
     needs.largest_expert = std::max(needs.largest_expert, one);
   }
   needs.experts_used = config.moe.router.used;
-  needs.can_be_read_again = !file.path().empty() && !options.repack;
+  needs.can_be_read_again = !file.path().empty() && options.repack != Repack::always;
   uint64_t all = 0;
   for (const gguf::Tensor& tensor : file.tensors()) all += tensor.bytes;
   needs.weights = all - std::min(all, needs.experts) + weights.derived_bytes();
@@ -90,7 +90,7 @@ Result<MemoryPlan> plan_memory(const MemoryNeeds& needs, const LoadOptions& opti
     plan.prefix_cache = std::min(plan.prefix_cache, (plan.shared - plan.experts) / 4);
     return plan;
   }
-  const std::string instead = needs.experts > 0 && options.repack ? "; without repacked weights, experts could be read on demand"
+  const std::string instead = needs.experts > 0 && options.repack == Repack::always ? "; without repacked weights, experts could be read on demand"
                               : needs.experts > 0 && needs.can_be_read_again
                                   ? fmt::format("; with experts read on demand, {} MiB would be enough", mib(estimate.least))
                                   : "";

@@ -93,6 +93,15 @@ ModelInfo describe(const Runtime& runtime, KvType kv_type) {
 // A plan, or why there can be none.
 using Weighed = std::function<Result<MemoryPlan>(const MemoryNeeds&)>;
 
+// Whether the weights go into memory of their own, as the options and the plan have it.
+bool wants_repack(const LoadOptions& options, const MemoryPlan& plan, Runtime& runtime) {
+  constexpr uint64_t kShare = 3;   // of what there is, one part
+  if (runtime.gpu || plan.on_demand || options.repack == Repack::never) return false;
+  if (options.repack == Repack::always) return true;
+  const uint64_t there = options.memory_budget ? options.memory_budget : available_memory();
+  return repacked_bytes(cpu::kernels(runtime.isa), runtime.config, runtime.weights) <= there / kShare;
+}
+
 // Divides the memory between sessions and experts.
 void use_plan(const MemoryPlan& plan, bool repacks, Runtime& runtime) {
   runtime.memory = plan;
@@ -277,15 +286,18 @@ Status load_into(Runtime& runtime, const OpenFile& open, const LoadOptions& opti
   if (!runtime.gpu) {
     WENQU_ASSIGN_OR_RETURN(plan, weighed(memory_needs(file, runtime.config, runtime.weights, options, runtime.pool.threads())));
   }
-  use_plan(plan, options.repack, runtime);
+  const bool repacks = purpose == Purpose::run && wants_repack(options, plan, runtime);
+  use_plan(plan, repacks, runtime);
   WENQU_RETURN_IF_ERROR(progress(0.3));
-  if (options.repack && !runtime.gpu && purpose == Purpose::run) {
+  if (repacks) {
     Status status;
     runtime.pool.lead([&] {
       status = repack({cpu::kernels(runtime.isa), runtime.pool, cancel}, runtime.config, !file.path().empty(), [&](double part) { return progress(0.3 + 0.5 * part); },
                       runtime.weights);
     });
-    WENQU_RETURN_IF_ERROR(status);
+    // Who asked for it only where memory is ample can do without.
+    const bool optional = options.repack == Repack::when_ample && status.code() == StatusCode::out_of_memory;
+    if (!status && !optional) return status;
   }
   WENQU_ASSIGN_OR_RETURN(runtime.tokenizer, Tokenizer::create(file));
   if (runtime.tokenizer->size() > runtime.config.vocabulary)

@@ -25,6 +25,15 @@ namespace cuda {
 class Device;
 }
 
+// Whether, on the CPU, weights are copied out of the mapped file when the model is loaded, into large pages, and arranged for
+// the kernels. Answers mostly come faster and stay the same to the last bit; loading takes longer, and the memory is this
+// process's own: it is not shared with other processes, and the system cannot take it back as it can a mapped file's.
+enum class Repack : uint8_t {
+  never,
+  always,
+  when_ample,   // where the copy takes a third at most of the memory budget or, without one, of what the system has free
+};
+
 struct LoadOptions {
   std::string device = "cpu";   // or "cuda", "cuda:1", "cuda:0,1", "cuda:all", "auto": see engine/device/choose.h
   std::vector<std::shared_ptr<cuda::Device>> open_devices;   // instead: some that are open already
@@ -39,10 +48,7 @@ struct LoadOptions {
   // mixture of experts that does not fit as a whole is run all the same: experts are kept by use, and the others are
   // read when they are wanted.
   uint64_t memory_budget = 0;
-  // On the CPU: weights are copied out of the mapped file when the model is loaded, into large pages, and arranged for the
-  // kernels. Answers come faster and stay the same to the last bit; loading takes longer, and the memory is this process's own: it is not shared
-  // with other processes, and the system cannot take it back as it can a mapped file's.
-  bool repack = false;
+  Repack repack = Repack::never;
   uint64_t context_tokens = 4096;  // the KV cache of this many tokens must fit at least,
   KvType kv_type = KvType::f16;    // kept as this
   uint64_t prefix_cache_bytes = 256 << 20;   // for beginnings that timelines share, at most; it gives way to timelines

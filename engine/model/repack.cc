@@ -55,10 +55,16 @@ void repack_stack(const ops::Compute& compute, const Matrix& from, size_t count,
 
 }  // namespace
 
+size_t repacked_bytes(const cpu::Kernels& kernels, const Config& config, Weights& weights) {
+  size_t room = 0;
+  for (const RepackedStack& stack : stacks_of(kernels, config, weights)) room += stack.room();
+  return room;
+}
+
 Status repack(const ops::Compute& compute, const Config& config, bool mapped, const std::function<Status(double part)>& done, Weights& weights) {
   const std::vector<RepackedStack> stacks = stacks_of(compute.kernels, config, weights);
-  size_t room = 0, copied = 0;
-  for (const RepackedStack& stack : stacks) room += stack.room();
+  const size_t room = repacked_bytes(compute.kernels, config, weights);
+  size_t copied = 0;
   WENQU_ASSIGN_OR_RETURN(weights.repacked, LargePages::allocate(room));
   for (const RepackedStack& stack : stacks) {
     const Matrix from = *stack.matrix;

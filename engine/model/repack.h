@@ -11,6 +11,9 @@
 
 namespace wenqu::engine {
 
+// What the copies take.
+size_t repacked_bytes(const cpu::Kernels& kernels, const Config& config, Weights& weights);
+
 // Copies the matrices that a batch is multiplied by and has the weights point to the copies; the embedding, of which rows
 // are looked up, stays where it is. `done` is told the part that is copied, on the calling thread, and may stop it by an
 // error. `mapped`: the weights are views into a mapped file, whose pages may leave memory when they are copied.

@@ -55,8 +55,12 @@ wq_status wq_assistant_open(const wq_assistant_options* given, wq_assistant** ou
     }
     if (options.deterministic > 1) return Status(StatusCode::invalid_argument, "must be 0 or 1", "options.deterministic");
     open.timeline.deterministic = options.deterministic == 1;
-    if (options.repack > 1) return Status(StatusCode::invalid_argument, "must be 0 or 1", "options.repack");
-    open.model.repack = options.repack == 1;
+    switch (options.repack) {
+      case 0: open.model.repack = engine::Repack::never; break;
+      case 1: open.model.repack = engine::Repack::always; break;
+      case 2: open.model.repack = engine::Repack::when_ample; break;
+      default: return Status(StatusCode::invalid_argument, "must be 0, 1 or 2", "options.repack");
+    }
     constexpr int32_t kMostDrafted = engine::DraftOptions{}.max_tokens;
     if (options.draft_tokens < -1 || options.draft_tokens > kMostDrafted)
       return Status(StatusCode::invalid_argument, fmt::format("must be -1 to {}", kMostDrafted), "options.draft_tokens");

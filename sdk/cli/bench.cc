@@ -25,6 +25,7 @@ int run_bench(const BenchOptions& options) {
   const engine::ModelInfo& info = (*model)->info();
   if (!options.json) {
     std::string where = info.device == "cpu" ? fmt::format("{} threads  {}", info.threads, info.isa) : info.device;
+    if (info.repacked_bytes > 0) where += "  weights repacked";
     if (info.cpu_layers > 0) where += fmt::format(", {} on the CPU", info.cpu_layers == 1 ? "1 layer" : fmt::format("{} layers", info.cpu_layers));
     if (info.cpu_experts > 0) where += fmt::format(", experts of {} on the CPU", info.cpu_experts == 1 ? "1 layer" : fmt::format("{} layers", info.cpu_experts));
     fmt::print("{}  {}  {:.2f} GiB  {}\n", info.name, info.types, static_cast<double>(info.file_bytes) / (1 << 30), where);

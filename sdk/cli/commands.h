@@ -11,6 +11,7 @@
 
 #include "base/status.h"
 #include "engine/cache/kv_type.h"
+#include "engine/model.h"
 #include "engine/draft/drafter.h"
 #include "retrieval/index.h"
 #include "sdk/cli/filter.h"
@@ -153,7 +154,7 @@ struct ModelOptions {
   uint64_t memory_mib = 0;
   engine::KvType kv = engine::KvType::f16;
   bool deterministic = false;
-  bool repack = false;
+  engine::Repack repack = engine::Repack::never;
   size_t drafts = engine::DraftOptions{}.max_tokens;
   std::string device = "cpu";
   int gpu_layers = -1, cpu_experts = -1;
@@ -184,7 +185,7 @@ struct ServeOptions {
   std::string index;
   RemoteFlags remote;
   SearchModelFlags search;
-  ModelOptions model;
+  ModelOptions model{.repack = engine::Repack::when_ample};
   std::string listen = "127.0.0.1:8377";
   std::vector<std::string> origins;
   std::string token_file;
@@ -241,7 +242,7 @@ struct ConvertOptions {
 int run_convert(const ConvertOptions& options);
 
 struct BenchOptions {
-  ModelOptions model;
+  ModelOptions model{.repack = engine::Repack::when_ample};   // as a server has it
   size_t prompt = 512;
   size_t decode = 128;
   size_t sessions = 1;

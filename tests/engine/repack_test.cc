@@ -28,7 +28,7 @@ class RepackTest : public test::ModelTest {
     ASSERT_TRUE(report) << report.status().to_string();
   }
   Result<std::shared_ptr<const Model>> open(bool repack, LoadOptions load = {}) {
-    load.threads = 2, load.prefix_cache_bytes = 0, load.repack = repack;
+    load.threads = 2, load.prefix_cache_bytes = 0, load.repack = repack ? Repack::always : Repack::never;
     return Model::load(path_, load);
   }
 };
@@ -67,7 +67,7 @@ TEST_F(RepackTest, RowsOfATypeThatCanLieSideBySideDo) {
 TEST_F(RepackTest, WeightsOfAFileInMemoryAreRepackedToo) {
   const std::string bytes = ReferenceModel({.deepseek = true}).writer().bytes();
   LoadOptions load;
-  load.repack = true;
+  load.repack = Repack::always;
   const auto model = Model::load(*gguf::File::parse(std::as_bytes(std::span(bytes))), load);
   ASSERT_TRUE(model) << model.status().to_string();
   EXPECT_EQ(all_logits(*model, kTokens), all_logits(this->load({.deepseek = true}), kTokens));
@@ -85,6 +85,22 @@ TEST_F(RepackTest, ABudgetBelowTheWeightsIsAnErrorThatSaysWhatWouldHelp) {
   EXPECT_NE(status.message().find("without repacked weights"), std::string::npos) << status.message();
   load.memory_budget = needs.total();
   EXPECT_TRUE(open(true, load));
+}
+
+TEST_F(RepackTest, WhereMemoryIsAmpleWeightsAreRepackedAndElseTheyStayMapped) {
+  ASSERT_NO_FATAL_FAILURE(write({.deepseek = true}, "Q8_0"));
+  LoadOptions load;
+  load.context_tokens = 64, load.prefix_cache_bytes = 0, load.repack = Repack::when_ample;
+  const uint64_t copy = (*open(true))->info().repacked_bytes;
+  const MemoryEstimate needs = Model::inspect(path_, load)->second;
+  load.memory_budget = std::max(needs.total(), 3 * copy + 1);
+  EXPECT_EQ((*Model::load(path_, load))->info().repacked_bytes, copy);
+  load.memory_budget = (needs.least + needs.total()) / 2;
+  const auto on_demand = Model::load(path_, load);
+  ASSERT_TRUE(on_demand) << "experts are read on demand: " << on_demand.status().to_string();
+  EXPECT_EQ((*on_demand)->info().repacked_bytes, 0u);
+  if (load.memory_budget = 3 * copy - 1; load.memory_budget < needs.total()) return;   // no budget lies between the two
+  EXPECT_EQ((*Model::load(path_, load))->info().repacked_bytes, 0u);
 }
 
 TEST_F(RepackTest, LoadingTellsHowFarItIsAndCanBeStoppedBetweenMatrices) {

@@ -91,9 +91,11 @@ static void nothing_takes_null(void) {
   options.cpu_experts = -2;
   CHECK(wq_assistant_open(&options, &assistant) == WQ_E_INVALID_ARGUMENT && contains(wq_last_error(), "cpu_experts"));
   options.cpu_experts = 3;
-  options.repack = 2;
+  options.repack = 3;
   CHECK(wq_assistant_open(&options, &assistant) == WQ_E_INVALID_ARGUMENT && contains(wq_last_error(), "repack"));
   options.repack = 1;
+  CHECK(wq_assistant_open(&options, &assistant) == WQ_E_NOT_FOUND);
+  options.repack = 2;
   CHECK(wq_assistant_open(&options, &assistant) == WQ_E_NOT_FOUND);
   options.kv_type = "f64";
   /* A host built against the first release knows nothing of kv_type. */
