@@ -125,11 +125,19 @@ void dot_rows(const DotRows& args, size_t t = 0) {
 
 template <typename Load>
 void dot_all_rows(const DotRows& args) {
-  constexpr size_t kManyTokens = 3 * kFloatTokens, kShortRow = 1024, kRows = 8;
-  if (Load::kBytes == sizeof(float) || args.tokens < kManyTokens || args.n > kShortRow) return dot_rows<Load>(args);
-  // Short rows that many tokens meet (keys) are made floats once.
-  alignas(32) float rows[kRows * kShortRow];
+  constexpr size_t kManyTokens = 3 * kFloatTokens, kShortRow = 1024, kTile = 32, kRows = 8;
+  if (args.tokens <= kFloatTokens || args.n > kShortRow) return dot_rows<Load>(args);
+  // Short rows that some tokens meet (keys) stay in the cache while these pass by,
   DotRows some = args;
+  if (Load::kBytes == sizeof(float) || args.tokens < kManyTokens) {
+    for (size_t r = 0; r < args.rows; r += kTile) {
+      some.weights = args.weights + r * args.row_bytes, some.rows = args.rows - r < kTile ? args.rows - r : kTile, some.first = args.first + r;
+      dot_rows<Load>(some);
+    }
+    return;
+  }
+  // and are made floats once for many.
+  alignas(32) float rows[kRows * kShortRow];
   some.weights = reinterpret_cast<const std::byte*>(rows), some.row_bytes = args.n * sizeof(float);
   for (size_t r = 0; r < args.rows; r += kRows) {
     some.rows = args.rows - r < kRows ? args.rows - r : kRows, some.first = args.first + r;

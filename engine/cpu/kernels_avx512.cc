@@ -98,8 +98,145 @@ void dot_rows(const DotRows& args, size_t t = 0) {
   if constexpr (T > 1)
     if (t < args.tokens) dot_rows<Load, T / 2>(args, t);
 }
+// ------------------------------------------------------------------ short rows and many tokens: keys and queries
+//
+// Tokens lie side by side, sixteen to a vector, and meet one number of a row at a time, so that nothing is folded across a
+// vector. The sums are those of dot_floats, in the same order: 32 of them for a row, each of every 32nd product.
+
+constexpr size_t kShortRow = 256, kRowsAtOnce = 16;
+constexpr size_t kLeastColumns = 13, kLeastRows = 32;   // from where on laying tokens side by side pays
+
+inline void transpose(__m512 (&r)[16]) {
+  __m512 t[16];
+  for (size_t i = 0; i < 16; i += 2) t[i] = _mm512_unpacklo_ps(r[i], r[i + 1]), t[i + 1] = _mm512_unpackhi_ps(r[i], r[i + 1]);
+  for (size_t i = 0; i < 16; i += 4)
+    for (size_t k = 0; k < 2; ++k) {
+      const __m512d a = _mm512_castps_pd(t[i + k]), b = _mm512_castps_pd(t[i + k + 2]);
+      r[i + 2 * k] = _mm512_castpd_ps(_mm512_unpacklo_pd(a, b)), r[i + 2 * k + 1] = _mm512_castpd_ps(_mm512_unpackhi_pd(a, b));
+    }
+  for (size_t i = 0; i < 16; i += 8)
+    for (size_t k = 0; k < 4; ++k) t[i + k] = _mm512_shuffle_f32x4(r[i + k], r[i + k + 4], 0x88), t[i + k + 4] = _mm512_shuffle_f32x4(r[i + k], r[i + k + 4], 0xDD);
+  for (size_t i = 0; i < 8; ++i) r[i] = _mm512_shuffle_f32x4(t[i], t[i + 8], 0x88), r[i + 8] = _mm512_shuffle_f32x4(t[i], t[i + 8], 0xDD);
+}
+
+// columns[i][t] = inputs[t][i], zeros behind the last token. t: 16 * C.
+template <size_t C>
+void side_by_side(const InputRow* inputs, size_t tokens, size_t n, float* columns) {
+  for (size_t c = 0; c < C; ++c)
+    for (size_t i = 0; i < n; i += 16) {
+      const size_t count = n - i < 16 ? n - i : 16;
+      const auto mask = static_cast<__mmask16>((1u << count) - 1);
+      __m512 block[16];
+      for (size_t t = 0; t < 16; ++t)
+        block[t] = c * 16 + t < tokens ? _mm512_maskz_loadu_ps(mask, inputs[c * 16 + t].values + i) : _mm512_setzero_ps();
+      transpose(block);
+      for (size_t k = 0; k < count; ++k) _mm512_store_ps(columns + ((i + k) * C + c) * 16, block[k]);
+    }
+}
+
+// R rows and 16 * C tokens: sums of R * C vectors.
+template <size_t R, size_t C>
+class ColumnDots {
+ public:
+  ColumnDots(const float* rows, size_t stride, size_t n, const float* columns) : rows_(rows), stride_(stride), n_(n), columns_(columns) {}
+
+  void store(float* out) const {
+    Sums all, second, third;
+    quarter(0, all), quarter(1, second), add(second, all);
+    quarter(2, second), quarter(3, third), add(third, second), add(second, all);
+    for (size_t i = n_ / 32 * 32; i < n_; ++i) multiply(i, all);
+    for (size_t r = 0; r < R; ++r)
+      for (size_t c = 0; c < C; ++c) _mm512_store_ps(out + (c * kRowsAtOnce + r) * 16, all[r][c]);
+  }
+
+ private:
+  using Sums = __m512[R][C];
+
+  __attribute__((always_inline)) static inline void add(const Sums& a, Sums& sums) {
+    for (size_t r = 0; r < R; ++r)
+      for (size_t c = 0; c < C; ++c) sums[r][c] = _mm512_add_ps(sums[r][c], a[r][c]);
+  }
+  __attribute__((always_inline)) inline void multiply(size_t i, Sums& sums) const {
+    __m512 x[C];
+    for (size_t c = 0; c < C; ++c) x[c] = _mm512_load_ps(columns_ + (i * C + c) * 16);
+    for (size_t r = 0; r < R; ++r) {
+      const __m512 w = _mm512_set1_ps(rows_[r * stride_ + i]);
+      for (size_t c = 0; c < C; ++c) sums[r][c] = _mm512_fmadd_ps(w, x[c], sums[r][c]);
+    }
+  }
+  // As the halves of a vector are added: of every 32nd product from two places on.
+  __attribute__((always_inline)) inline void half(size_t first, Sums& sums) const {
+    Sums second;
+    for (size_t r = 0; r < R; ++r)
+      for (size_t c = 0; c < C; ++c) sums[r][c] = second[r][c] = _mm512_setzero_ps();
+    for (size_t i = 0; i + 32 <= n_; i += 32) multiply(i + first, sums), multiply(i + first + 16, second);
+    add(second, sums);
+  }
+  __attribute__((always_inline)) inline void quarter(size_t first, Sums& sums) const {
+    Sums second, third;
+    half(first, sums), half(first + 8, second), add(second, sums);
+    half(first + 4, second), half(first + 12, third), add(third, second), add(second, sums);
+  }
+
+  const float* const rows_;
+  const size_t stride_, n_;
+  const float* const columns_;
+};
+
+// Some rows as floats, and from one to the next.
+struct FloatRows {
+  const float* rows;
+  size_t stride;
+};
 template <typename Load>
-void dot_all_rows(const DotRows& args) { dot_rows<Load>(args); }
+FloatRows as_floats(const std::byte* rows, size_t row_bytes, size_t count, size_t n, const Ahead& ahead, float* floats) {
+  if (Load::kBytes == sizeof(float) && row_bytes % sizeof(float) == 0) return {reinterpret_cast<const float*>(rows), row_bytes / sizeof(float)};
+  for (size_t r = 0; r < count; ++r) {
+    const std::byte* const row = rows + r * row_bytes;
+    size_t i = 0;
+    for (; i + 32 <= n; i += 32) {
+      ask_ahead<32 * Load::kBytes>(row + i * Load::kBytes, ahead);
+      for (size_t k = 0; k < 32; k += 16) _mm512_storeu_ps(floats + r * n + i + k, Load::sixteen(row + (i + k) * Load::kBytes));
+    }
+    for (; i < n; ++i) floats[r * n + i] = Load::one(row + i * Load::kBytes);
+  }
+  return {floats, n};
+}
+
+template <typename Load, size_t C>
+void dot_columns(const DotRows& args, size_t t, size_t tokens) {
+  constexpr size_t kMany = 4 / C;   // rows: with two sums each, eight that hide an addition's latency, and all that the registers hold
+  alignas(64) float columns[kShortRow * C * 16], floats[kRowsAtOnce * kShortRow], results[C * kRowsAtOnce * 16];
+  side_by_side<C>(args.inputs + t, tokens, args.n, columns);
+  const Ahead ahead = ahead_in(args.rows * args.row_bytes, true);
+  for (size_t r = 0; r < args.rows; r += kRowsAtOnce) {
+    const size_t count = args.rows - r < kRowsAtOnce ? args.rows - r : kRowsAtOnce;
+    const auto [rows, stride] = as_floats<Load>(args.weights + r * args.row_bytes, args.row_bytes, count, args.n, ahead, floats);
+    size_t k = 0;
+    for (; k + kMany <= count; k += kMany) ColumnDots<kMany, C>(rows + k * stride, stride, args.n, columns).store(results + k * 16);
+    for (; k < count; ++k) ColumnDots<1, C>(rows + k * stride, stride, args.n, columns).store(results + k * 16);
+    const auto mask = static_cast<__mmask16>((1u << count) - 1);
+    for (size_t c = 0; c < C; ++c) {
+      __m512 block[16];
+      for (size_t i = 0; i < 16; ++i) block[i] = i < count ? _mm512_load_ps(results + (c * kRowsAtOnce + i) * 16) : _mm512_setzero_ps();
+      transpose(block);
+      for (size_t i = 0; i < 16 && c * 16 + i < tokens; ++i) _mm512_mask_storeu_ps(args.outputs[t + c * 16 + i] + args.first + r, mask, block[i]);
+    }
+  }
+}
+
+template <typename Load>
+void dot_all_rows(const DotRows& args) {
+  size_t t = 0;
+  if (args.n <= kShortRow && args.rows >= kLeastRows)
+    while (args.tokens - t >= kLeastColumns) {
+      const size_t left = args.tokens - t;
+      const size_t tokens = left < 32 ? left : 32;
+      (tokens > 16 ? dot_columns<Load, 2> : dot_columns<Load, 1>)(args, t, tokens);
+      t += tokens;
+    }
+  if (t < args.tokens) dot_rows<Load>(args, t);
+}
 
 // K sums of rows [begin, end), 32 numbers of each in registers while the rows pass by.
 template <typename Load, size_t K>

@@ -9,7 +9,8 @@ namespace wenqu::engine::ops {
 namespace {
 
 constexpr size_t kQueriesTogether = 32;   // queries whose scores are kept at once
-constexpr size_t kTile = 32;       // rows that stay in the cache while the queries pass by
+constexpr size_t kLoaded = 64;     // keys that are made floats at a time
+constexpr size_t kTile = 32;       // values that stay in the cache while the queries pass by
 
 // Others are made floats, a tile at a time.
 bool kernels_read(KvType type) { return type == KvType::f32 || type == KvType::f16; }
@@ -69,12 +70,13 @@ void Attention::score(const KeyValueRun& run, size_t first, std::span<const size
     outputs[q] = scores_.data() + q * kRun;
   }
   const size_t most = *std::max_element(seen.begin(), seen.end());
-  for (size_t row = 0; row < most; row += kTile) {
-    const size_t rows = std::min(kTile, most - row);
+  const size_t together = kernels_read(run.type) ? kRun : kLoaded;
+  for (size_t row = 0; row < most; row += together) {
+    const size_t rows = std::min(together, most - row);
     cpu::DotRows args{.weights = run.keys + row * run.key_bytes, .first = row, .row_bytes = run.key_bytes, .rows = rows, .n = shape_.key,
                       .inputs = inputs.data(), .outputs = outputs.data(), .tokens = seen.size()};
     if (!kernels_read(run.type)) {
-      rows_.resize(kTile * std::max(shape_.key, shape_.value));
+      rows_.resize(kLoaded * std::max(shape_.key, shape_.value));
       for (size_t r = 0; r < rows; ++r)
         load_row(run.type, run.keys + (row + r) * run.key_bytes, shape_.key, rows_.data() + r * shape_.key);
       args.weights = reinterpret_cast<const std::byte*>(rows_.data());
@@ -92,7 +94,7 @@ void Attention::sum_values(const KeyValueRun& run, size_t first, std::span<const
     const size_t rows = std::min(kTile, most - row);
     cpu::SumRows args{.rows = run.values + row * run.value_bytes, .row_bytes = run.value_bytes, .n = shape_.value};
     if (!kernels_read(run.type)) {
-      rows_.resize(kTile * std::max(shape_.key, shape_.value));
+      rows_.resize(kLoaded * std::max(shape_.key, shape_.value));
       for (size_t r = 0; r < rows; ++r)
         load_row(run.type, run.values + (row + r) * run.value_bytes, shape_.value, rows_.data() + r * shape_.value);
       args.rows = reinterpret_cast<const std::byte*>(rows_.data());

@@ -158,7 +158,7 @@ TEST(LatentAttention, ExpandingPaysForPromptsAndNotForSingleTokens) {
   EXPECT_TRUE(expansion_pays(deepseek, 4000, 512));
 }
 
-INSTANTIATE_TEST_SUITE_P(Isas, AttentionTest, testing::Values(cpu::Isa::scalar, cpu::Isa::avx2),
+INSTANTIATE_TEST_SUITE_P(Isas, AttentionTest, testing::Values(cpu::Isa::scalar, cpu::Isa::avx2, cpu::Isa::avx512),
                          [](const auto& isa) { return cpu::name(isa.param); });
 
 }  // namespace

@@ -168,7 +168,7 @@ TEST_P(DotRowsTest, TheScalarKernelMultipliesWhatTheBlocksMean) {
 
 TEST_P(DotRowsTest, VectorKernelsAgreeWithTheScalarOneForEveryBatch) {
   std::mt19937 random(2);
-  for (size_t n : {block(), block() * 2, block() * 7, block() == 1 ? size_t{67} : block() * 4}) hold_against_scalar(37, n, 41, random);
+  for (size_t n : {block(), block() * 2, block() * 7, block() == 1 ? size_t{227} : block() * 4}) hold_against_scalar(37, n, 41, random);
 }
 
 TEST_P(DotRowsTest, RowsOfAnyWidthAreMultipliedToTheirEnd) {
@@ -183,7 +183,7 @@ TEST_P(DotRowsTest, NothingIsReadOrWrittenBehindTheEnd) {
   const Type type = GetParam();
   const auto all_but = [](const auto& values, size_t last) { return std::span(values.data(), values.size() - last); };
   for (size_t n : {block(), block() * 5, block() == 1 ? size_t{67} : block() * 8}) {
-    const size_t rows = 19;
+    const size_t rows = 35;
     const auto weights = random_weights(type, rows, n, random);
     const AtTheEnd<std::byte> w(weights);
     for (size_t tokens : {1, 2, 3, 4, 5, 6, 31}) {
@@ -268,14 +268,21 @@ TEST_P(DotRowsTest, RowsThatLieSideBySideGiveTheSameToTheLastBit) {
 TEST_P(DotRowsTest, ATokensResultDoesNotDependOnItsBatch) {
   std::mt19937 random(3);
   const Type type = GetParam();
-  const size_t n = block() == 1 ? 100 : block() * 3, rows = 2;
-  const auto weights = random_weights(type, rows, n, random);
-  const Kernels& best = kernels(best_isa());
-  const Batch batch(best, 7, n, random);
-  const auto all = run(best.dot_rows(type), type, weights, rows, n, batch, 0, 7);
-  for (size_t t = 0; t < 7; ++t) {
-    const auto alone = run(best.dot_rows(type), type, weights, rows, n, batch, t, 1);
-    for (size_t r = 1; r <= rows; ++r) ASSERT_EQ(alone[r], all[t * (rows + 1) + r]);
+  constexpr size_t kRows = 43;
+  for (const size_t n : block() == 1 ? std::vector<size_t>{20, 100, 128, 250, 600} : std::vector<size_t>{block() * 3}) {
+    const auto weights = random_weights(type, kRows, n, random);
+    const Batch batch(scalar_kernels(), 45, n, random);
+    for (const Isa isa : kIsas) {
+      if (!is_supported(isa)) continue;
+      const DotRowsFunction dot = kernels(isa).dot_rows(type);
+      for (const size_t tokens : {7, 13, 16, 29, 45}) {
+        const auto all = run(dot, type, weights, kRows, n, batch, 0, tokens);
+        for (size_t t = 0; t < tokens; ++t) {
+          const auto alone = run(dot, type, weights, kRows, n, batch, t, 1);
+          for (size_t r = 1; r <= kRows; ++r) ASSERT_EQ(alone[r], all[t * (kRows + 1) + r]) << name(isa) << " " << n << " " << tokens << " " << t << " " << r;
+        }
+      }
+    }
   }
 }
 
@@ -356,8 +363,9 @@ TEST_P(KernelsTest, VectorFunctionsMeetTheirDefinitionsAtEverySize) {
     for (size_t i = 0; i < n; ++i)
       if (i != n / 2) largest = std::max(largest, a[i] * -0.3f);
     EXPECT_EQ(k().scale_maximum(scaled.data(), n, -0.3f), largest);
-    for (size_t i = 0; i < n; ++i)
+    for (size_t i = 0; i < n; ++i) {
       if (i != n / 2) EXPECT_EQ(scaled[i], a[i] * -0.3f);
+    }
   }
   EXPECT_EQ(k().scale_maximum(nullptr, 0, 1), -INFINITY);
 }
