@@ -95,7 +95,7 @@ using Weighed = std::function<Result<MemoryPlan>(const MemoryNeeds&)>;
 
 // Whether the weights go into memory of their own, as the options and the plan have it.
 bool wants_repack(const LoadOptions& options, const MemoryPlan& plan, Runtime& runtime) {
-  constexpr uint64_t kShare = 3;   // of what there is, one part
+  constexpr uint64_t kShare = 2;   // of what there is, one part
   if (runtime.gpu || plan.on_demand || options.repack == Repack::never) return false;
   if (options.repack == Repack::always) return true;
   const uint64_t there = options.memory_budget ? options.memory_budget : available_memory();

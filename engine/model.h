@@ -31,7 +31,7 @@ class Device;
 enum class Repack : uint8_t {
   never,
   always,
-  when_ample,   // where the copy takes a third at most of the memory budget or, without one, of what the system has free
+  when_ample,   // where the copy takes half at most of the memory budget or, without one, of what the system has free
 };
 
 struct LoadOptions {

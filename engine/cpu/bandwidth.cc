@@ -7,31 +7,35 @@
 #include <chrono>
 #include <cstdint>
 
+#include "base/system_memory.h"
+
 namespace wenqu::engine::cpu {
 namespace {
 
-constexpr size_t kPiece = 1 << 20, kLine = 64, kAhead = 1024;
+constexpr size_t kPiece = 1 << 20, kLine = 64;
 constexpr size_t kSmallest = 256 << 20, kLargest = size_t{1} << 30;
-constexpr int kPasses = 6;
+constexpr int kPasses = 9;
 
-// Twice the largest cache at least, and a quarter of the free memory at most.
+// Twice the largest cache, or 0 where that is more than half of the free memory: what fits into a cache would tell its speed.
 size_t buffer_bytes() {
   const auto asked = [](int name) { return static_cast<size_t>(std::max(0L, ::sysconf(name))); };
-  const size_t free = asked(_SC_AVPHYS_PAGES) * asked(_SC_PAGESIZE);
 #ifdef _SC_LEVEL3_CACHE_SIZE
   const size_t cache = std::max(asked(_SC_LEVEL3_CACHE_SIZE), asked(_SC_LEVEL2_CACHE_SIZE));
 #else
   const size_t cache = 0;
 #endif
-  return std::min(std::clamp(2 * cache, kSmallest, kLargest), free / 4) / kPiece * kPiece;
+  const size_t bytes = std::clamp(2 * cache, kSmallest, kLargest) / kPiece * kPiece;
+  const uint64_t free = available_memory();
+  return free == 0 || bytes <= free / 2 ? bytes : 0;
 }
 
-// Asking ahead helps some processors and keeps others from doing so by themselves.
-template <bool kAsk>
+// Asking ahead helps some processors, doing so twice others, as the kernels do, and keeps yet others from doing so by themselves.
+template <size_t kFirstCache, size_t kSecondCache>
 uint64_t sum(const uint64_t* words, size_t bytes) {
   uint64_t sums[kLine / sizeof(uint64_t)] = {};
   for (size_t at = 0; at < bytes; at += kLine, words += kLine / sizeof(uint64_t)) {
-    if constexpr (kAsk) __builtin_prefetch(reinterpret_cast<const char*>(words) + kAhead);
+    if constexpr (kSecondCache > 0) __builtin_prefetch(reinterpret_cast<const char*>(words) + kSecondCache, 0, 2);
+    if constexpr (kFirstCache > 0) __builtin_prefetch(reinterpret_cast<const char*>(words) + kFirstCache, 0, 3);
     for (size_t i = 0; i < kLine / sizeof(uint64_t); ++i) sums[i] += words[i];
   }
   uint64_t total = 0;
@@ -55,11 +59,13 @@ double read_bandwidth(ThreadPool& pool) {
   });
   std::atomic<uint64_t> total{0};   // keeps the reads
   double best = 0;
+  constexpr uint64_t (*kWays[])(const uint64_t*, size_t) = {sum<0, 0>, sum<1024, 0>, sum<1024, 4096>};
   for (int pass = 0; pass < kPasses; ++pass) {
+    const auto way = kWays[pass % 3];
     const auto begun = std::chrono::steady_clock::now();
     pool.run(pieces, 1, [&](size_t begin, size_t) {
       const uint64_t* const piece = words + begin * words_per_piece;
-      total.fetch_add(pass % 2 ? sum<true>(piece, kPiece) : sum<false>(piece, kPiece), std::memory_order_relaxed);
+      total.fetch_add(way(piece, kPiece), std::memory_order_relaxed);
     });
     const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begun).count();
     best = std::max(best, static_cast<double>(bytes) / seconds);

@@ -11,8 +11,8 @@
 
 #include "base/status.h"
 #include "engine/cache/kv_type.h"
-#include "engine/model.h"
 #include "engine/draft/drafter.h"
+#include "engine/model.h"
 #include "retrieval/index.h"
 #include "sdk/cli/filter.h"
 

@@ -65,10 +65,10 @@ void add_model_options(CLI::App& command, ModelOptions& model) {
                      "that is larger keeps those used most and reads the others on demand");
   add_kv_option(command, model.kv);
   command.add_flag("--deterministic", model.deterministic, "the same figures to the last bit however the prompt is divided");
-  const char* const unasked = model.repack == wenqu::engine::Repack::when_ample ? " (default: where that takes a third of the free memory at most)" : "";
-  command.add_flag_callback("--repack", [&model] { model.repack = wenqu::engine::Repack::always; },
+  const char* const unasked = model.repack == wenqu::engine::Repack::when_ample ? " (default: where that takes half of the free memory at most)" : "";
+  CLI::Option* const repack = command.add_flag_callback("--repack", [&model] { model.repack = wenqu::engine::Repack::always; },
                             std::string("arrange the weights for this processor in memory of its own: loads longer, answers faster (on the CPU)") + unasked);
-  command.add_flag_callback("--no-repack", [&model] { model.repack = wenqu::engine::Repack::never; }, "leave the weights in the file, mapped");
+  command.add_flag_callback("--no-repack", [&model] { model.repack = wenqu::engine::Repack::never; }, "leave the weights in the file, mapped")->excludes(repack);
   command.add_option("--expert-groups", model.expert_groups, "route by GROUPS/USED, such as 8/4, whatever the file says");
 }
 

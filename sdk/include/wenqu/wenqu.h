@@ -211,7 +211,7 @@ typedef struct wq_assistant_options {
   uint32_t repack;              /* 1: where the CPU runs the model, its weights are copied into memory of this process,
                                    arranged for the processor: loading takes longer, answers come faster and stay
                                    the same, and the system cannot take this memory back. 2: the same where the
-                                   copy takes a third at most of memory_budget or else of what the system has
+                                   copy takes half at most of memory_budget or else of what the system has
                                    free. 0: they stay in the mapped file */
 } wq_assistant_options;
 
