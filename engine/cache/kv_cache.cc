@@ -52,7 +52,7 @@ class HostSegment final : public Segment {
 
 uint16_t nearest_bfloat(float value) {
   const uint32_t bits = std::bit_cast<uint32_t>(value);
-  if (std::isnan(value)) return static_cast<uint16_t>(bits >> 16 | 0x40);
+  if (std::isnan(value)) return 0x7FC0;   // whatever its bits, which devices do not keep
   return static_cast<uint16_t>((bits + 0x7FFF + (bits >> 16 & 1)) >> 16);
 }
 

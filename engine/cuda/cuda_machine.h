@@ -49,7 +49,7 @@ class CudaMachine {
 
   template <typename T>
   __device__ __forceinline__ Shared<T> shared(int n) {
-    extern __shared__ __align__(16) unsigned char memory[];
+    extern __shared__ __align__(kTileAlignment) unsigned char memory[];
     T* const data = reinterpret_cast<T*>(memory + used_);
     used_ += round_up(n * static_cast<int>(sizeof(T)), 16);
     return Shared<T>(data);
@@ -111,11 +111,18 @@ class CudaMachine {
   __device__ __forceinline__ float exp(float x) const { return __expf(x); }
   __device__ __forceinline__ float rsqrt(float x) const { return 1.0f / sqrtf(x); }
   __device__ __forceinline__ float fma(float a, float b, float c) const { return fmaf(a, b, c); }
+  __device__ __forceinline__ float times(float a, float b) const { return __fmul_rn(a, b); }   // never made one with an addition
   __device__ __forceinline__ int round(float x) const { return __float2int_rn(x); }
 
   __device__ __forceinline__ uint32_t pack(float a, float b) const {
+#if __CUDA_ARCH__ >= 900
+    uint32_t pair;
+    asm("cvt.rn.satfinite.f16x2.f32 %0, %1, %2;" : "=r"(pair) : "f"(b), "f"(a));
+    return pair;
+#else
     const __half2 pair = __floats2half2_rn(fminf(fmaxf(a, -65504.0f), 65504.0f), fminf(fmaxf(b, -65504.0f), 65504.0f));
     return __half_as_ushort(__low2half(pair)) | static_cast<uint32_t>(__half_as_ushort(__high2half(pair))) << 16;
+#endif
   }
 
   template <typename T>
@@ -159,7 +166,63 @@ class CudaMachine {
 #endif
   }
 
+  __device__ __forceinline__ void fence_tiles() const {
+#if __CUDA_ARCH__ >= 900
+    asm volatile("fence.proxy.async.shared::cta;" : : : "memory");
+#endif
+  }
+  template <int N, typename T>
+  __device__ __forceinline__ void multiply_tiles(float (&d)[64], Shared<T> a, Shared<T> b) const {
+    static_assert(N == 64 || N == 128);
+#ifdef __CUDA_ARCH_FEAT_SM90_ALL
+    asm volatile("wgmma.fence.sync.aligned;" : : : "memory");
+    WENQU_UNROLL
+    for (int k = 0; k < kTileDepth / 16; ++k) {   // a swizzled row goes on 32 bytes later
+      const uint64_t left = tile(a.address() + 32 * k), right = tile(b.address() + 32 * k);
+      if constexpr (N == 128) wgmma_128(d, left, right);
+      else wgmma_64(d, left, right);
+    }
+    asm volatile("wgmma.commit_group.sync.aligned;" : : : "memory");
+#endif   // code for others gives zeros, which multiplies_by_warpgroups() sees
+  }
+  __device__ __forceinline__ void wait_tiles(float (&d)[64]) const {
+#ifdef __CUDA_ARCH_FEAT_SM90_ALL
+    asm volatile("wgmma.wait_group.sync.aligned 0;" : : : "memory");
+    WENQU_UNROLL
+    for (int i = 0; i < 64; ++i) asm volatile("" : "+f"(d[i]) : : "memory");   // not read before
+#endif
+  }
+
  private:
+  // A tile's descriptor: its address, 1024 bytes from eight rows to the next, a swizzle of 128 bytes.
+  __device__ __forceinline__ static uint64_t tile(uint32_t address) {
+    return uint64_t{1} << 62 | uint64_t{1024 / 16} << 32 | uint64_t{1} << 16 | (address & 0x3FFFF) >> 4;
+  }
+#ifdef __CUDA_ARCH_FEAT_SM90_ALL
+  // Sixteen sums among an instruction's operands.
+#define WENQU_SUMS(i)                                                                                                  \
+  "+f"(d[i]), "+f"(d[i + 1]), "+f"(d[i + 2]), "+f"(d[i + 3]), "+f"(d[i + 4]), "+f"(d[i + 5]), "+f"(d[i + 6]),          \
+      "+f"(d[i + 7]), "+f"(d[i + 8]), "+f"(d[i + 9]), "+f"(d[i + 10]), "+f"(d[i + 11]), "+f"(d[i + 12]), "+f"(d[i + 13]), \
+      "+f"(d[i + 14]), "+f"(d[i + 15])
+#define WENQU_FIRST_32                                                                                               \
+  "%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11, %12, %13, %14, %15, %16, %17, %18, %19, %20, %21, %22, %23, "   \
+  "%24, %25, %26, %27, %28, %29, %30, %31"
+#define WENQU_LAST_32                                                                                                \
+  "%32, %33, %34, %35, %36, %37, %38, %39, %40, %41, %42, %43, %44, %45, %46, %47, %48, %49, %50, %51, %52, %53, "   \
+  "%54, %55, %56, %57, %58, %59, %60, %61, %62, %63"
+  __device__ __forceinline__ static void wgmma_64(float (&d)[64], uint64_t a, uint64_t b) {
+    asm volatile("wgmma.mma_async.sync.aligned.m64n64k16.f32.f16.f16 {" WENQU_FIRST_32 "}, %32, %33, 1, 1, 1, 0, 0;"
+                 : WENQU_SUMS(0), WENQU_SUMS(16) : "l"(a), "l"(b));
+  }
+  __device__ __forceinline__ static void wgmma_128(float (&d)[64], uint64_t a, uint64_t b) {
+    asm volatile("wgmma.mma_async.sync.aligned.m64n128k16.f32.f16.f16 {" WENQU_FIRST_32 ", " WENQU_LAST_32 "}, %64, %65, 1, 1, 1, 0, 0;"
+                 : WENQU_SUMS(0), WENQU_SUMS(16), WENQU_SUMS(32), WENQU_SUMS(48) : "l"(a), "l"(b));
+  }
+#undef WENQU_LAST_32
+#undef WENQU_FIRST_32
+#undef WENQU_SUMS
+#endif
+
   int used_ = 0;
 };
 

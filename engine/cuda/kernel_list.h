@@ -11,6 +11,7 @@
 #include "engine/cuda/kernels/output.h"
 #include "engine/cuda/kernels/router.h"
 #include "engine/cuda/kernels/rows.h"
+#include "engine/cuda/kernels/warpgroups.h"
 #include "engine/cuda/weight_types.h"
 
 namespace wenqu::engine::cuda {
@@ -18,13 +19,22 @@ namespace wenqu::engine::cuda {
 template <gguf::Type type>
 using TypeKernels = KernelSet<Embed<type>, MatMul<type>, GatedTiles<type>, HalfRows<type>>;
 
-#define WENQU_TYPE(name) , TypeKernels<gguf::Type::name>
+template <gguf::Type type, bool = warpgroups::takes(type)>
+struct WarpgroupKernels {
+  using Set = KernelSet<>;
+};
+template <gguf::Type type>
+struct WarpgroupKernels<type, true> {
+  using Set = KernelSet<WarpgroupMatMul<type>, WarpgroupGated<type>>;
+};
+
+#define WENQU_TYPE(name) , TypeKernels<gguf::Type::name>, WarpgroupKernels<gguf::Type::name>::Set
 using WeightKernels = JoinKernels<KernelSet<> WENQU_WEIGHT_TYPES(WENQU_TYPE)>::type;
 #undef WENQU_TYPE
 
 // For one row and for several, which reads weights once for up to eight.
 using FewRowKernels = KernelSet<MatVecs<1>, MatVecs<8>, RoundedMatVec, Gated, Down, RouteTokens>;
-using RowKernels = KernelSet<RmsNorm, RoundRows, AddRows, SiluMultiply, ChooseExperts, SortByExpert, SumExperts>;
+using RowKernels = KernelSet<RmsNorm, RoundRows, HalveRows, AddRows, SiluMultiply, ChooseExperts, SortByExpert, SumExperts>;
 using CacheKernels = KernelSet<PlaceTokens, FewRows, FewWideRows, ManyRows, SomeWideRows, ManyWideRows, CombineSplits,
                                ExpandLatents>;
 

@@ -37,8 +37,12 @@
 //   matrices(row)  matrices_transposed(row)      four 8 x 8 matrices of halves out of shared memory: lane l names row l % 8
 //                                                of matrix l / 8, 16 bytes; word i of the result is matrix i's
 //                                                (g, 2t..), or transposed its (2t.., g): what mma_f16 takes
+//   multiply_tiles<N>(d, a, b)  wait_tiles(d)    tensor cores of a warpgroup, where DeviceInfo::warpgroups: see tiles below
+//   fence_tiles()                                what the thread wrote to shared memory is there for tile products, a barrier later
 //   exp(x) rsqrt(x) fma(a, b, c) round(x)        arithmetic; round is to the nearest, ties to even
-//   pack(a, b)                                   two floats as halves in a word, a below
+//   times(a, b)                                  a product that is rounded by itself, where results are to be the host's to the last
+//                                                bit: others may be made one operation with an addition
+//   pack(a, b)                                   two floats as halves in a word, a below; as to_half()
 //   to_float(Half)  to_half(float)               to_half gives the largest half float for what is beyond the range
 //   fp8_to_float(word)                           four numbers in E4M3, without NaN
 //   as_float(word) bits(float)                   the same bits
@@ -49,6 +53,13 @@
 //     a[0] (g, 2t..)   a[1] (g+8, 2t..)   a[2] (g, 2t+8..)   a[3] (g+8, 2t+8..)   b[0] (2t.., g)   b[1] (2t+8.., g)
 //   mma_s8, depth 32, bytes in fours, a [16][32], b [32][8]:
 //     a[0] (g, 4t..)   a[1] (g+8, 4t..)   a[2] (g, 4t+16..)   a[3] (g+8, 4t+16..)   b[0] (4t.., g)   b[1] (4t+16.., g)
+//
+// Tiles (PTX ISA, "Asynchronous Warpgroup Level Matrix Instructions"): 64 or more rows of 64 halves in shared memory, from a
+// multiple of 1024 bytes on. Of row r, the 16 bytes of halves 8p to 8p + 7 stand at word_of_tile(r, p), a swizzle of 128
+// bytes. multiply_tiles adds a [64][64] times b [N][64], transposed, to d; N is 64 or 128. A warpgroup, four warps from a
+// multiple of four on, asks for it together, and goes on while it is done: none of a, b and d may be touched until all of
+// the warpgroup have waited for it. d: F32 [64][N], warp w of four, g and t as above:
+//   d[4j] (16w+g, 8j+2t)   d[4j+1] (16w+g, 8j+2t+1)   d[4j+2] (16w+g+8, 8j+2t)   d[4j+3] (16w+g+8, 8j+2t+1)
 #pragma once
 
 #include <cstddef>
@@ -68,7 +79,7 @@
 
 namespace wenqu::engine::cuda {
 
-inline constexpr int kWarp = 32;
+inline constexpr int kWarp = 32, kWarpgroup = 4 * kWarp;
 
 // Several values that are read and written at once.
 struct alignas(8) Word2 { uint32_t x, y; };
@@ -82,6 +93,11 @@ struct Bfloat { uint16_t bits; };
 
 WENQU_BOTH constexpr int divide_up(int n, int by) { return (n + by - 1) / by; }
 WENQU_BOTH constexpr int round_up(int n, int to) { return divide_up(n, to) * to; }
+
+// Where 16 bytes of a tile's row stand, in words of 16 bytes.
+inline constexpr int kTileDepth = 64;
+inline constexpr int kTileBytes = kTileDepth * 2 * 64, kTileAlignment = 1024;   // of 64 rows
+WENQU_BOTH constexpr int word_of_tile(int row, int piece) { return row * 8 + (piece ^ row % 8); }
 
 // Sums and largest values over a warp: every lane gets the same.
 template <typename Machine, typename T>

@@ -21,7 +21,7 @@ struct Module {
   Result<Device*> (*open)(int index) = nullptr;   // the caller's
 };
 // Counted up whenever Module, Device or the list of kernels changes.
-inline constexpr uint32_t kModuleVersion = 2;
+inline constexpr uint32_t kModuleVersion = 3;
 
 // The GPU of that number. Thread safety: any thread. Errors: not_found (no driver, no module, no such GPU: with what to
 // do), version_mismatch (a module of another build), unsupported (a GPU older than the kernels).

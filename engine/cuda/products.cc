@@ -15,11 +15,16 @@ constexpr int kFewRows = 8;
 // More tokens of a mixture go in turns, which bounds the scratch; an expert's weights are read once for each.
 constexpr int kMostPlaces = 16384;
 
+// From so many on, rows are multiplied by warpgroups where the device has them: fewer would leave much of a tile empty. An
+// expert has half of them at least, where all have as many.
+constexpr int kLeastWarpgroupRows = 64;
+
 // What feed_forward() keeps between its kernels: parts of the scratch, each aligned for whatever it holds.
 struct Scratch {
   float* values = nullptr;      // [places][width]: SwiGLU's first half
   float* up = nullptr;          // [kFewRows][width]; [places][width] where gate and up differ
-  Rounded rounded;              // values
+  Rounded rounded;              // values; or,
+  Halves halves;                // in the same memory, these
   int32_t* order = nullptr;     // [places], of a mixture as are all that follow
   Tile* tiles = nullptr;
   float* parts = nullptr;       // [places][outputs]
@@ -31,8 +36,15 @@ struct Scratch {
     const size_t stride = static_cast<size_t>(rounded.stride);
     values = take<float>(places * width);
     up = take<float>((weights.gate_type == weights.up_type ? kFewRows : std::max<size_t>(kFewRows, places)) * width);
+    const size_t before = bytes;
     rounded.q = take<int8_t>(places * stride);
     rounded.scales = take<float>(places * stride / kBlock);
+    const size_t behind = bytes;
+    bytes = before;
+    halves.stride = round_up(weights.gate.outputs, kTileDepth);
+    halves.values = take<Half>(places * static_cast<size_t>(halves.stride));
+    halves.scales = take<float>(places);
+    bytes = std::max(bytes, behind);
     if (weights.experts == 0) return;
     order = take<int32_t>(places);
     tiles = take<Tile>(static_cast<size_t>(most_tiles(static_cast<int>(places), weights.experts)));
@@ -56,7 +68,39 @@ int tokens_at_once(const FeedForward& weights, int tokens, int used) {
 Input from_row(const Input& x, int row) {
   const ptrdiff_t r = row;
   return {x.values ? x.values + r * x.value_stride : nullptr, x.value_stride, x.q ? x.q + r * x.q_stride : nullptr,
-          x.scales ? x.scales + r * (x.q_stride / kBlock) : nullptr, x.q_stride};
+          x.scales ? x.scales + r * (x.q_stride / kBlock) : nullptr, x.q_stride, x.halves};
+}
+
+// Whether rows meet the weights by warpgroups.
+bool by_warpgroups(const Device& device, const Stack& stack, gguf::Type type, const Input& x, Rows kind) {
+  return device.info().warpgroups && kind == Rows::fastest && x.values && x.halves.values && warpgroups::takes(type) &&
+         (is_quantized(type) || stack.inputs % kTileDepth == 0);
+}
+// Of one matrix: where rows fill a tile and tiles half of the device; smaller tiles divide the rest better.
+bool enough_rows(const Device& device, const Stack& stack, int rows) {
+  return rows >= kLeastWarpgroupRows &&
+         2 * blocks(stack.outputs, warpgroups::kOutputs) * blocks(rows, warpgroups::kRows) >= static_cast<unsigned>(device.info().multiprocessors);
+}
+
+Status halve(Device& device, const Input& x, int rows, int n) {
+  return launch<HalveRows>(device, {static_cast<unsigned>(rows)}, {x.values, x.value_stride, n, x.halves});
+}
+
+// Calls `launcher` with a type that warpgroups take as a constant.
+template <typename Launcher>
+Status by_warpgroup_type(gguf::Type type, Launcher&& launcher) {
+  return by_type(type, [&](auto constant) -> Status {
+    if constexpr (warpgroups::takes(constant.value)) return launcher(constant);
+    else return Status(StatusCode::internal, "a type that warpgroups do not take");
+  });
+}
+
+// As many() with rows that halve() has made.
+Status many_halves(Device& device, const Stack& stack, gguf::Type type, const Halves& x, const RowTiles& rows, unsigned tiles, float* out, int out_stride,
+                   const float* bias, bool add) {
+  return by_warpgroup_type(type, [&](auto constant) {
+    return launch<WarpgroupMatMul<constant.value>>(device, {blocks(stack.outputs, warpgroups::kOutputs), tiles}, {stack, x, rows, out, out_stride, bias, add});
+  });
 }
 
 template <int N>
@@ -109,7 +153,27 @@ Status gate_many(Device& device, const FeedForward& weights, const Input& x, con
 }
 
 Input of(const FeedForward& weights, const Scratch& scratch) {
-  return {scratch.values, weights.gate.outputs, scratch.rounded.q, scratch.rounded.scales, scratch.rounded.stride};
+  return {scratch.values, weights.gate.outputs, scratch.rounded.q, scratch.rounded.scales, scratch.rounded.stride, scratch.halves};
+}
+
+// Whether both halves of a feed-forward go by warpgroups.
+bool by_warpgroups(const Device& device, const FeedForward& weights, const Input& x, const Scratch& scratch, int places, Rows kind) {
+  const bool enough = weights.experts > 0 ? 2 * places >= kLeastWarpgroupRows * weights.experts : enough_rows(device, weights.gate, places);
+  return enough && weights.gate_type == weights.up_type && by_warpgroups(device, weights.gate, weights.gate_type, x, kind) &&
+         by_warpgroups(device, weights.down, weights.down_type, of(weights, scratch), kind);
+}
+
+// gate_many() and many() of down. `rows`: of x; `inner`: of what comes between, `places` rows.
+Status feed_forward_by_warpgroups(Device& device, const FeedForward& weights, const Input& x, int tokens, const RowTiles& rows, const RowTiles& inner,
+                                  unsigned tiles, int places, const Scratch& scratch, float* out, bool add) {
+  const int width = weights.gate.outputs;
+  WENQU_RETURN_IF_ERROR(halve(device, x, tokens, weights.gate.inputs));
+  WENQU_RETURN_IF_ERROR(by_warpgroup_type(weights.gate_type, [&](auto constant) {
+    return launch<WarpgroupGated<constant.value>>(device, {blocks(width, 64), tiles}, {weights.gate, weights.up, x.halves, rows, scratch.values, width});
+  }));
+  const Input h = of(weights, scratch);
+  WENQU_RETURN_IF_ERROR(halve(device, h, places, width));
+  return many_halves(device, weights.down, weights.down_type, h.halves, inner, tiles, out, weights.down.outputs, nullptr, add);
 }
 
 // Whose scratch is null is not wanted.
@@ -149,6 +213,11 @@ Status dense(Device& device, const FeedForward& weights, const Input& x, int tok
              const NormAfter& after, Rows kind) {
   const int width = weights.gate.outputs, outputs = weights.down.outputs;
   const RowTiles rows{nullptr, nullptr, 1, tokens, 1};
+  if (by_warpgroups(device, weights, x, scratch, tokens, kind)) {
+    const unsigned tiles = blocks(tokens, warpgroups::kRows);
+    WENQU_RETURN_IF_ERROR(feed_forward_by_warpgroups(device, weights, x, tokens, rows, rows, tiles, tokens, scratch, out, add));
+    return norm_after(device, after, tokens);
+  }
   const Input h = of(weights, scratch);
   const FewExperts one[] = {{&weights, &scratch, {nullptr, 1}}};
   if (!are_few(tokens, kind)) {
@@ -178,12 +247,19 @@ Status mixture(Device& device, const FeedForward& weights, const Input& x, int t
     WENQU_RETURN_IF_ERROR(few_gated(device, chosen, x, tokens));
     return few_down(device, chosen, tokens, out, add, after);
   }
-  const auto tiles = static_cast<unsigned>(most_tiles(places, weights.experts));
+  const bool warpgroups = by_warpgroups(device, weights, x, scratch, places, kind);
+  const int tile_rows = warpgroups ? warpgroups::kRows : kTileRows;
+  const auto tiles = static_cast<unsigned>(most_tiles(places, weights.experts, tile_rows));
+  const RowTiles by_token{scratch.tiles, scratch.order, used}, by_place{scratch.tiles, scratch.order};
   WENQU_RETURN_IF_ERROR(launch<SortByExpert>(device, {static_cast<unsigned>(weights.experts)},
-                                             {choices, places, weights.experts, scratch.order, scratch.tiles}));
-  WENQU_RETURN_IF_ERROR(gate_many(device, weights, x, {scratch.tiles, scratch.order, used}, tiles, places, scratch));
-  WENQU_RETURN_IF_ERROR(many(device, weights.down, weights.down_type, of(weights, scratch), {scratch.tiles, scratch.order}, tiles, scratch.parts, outputs,
-                             nullptr, false));
+                                             {choices, places, weights.experts, scratch.order, scratch.tiles, tile_rows}));
+  if (warpgroups) {
+    WENQU_RETURN_IF_ERROR(
+        feed_forward_by_warpgroups(device, weights, x, tokens, by_token, by_place, tiles, places, scratch, scratch.parts, false));
+  } else {
+    WENQU_RETURN_IF_ERROR(gate_many(device, weights, x, by_token, tiles, places, scratch));
+    WENQU_RETURN_IF_ERROR(many(device, weights.down, weights.down_type, of(weights, scratch), by_place, tiles, scratch.parts, outputs, nullptr, false));
+  }
   WENQU_RETURN_IF_ERROR(launch<SumExperts>(device, {blocks(outputs, SumExperts::kThreads), static_cast<unsigned>(tokens)},
                                            {scratch.parts, choices, used, outputs, out, add}));
   return norm_after(device, after, tokens);
@@ -205,6 +281,10 @@ Status multiply(Device& device, const Stack& stack, gguf::Type type, const Input
   if (tokens <= 0) return {};
   const Product product[] = {{stack, type, out, out_stride, bias}};
   if (tokens == 1 && kind == Rows::fastest) return few(device, product, x, tokens, matrices);
+  if (matrices == 1 && enough_rows(device, stack, tokens) && by_warpgroups(device, stack, type, x, kind)) {
+    WENQU_RETURN_IF_ERROR(halve(device, x, tokens, stack.inputs));
+    return many_halves(device, stack, type, x.halves, {nullptr, nullptr, 1, tokens, 1}, blocks(tokens, warpgroups::kRows), out, out_stride, bias, false);
+  }
   // Tiles of a small matrix leave most of the device idle: up to four readings of it, most of them from the cache,
   // are faster.
   const unsigned tiles = blocks(tokens, kTileRows);

@@ -66,7 +66,7 @@ Status attention_output(const Workplace& w, const Batch& batch, const DeviceLaye
     cuda::Rounded rest{s.rounded_attended.q + rounded * stride, s.rounded_attended.scales + rounded * (stride / cuda::kBlock), 0};
     WENQU_RETURN_IF_ERROR(round(w, s.attended + rounded * width, batch.tokens - rounded, width, width, rest));
   }
-  const cuda::Input attended{s.attended, as_int(width), s.rounded_attended.q, s.rounded_attended.scales, as_int(padded(width))};
+  const cuda::Input attended{s.attended, as_int(width), s.rounded_attended.q, s.rounded_attended.scales, as_int(padded(width)), s.halves_of(as_int(width))};
   const cuda::Product output[] = {product(layer.attention_output, s.delta)};
   return cuda::multiply(w.device, output, attended, as_int(batch.tokens), w.then(layer.ffn_norm), batch.kind);
 }
@@ -132,7 +132,8 @@ Status mla(const Workplace& w, const Batch& batch, size_t l) {
   const cuda::NormRows q_norm{s.q_latent, nullptr, layer.q_a_norm, s.q_latent_normed, s.rounded_q_latent, as_int(m.q_lora), w.config.rms_epsilon};
   WENQU_RETURN_IF_ERROR(cuda::multiply(w.device, products, w.normed(), as_int(tokens), m.q_lora > 0 ? cuda::NormAfter{q_norm, s.arrived} : cuda::NormAfter(), batch.kind));
   if (m.q_lora > 0) {
-    const cuda::Input latent{s.q_latent_normed, as_int(m.q_lora), s.rounded_q_latent.q, s.rounded_q_latent.scales, s.rounded_q_latent.stride};
+    const cuda::Input latent{s.q_latent_normed, as_int(m.q_lora), s.rounded_q_latent.q, s.rounded_q_latent.scales, s.rounded_q_latent.stride,
+                             s.halves_of(as_int(m.q_lora))};
     WENQU_RETURN_IF_ERROR(w.multiply(layer.q_b, latent, tokens, batch.kind, s.queries));
   }
   s.rounded_heads.stride = as_int(padded(m.nope));

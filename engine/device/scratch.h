@@ -62,6 +62,7 @@ inline size_t expansion_scratch(const Config& config, size_t tokens) {
 // What a batch of up to `tokens` tokens computes in. Addresses do not change, so that recorded launches stay right.
 struct Scratch {
   uint32_t* arrived;                         // [tokens] zeros (NormAfter)
+  cuda::Halves halves;                       // of whatever is multiplied with weights just now: [tokens]
   float *hidden, *normed, *delta;            // [tokens][embedding]
   cuda::Rounded rounded;                     // normed
   float *queries, *keys, *values;            // [tokens][heads or kv_heads][head]
@@ -90,6 +91,8 @@ struct Scratch {
     const bool mla = config.has_mla();
     const size_t head = mla ? size_t{m.nope} + m.rope : config.head, value = mla ? m.value : config.head, row = size_t{m.kv_lora} + m.rope;
     arrived = parts.take<uint32_t>(tokens);
+    const size_t widest = std::max({d, heads * value, size_t{m.q_lora}}), stride = (widest + cuda::kTileDepth - 1) / cuda::kTileDepth * cuda::kTileDepth;
+    halves.values = parts.take<cuda::Half>(tokens * stride), halves.scales = parts.take<float>(tokens);
     hidden = parts.take<float>(tokens * d), normed = parts.take<float>(tokens * d), delta = parts.take<float>(tokens * d);
     rounded = parts.rounded(tokens, d);
     queries = parts.take<float>(tokens * heads * head);
@@ -113,6 +116,9 @@ struct Scratch {
     best_scratch = parts.take<std::byte>(cuda::best_logits_scratch(as_int(rows), as_int(config.vocabulary)));
     best = parts.take<cuda::Word2>(rows * (1 + cuda::kMostBest));
   }
+
+  // Room for rows of n numbers as halves.
+  cuda::Halves halves_of(int n) const { return {halves.values, halves.scales, cuda::round_up(n, cuda::kTileDepth)}; }
 };
 
 // What the host tells about a batch, uploaded at once. Where each part lies depends on the batch's size alone.

@@ -17,7 +17,8 @@ struct Workplace {
   Scratch& scratch;
 
   cuda::Input normed() const {
-    return {scratch.normed, as_int(config.embedding), scratch.rounded.q, scratch.rounded.scales, scratch.rounded.stride};
+    const int n = as_int(config.embedding);
+    return {scratch.normed, n, scratch.rounded.q, scratch.rounded.scales, scratch.rounded.stride, scratch.halves_of(n)};
   }
   // What a part of a layer gave is added, and what comes of it normed for the next part.
   cuda::NormRows norm_rows(const float* weight) const {

@@ -80,7 +80,7 @@ template <typename Machine>
 WENQU_DEVICE Float2 rotated(Machine& m, const Rotation& rotation, int token, int pair, float a, float b) {
   const float c = m.load(rotation.cos + static_cast<size_t>(token) * rotation.pairs + pair);
   const float s = m.load(rotation.sin + static_cast<size_t>(token) * rotation.pairs + pair);
-  return {a * c - b * s, a * s + b * c};
+  return {m.times(a, c) - m.times(b, s), m.times(a, s) + m.times(b, c)};   // as the host turns them
 }
 
 // Queries are normed and turned, in place or to where absorbed MLA wants them. A warp takes a head's.
@@ -141,7 +141,7 @@ WENQU_DEVICE Half cache_half(Machine& m, float value) {
 template <typename Machine>
 WENQU_DEVICE Bfloat cache_bfloat(Machine& m, float value) {
   const uint32_t bits = m.bits(value);
-  return {static_cast<uint16_t>(value == value ? (bits + 0x7FFF + (bits >> 16 & 1)) >> 16 : bits >> 16 | 0x40)};
+  return {static_cast<uint16_t>(value == value ? (bits + 0x7FFF + (bits >> 16 & 1)) >> 16 : 0x7FC0)};
 }
 
 // As engine/cpu/fp8.h rounds. REQUIRES: no NaN.

@@ -9,16 +9,16 @@ namespace wenqu::engine::cuda {
 
 inline constexpr int kTileRows = 64;   // of the input, that a block of a product of many rows takes
 
-// Up to kTileRows neighbours of the sorted places, all of one expert.
+// Neighbours of the sorted places, all of one expert: as many as a block takes, or fewer.
 struct alignas(16) Tile {
   int32_t expert = 0;
   int32_t first = 0, count = 0;   // none: an unused tile
   int32_t unused = 0;
 };
 
-// The most tiles there can be, and how many SortByExpert writes: expert e's begin at (the places of lower experts) /
-// kTileRows + e, which no earlier expert's tiles reach, so that none needs to know how many another has.
-WENQU_BOTH constexpr int most_tiles(int places, int experts) { return places / kTileRows + experts; }
+// The most tiles of so many rows there can be, and how many SortByExpert writes: expert e's begin at (the places of lower
+// experts) / rows + e, which no earlier expert's tiles reach, so that none needs to know how many another has.
+WENQU_BOTH constexpr int most_tiles(int places, int experts, int rows = kTileRows) { return places / rows + experts; }
 
 // One block an expert: it counts the places of lower experts and its own, and writes its own in order of place.
 struct SortByExpert {
@@ -27,6 +27,7 @@ struct SortByExpert {
     int places, experts;
     int32_t* order;          // [places], by expert and then by place
     Tile* tiles;             // [most_tiles()]
+    int rows = kTileRows;    // of a tile
   };
   static constexpr int kThreads = 256;
   static constexpr int kWarps = kThreads / kWarp;
@@ -62,10 +63,10 @@ struct SortByExpert {
     if (own > 0)
       for (int p = begin, at = first + before; p < end; ++p)
         if (m.load(a.choices + p).expert == expert) m.store(a.order + at++, static_cast<int32_t>(p));
-    const int tile = first / kTileRows + expert, next = (first + count) / kTileRows + expert + 1;
+    const int tile = first / a.rows + expert, next = (first + count) / a.rows + expert + 1;
     for (int i = m.thread(); tile + i < next; i += m.threads()) {
-      const int left = count - i * kTileRows;
-      m.store(a.tiles + tile + i, Tile{expert, first + i * kTileRows, left < 0 ? 0 : left < kTileRows ? left : kTileRows, 0});
+      const int left = count - i * a.rows;
+      m.store(a.tiles + tile + i, Tile{expert, first + i * a.rows, left < 0 ? 0 : left < a.rows ? left : a.rows, 0});
     }
   }
 };

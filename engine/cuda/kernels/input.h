@@ -8,12 +8,20 @@ namespace wenqu::engine::cuda {
 
 inline constexpr int kBlock = 32;   // numbers that share a scale
 
+// Rows of halves, each with a scale, a power of two: number = scale * half.
+struct Halves {
+  Half* values = nullptr;          // [rows][stride], zeros behind the last number
+  float* scales = nullptr;         // [rows]
+  int stride = 0;                  // a multiple of kTileDepth
+};
+
 struct Input {
   const float* values = nullptr;   // [rows][value_stride]
   int value_stride = 0;
   const int8_t* q = nullptr;       // [rows][q_stride], q_stride a multiple of kBlock; zeros behind the last number
   const float* scales = nullptr;   // [rows][q_stride / kBlock]
   int q_stride = 0;
+  Halves halves = {};              // room for the rows once more, made of `values` where they are needed; values nullptr: none
 };
 
 // Where rounded rows are written.

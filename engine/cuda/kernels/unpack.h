@@ -65,19 +65,30 @@ WENQU_DEVICE uint32_t spread(uint32_t bits) {   // four bits, one to a byte
   return (bits & 1) | (bits & 2) << 7 | (bits & 4) << 14 | (bits & 8) << 21;
 }
 
+// The place in its row of the first number of chunk c's run r.
+template <Type type>
+WENQU_BOTH constexpr int run_place(int c, int r) {
+  if constexpr (type == Type::q4_k || type == Type::q5_k) return c / 8 * 256 + c % 8 / 2 * 64 + c % 2 * 16 + r * 32;
+  if constexpr (type == Type::q6_k) return c / 8 * 256 + c % 8 / 4 * 128 + c % 4 * 16 + r * 64;
+  if constexpr (type == Type::q2_k || type == Type::q3_k) return c / 8 * 256 + c % 8 / 2 * 64 + c % 2 * 16 + r * 32;
+  return c * 32 + r * 16;
+}
+
 // Chunk c of a row of `inputs` numbers.
 template <Type type, typename Machine>
 WENQU_DEVICE Chunk chunk(Machine& m, const std::byte* row, int inputs, int c) {
   constexpr RowLayout kLayout = row_layout(type);
   const int blocks = inputs / kLayout.block_values;
   Chunk out;
+  out.at[0] = run_place<type>(c, 0), out.at[1] = run_place<type>(c, 1);
   uint32_t w[4];
   if constexpr (type == Type::q8_0) {
-    load_words(m, row + c * 32, out.q[0]);
-    load_words(m, row + c * 32 + 16, out.q[1]);
+    for (int r = 0; r < 2; ++r) {   // each half of what memory gives at once: kept until the other is asked for
+      const Word4 v = m.load(plane<Word4>(row, c * 32 + r * 16));
+      out.q[r][0] = v.x, out.q[r][1] = v.y, out.q[r][2] = v.z, out.q[r][3] = v.w;
+    }
     out.scale[0] = out.scale[1] = m.to_float(m.load(plane<Half>(row, kLayout.begin(1, blocks)) + c));
     out.minimum[0] = out.minimum[1] = 0;
-    out.at[0] = c * 32, out.at[1] = c * 32 + 16;
   } else if constexpr (kLayout.block_values == 32) {
     load_words(m, row + c * 16, w);
     constexpr bool kFifthBits = type == Type::q5_0 || type == Type::q5_1;
@@ -102,7 +113,6 @@ WENQU_DEVICE Chunk chunk(Machine& m, const std::byte* row, int inputs, int c) {
       out.minimum[0] = 0;
     }
     out.scale[1] = out.scale[0], out.minimum[1] = out.minimum[0];
-    out.at[0] = c * 32, out.at[1] = c * 32 + 16;
   } else if constexpr (type == Type::q4_k || type == Type::q5_k) {
     const int b = c / 8, pair = c % 8 / 2, half = c % 2;   // 64 numbers in 32 bytes: low halves, then high ones
     load_words(m, row + b * 128 + pair * 32 + half * 16, w);
@@ -118,7 +128,6 @@ WENQU_DEVICE Chunk chunk(Machine& m, const std::byte* row, int inputs, int c) {
     const Word4 head = m.load(plane<Word4>(row, kLayout.begin(kLayout.planes - 1, blocks)) + b);
     k_scale(m, head, 2 * pair, out.scale[0], out.minimum[0]);
     k_scale(m, head, 2 * pair + 1, out.scale[1], out.minimum[1]);
-    out.at[0] = b * 256 + pair * 64 + half * 16, out.at[1] = out.at[0] + 32;
   } else if constexpr (type == Type::q6_k) {
     // 128 numbers in 64 bytes of four bits and 32 of two: number l has the low half of byte l % 64 (l < 64) or the
     // high half, and bits 2 * (l / 32) of byte l % 32.
@@ -136,7 +145,6 @@ WENQU_DEVICE Chunk chunk(Machine& m, const std::byte* row, int inputs, int c) {
     const int8_t* const scales = plane<int8_t>(row, kLayout.begin(2, blocks)) + b * 16;
     out.scale[0] = d * static_cast<float>(m.load(scales + at / 16)), out.scale[1] = d * static_cast<float>(m.load(scales + at / 16 + 4));
     out.minimum[0] = out.minimum[1] = 0;
-    out.at[0] = b * 256 + at, out.at[1] = out.at[0] + 64;
   } else if constexpr (type == Type::iq4_xs) {
     const int b = c / 8, g = c % 8;
     load_words(m, row + c * 16, w);
@@ -145,12 +153,10 @@ WENQU_DEVICE Chunk chunk(Machine& m, const std::byte* row, int inputs, int c) {
     const uint32_t scale = (head.y >> (4 * g) & 15) | (head.x >> (16 + 2 * g) & 3) << 4;
     out.scale[0] = out.scale[1] = m.to_float(Half{static_cast<uint16_t>(head.x)}) * static_cast<float>(static_cast<int>(scale) - 32);
     out.minimum[0] = out.minimum[1] = 0;
-    out.at[0] = c * 32, out.at[1] = c * 32 + 16;
   } else {   // Q2_K, Q3_K: 128 numbers in 32 bytes, number l in bits 2 * (l / 32) of byte l % 32
     const int b = c / 8, side = c % 8 / 4, half = c % 2, shift = c % 4 / 2 * 4;
     load_words(m, row + b * 64 + side * 32 + half * 16, w);
     const int at = side * 128 + shift * 16 + half * 16;
-    out.at[0] = b * 256 + at, out.at[1] = out.at[0] + 32;
     for (int r = 0; r < 2; ++r)
       for (int i = 0; i < 4; ++i) out.q[r][i] = w[i] >> (shift + 2 * r) & 0x03030303;
     if constexpr (type == Type::q2_k) {
@@ -182,5 +188,6 @@ WENQU_DEVICE Chunk chunk(Machine& m, const std::byte* row, int inputs, int c) {
 }  // namespace unpacking
 
 using unpacking::chunk;
+using unpacking::run_place;
 
 }  // namespace wenqu::engine::cuda

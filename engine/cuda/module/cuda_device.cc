@@ -1,13 +1,16 @@
 #include <cuda_runtime_api.h>
 #include <fmt/format.h>
 
+#include <cstdlib>
 #include <cstring>
 #include <memory>
 #include <new>
 #include <set>
+#include <string_view>
 
 #include "engine/cuda/module.h"
 #include "engine/cuda/module/entries.h"
+#include "engine/cuda/warpgroup_check.h"
 
 namespace wenqu::engine::cuda {
 namespace {
@@ -15,6 +18,7 @@ namespace {
 // Copies from pageable memory pass through pinned pieces of this size: while one is on its way, the next is filled.
 constexpr size_t kStagingBytes = size_t{4} << 20;
 constexpr int kStagings = 2;
+constexpr const char* kWarpgroups = "WENQU_CUDA_WARPGROUPS";
 
 Status failed(cudaError_t error, const char* what) {
   const StatusCode code = error == cudaErrorMemoryAllocation ? StatusCode::out_of_memory : StatusCode::internal;
@@ -41,6 +45,7 @@ class CudaDevice final : public Device {
   static Result<Device*> open(int index) {
     auto device = std::unique_ptr<CudaDevice>(new CudaDevice(index));
     if (const Status status = device->start(); !status) return status;
+    if (const Status status = device->try_warpgroups(); !status) return status;
     return static_cast<Device*>(device.release());
   }
 
@@ -135,9 +140,6 @@ class CudaDevice final : public Device {
     const Entry& entry = entries()[launch.kernel];
     if (launch.argument_bytes != entry.argument_bytes) return Status(StatusCode::internal, "arguments of another kernel", "CUDA");
     WENQU_CUDA(cudaSetDevice(index_), "be used");
-    if (launch.shared_bytes > (size_t{48} << 10))
-      WENQU_CUDA(cudaFuncSetAttribute(entry.function, cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(launch.shared_bytes)),
-                 "give a kernel its shared memory");
     void* arguments[] = {const_cast<void*>(launch.arguments)};
     cudaLaunchConfig_t config{};
     config.gridDim = dim3(launch.grid.x, launch.grid.y, launch.grid.z), config.blockDim = dim3(launch.threads);
@@ -145,7 +147,7 @@ class CudaDevice final : public Device {
     cudaLaunchAttribute early{};   // as the kernels expect (entries.cu)
     early.id = cudaLaunchAttributeProgrammaticStreamSerialization;
     early.val.programmaticStreamSerializationAllowed = 1;
-    config.attrs = &early, config.numAttrs = info_.compute_capability >= 90 ? 1 : 0;
+    config.attrs = &early, config.numAttrs = early_ ? 1 : 0;
     WENQU_CUDA(cudaLaunchKernelExC(&config, entry.function, arguments), "launch a kernel");
     return {};
   }
@@ -204,14 +206,21 @@ class CudaDevice final : public Device {
       return Status(StatusCode::unsupported,
                     fmt::format("{} has compute capability {}.{}; 7.5 or later is needed", info_.name, properties.major, properties.minor), "CUDA");
     WENQU_CUDA(cudaSetDevice(index_), "be used");
-    // A build for other cards has no code for this one.
-    cudaFuncAttributes attributes;
-    if (const cudaError_t error = cudaFuncGetAttributes(&attributes, entries()[0].function); error != cudaSuccess) {
-      cudaGetLastError();
-      return Status(StatusCode::unsupported,
-                    fmt::format("this build has no kernels for {} (compute capability {}.{}): {}", info_.name, properties.major,
-                                properties.minor, cudaGetErrorString(error)),
-                    "CUDA");
+    // All kernels are loaded now: nothing is while launches are recorded. A build for other cards has no code for this one.
+    for (int i = 0; i < entry_count(); ++i) {
+      const void* const function = entries()[i].function;
+      cudaFuncAttributes attributes;
+      if (const cudaError_t error = cudaFuncGetAttributes(&attributes, function); error != cudaSuccess) {
+        cudaGetLastError();
+        return Status(StatusCode::unsupported,
+                      fmt::format("this build has no kernels for {} (compute capability {}.{}): {}", info_.name, properties.major,
+                                  properties.minor, cudaGetErrorString(error)),
+                      "CUDA");
+      }
+      early_ = attributes.ptxVersion >= 90;   // the code knows of it (entries.cu), whatever the card
+      WENQU_CUDA(cudaFuncSetAttribute(function, cudaFuncAttributeMaxDynamicSharedMemorySize,
+                                      static_cast<int>(info_.shared_bytes - attributes.sharedSizeBytes)),
+                 "give a kernel its shared memory");
     }
     WENQU_CUDA(cudaStreamCreateWithFlags(&stream_, cudaStreamNonBlocking), "make a stream");
     WENQU_CUDA(cudaEventCreateWithFlags(&handed_, cudaEventDisableTiming), "make an event");
@@ -222,8 +231,19 @@ class CudaDevice final : public Device {
     return {};
   }
 
+  // Only Hopper has them, and only where they give what they should: kernels for others do the same in more time.
+  Status try_warpgroups() {
+    const char* const wanted = std::getenv(kWarpgroups);
+    if (info_.compute_capability != 90 || (wanted && std::string_view(wanted) == "0")) return {};
+    Result<bool> works = multiplies_by_warpgroups(*this);
+    if (!works) return Status(works.status().code(), fmt::format("{}; {}=0 does without warpgroups' products", works.status().message(), kWarpgroups), "CUDA");
+    info_.warpgroups = *works;
+    return {};
+  }
+
   const int index_;
   DeviceInfo info_;
+  bool early_ = false;             // programmatic dependent launch
   cudaStream_t stream_ = nullptr;
   cudaEvent_t handed_ = nullptr;   // what others wait for who take over copies
   std::set<int> reached_;

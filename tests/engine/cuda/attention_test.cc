@@ -70,7 +70,7 @@ class CudaAttentionTest : public testing::Test {
     const float scale = 1.5f / std::sqrt(static_cast<float>(shape.key));
     const std::vector<float> queries = random_floats(places.size() * static_cast<size_t>(shape.heads * shape.key), random_);
     DeviceInfo info = device_.info();
-    info.multiprocessors = c.multiprocessors, info.shared_bytes = c.shared_bytes;
+    info.multiprocessors = c.multiprocessors, info.shared_bytes = std::min(c.shared_bytes, device_.info().shared_bytes);
     const Result<AttentionPlan> plan =
         attention_plan(shape, places, static_cast<int>(*std::max_element(c.contexts.begin(), c.contexts.end())), info);
     ASSERT_TRUE(plan) << plan.status().to_string();

@@ -12,6 +12,7 @@
 #include "engine/device/split.h"
 #include "engine/runtime.h"
 #include "tests/engine/cuda/test_device.h"
+#include "engine/quant/requantize.h"
 #include "tests/engine/model_fixture.h"
 
 namespace wenqu::test {
@@ -23,8 +24,18 @@ using engine::device::SplitModel;
 
 class DeviceModelTest : public ModelTest {
  protected:
-  void use(const ReferenceOptions& options) {
+  // mix: quantized weights, such as Q8_0.
+  void use(const ReferenceOptions& options, const std::string& mix = "F32") {
     model_ = load(options);
+    if (mix != "F32") {
+      const std::string quantized = path_ + ".quantized";
+      const auto report = engine::quant::requantize({path_, quantized, mix, 2, {}}, {});
+      ASSERT_TRUE(report) << report.status().to_string();
+      std::filesystem::rename(quantized, path_);
+      LoadOptions options_of_load;
+      options_of_load.threads = 2, options_of_load.prefix_cache_bytes = 0;
+      model_ = *Model::load(path_, options_of_load);
+    }
     Split split{.shares = {{device_, {0, model_->runtime().config.layers}}}, .batch_tokens = 64};
     auto device = SplitModel::create(model_->runtime().config, model_->runtime().weights, std::move(split), {});
     ASSERT_TRUE(device) << device.status().to_string();

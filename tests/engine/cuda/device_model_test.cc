@@ -26,6 +26,28 @@ TEST_P(AnyModelOnADevice, GivesTheLogitsOfTheCpuForPromptsAndForSingleTokens) {
   }
 }
 
+// A prompt long enough for warpgroups, where they are.
+TEST_P(AnyModelOnADevice, GivesTheLogitsOfTheCpuForALongPromptByWarpgroups) {
+  if (!device_->emulator()) GTEST_SKIP() << "a GPU has warpgroups or not";
+  device_->emulator()->set_warpgroups(true);
+  use(GetParam().options, "F16");
+  std::vector<TokenId> tokens;
+  for (int i = 0; i < 64; ++i) tokens.push_back(kTokens[static_cast<size_t>(i % 7)] + i % 5);
+  KvCache own = cache();
+  const size_t before = device_->emulator()->launches_of(Kernels::number<engine::cuda::HalveRows>());
+  const std::vector<float> got = read(own, tokens, tokens.size()), want = all_logits(model_, tokens);
+  ASSERT_EQ(got.size(), want.size());
+  // Of the tokens one by one: a choice of experts that was a near thing may fall otherwise.
+  std::vector<double> distances;
+  const size_t vocabulary = model_->info().vocabulary;
+  for (size_t at = 0; at < got.size(); at += vocabulary)
+    distances.push_back(distance(std::span(got).subspan(at, vocabulary), std::span(want).subspan(at, vocabulary)));
+  std::sort(distances.begin(), distances.end());
+  EXPECT_LT(distances[distances.size() * 3 / 4], 0.01);
+  EXPECT_LT(distances.back(), 0.3);
+  EXPECT_GT(device_->emulator()->launches_of(Kernels::number<engine::cuda::HalveRows>()), before);
+}
+
 std::vector<Named> all_models() {
   std::vector<Named> models;
   for (const char* dense : {"qwen2", "llama", "qwen3", "qwen3moe"}) models.push_back({dense, {}}), models.back().options.dense = dense;

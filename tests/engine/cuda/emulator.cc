@@ -53,7 +53,8 @@ void Shadow::resize(size_t bytes, bool tell_readers) {
 }
 
 EmulatedBlock::EmulatedBlock(Emulator& device, const Launch& launch)
-    : device_(device), launch_(launch), threads_(launch.threads), warps_(launch.threads / kWarp), shared_(launch.shared_bytes) {}
+    : device_(device), launch_(launch), threads_(launch.threads), warps_(launch.threads / kWarp),
+      warpgroups_(launch.threads / kWarpgroup), shared_(launch.shared_bytes) {}
 
 Touch EmulatedBlock::touch(int thread) const {
   return {static_cast<uint32_t>(device_.launches_), number_, static_cast<uint16_t>(thread), warps_[static_cast<size_t>(thread / kWarp)].epoch, epoch_};
@@ -120,6 +121,7 @@ const std::byte* EmulatedBlock::read_shared(int thread, size_t at, size_t bytes)
 
 std::byte* EmulatedBlock::write_shared(int thread, size_t at, size_t bytes) {
   check_write(shared_shadow_, at, bytes, thread, "shared memory", true);
+  std::fill_n(fences_before_.begin() + static_cast<ptrdiff_t>(at), bytes, fences_[static_cast<size_t>(thread)]);
   return shared_.data() + at;
 }
 
@@ -210,6 +212,73 @@ const std::byte* EmulatedBlock::exchange(int thread, const char* what, const voi
   return slots;
 }
 
+EmulatedBlock::Warpgroup& EmulatedBlock::meet(int thread, const char* what, const Tiles& tiles) {
+  const size_t first = static_cast<size_t>(thread / kWarpgroup) * kWarpgroup;
+  if (first + kWarpgroup > threads_.size()) fault(thread, fmt::format("is at a {}, and not of a whole warpgroup", what));
+  Warpgroup& group = warpgroups_[static_cast<size_t>(thread / kWarpgroup)];
+  if (group.arrived == 0) group.what = what, group.tiles = tiles;
+  if (std::string_view(group.what) != what) fault(thread, fmt::format("reaches a {} while others of its warpgroup are at a {}", what, group.what));
+  if (group.tiles.a != tiles.a || group.tiles.b != tiles.b || group.tiles.columns != tiles.columns)
+    fault(thread, fmt::format("reaches a {} of other tiles than others of its warpgroup", what));
+  if (++group.arrived == kWarpgroup) {
+    group.arrived = 0;
+    group.multiplied = false;
+    for (size_t t = first; t < first + kWarpgroup; ++t) threads_[t].waits = nullptr;
+  } else {
+    pause(thread, what);
+  }
+  return group;
+}
+
+// Each thread answers for a part of the tiles, and nobody may write to it.
+void EmulatedBlock::read_tiles(int thread, const Tiles& tiles) {
+  const size_t member = static_cast<size_t>(thread % kWarpgroup);
+  for (const auto& [at, rows] : {std::pair(tiles.a, 64), std::pair(tiles.b, tiles.columns)}) {
+    const size_t bytes = static_cast<size_t>(rows) * kTileDepth * 2 / kWarpgroup, begin = at + member * bytes;
+    check_read(shared_shadow_, begin, bytes, thread, "shared memory", true);
+    for (size_t i = begin; i < begin + bytes; ++i) {
+      const Touch& writer = shared_shadow_.writer[i];
+      if (fences_before_[i] == fences_[writer.thread]) fault(thread, fmt::format("multiplies byte {} of shared memory, which thread {} wrote with no fence after it", i, writer.thread));
+      shared_shadow_.several_readers[i] = 1;
+    }
+  }
+}
+
+void EmulatedBlock::begin_tiles(int thread, const Tiles& tiles) {
+  meet(thread, "product of tiles", tiles);
+  read_tiles(thread, tiles);
+}
+
+float EmulatedBlock::half_of_tile(size_t tile, int row, int column) const {
+  uint16_t half;
+  std::memcpy(&half, shared_.data() + tile + static_cast<size_t>(word_of_tile(row, column / 8)) * 16 + static_cast<size_t>(column % 8) * sizeof half, sizeof half);
+  return engine::cpu::half_to_float(half);
+}
+
+void EmulatedBlock::finish_tiles(int thread, const Tiles& tiles, float (&d)[64]) {
+  Warpgroup& group = meet(thread, "wait for tiles", tiles);
+  read_tiles(thread, tiles);   // until now
+  const int columns = tiles.columns;
+  if (!group.multiplied) {
+    group.multiplied = true;
+    std::vector<float> a(static_cast<size_t>(64 * kTileDepth)), b(static_cast<size_t>(columns * kTileDepth));
+    for (int r = 0; r < 64; ++r)
+      for (int k = 0; k < kTileDepth; ++k) a[static_cast<size_t>(r * kTileDepth + k)] = half_of_tile(tiles.a, r, k);
+    for (int r = 0; r < columns; ++r)
+      for (int k = 0; k < kTileDepth; ++k) b[static_cast<size_t>(r * kTileDepth + k)] = half_of_tile(tiles.b, r, k);
+    group.product.assign(static_cast<size_t>(64 * columns), 0.0f);
+    for (int r = 0; r < 64; ++r)
+      for (int c = 0; c < columns; ++c)
+        group.product[static_cast<size_t>(r * columns + c)] =
+            std::inner_product(a.begin() + r * kTileDepth, a.begin() + (r + 1) * kTileDepth, b.begin() + c * kTileDepth, 0.0f);
+  }
+  const int lane = thread % kWarp, warp = thread % kWarpgroup / kWarp;
+  for (int i = 0; i < columns / 2; ++i) {
+    const int row = warp * 16 + lane / 4 + i / 2 % 2 * 8, column = i / 4 * 8 + lane % 4 * 2 + i % 2;
+    d[i] += group.product[static_cast<size_t>(row * columns + column)];
+  }
+}
+
 void EmulatedBlock::start(int thread, const Body& body) {
   Thread& me = threads_[static_cast<size_t>(thread)];
   me.done = false;
@@ -234,6 +303,9 @@ bool EmulatedBlock::run(const Body& body, Grid place, uint32_t number) {
   counter_ = nullptr, last_ = false;
   shared_shadow_.resize(shared_.size(), true);
   for (Warp& warp : warps_) warp = Warp();
+  for (Warpgroup& group : warpgroups_) group = Warpgroup();
+  fences_.assign(threads_.size(), 0);
+  fences_before_.assign(shared_.size(), 0);
   for (size_t t = 0; t < threads_.size(); ++t) start(static_cast<int>(t), body);
   size_t left = threads_.size();
   while (left > 0) {
@@ -446,6 +518,7 @@ Status Emulator::run(const Launch& launch) {
   const EmulatedBlock::Body body = [&](EmulatedBlock& mine, int thread) {
     EmulatedMachine machine(mine, thread);
     kernel.run(machine, launch.arguments);
+    machine.end();
   };
   uint32_t number = 0;
   for (unsigned z = 0; z < launch.grid.z; ++z)

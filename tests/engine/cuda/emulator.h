@@ -6,6 +6,7 @@
 //     barrier between them (of the block, or of their warp; or the count by which a block knows that it is the last)
 //   - a barrier, shuffle or matrix product that not all threads of the block or warp reach
 //   - reading what is being copied to shared memory, before it was waited for
+//   - a product of tiles of what was written without a fence, of what is written while it goes on, or not waited for
 //   - more shared memory than the launch asked for
 //
 // Thread safety: one thread at a time.
@@ -70,6 +71,16 @@ class EmulatedBlock {
   static constexpr size_t kSlot = 64;
   const std::byte* exchange(int thread, const char* what, const void* value, size_t bytes);
 
+  // Products of tiles: rows [rows][kTileDepth] of halves at `at` of shared memory.
+  struct Tiles {
+    size_t a = 0, b = 0;
+    int columns = 0;
+  };
+  void fence(int thread) { ++fences_[static_cast<size_t>(thread)]; }
+  void begin_tiles(int thread, const Tiles& tiles);
+  // d of the thread += its part, when all of the warpgroup wait.
+  void finish_tiles(int thread, const Tiles& tiles, float (&d)[64]);
+
   const std::byte* read_shared(int thread, size_t at, size_t bytes);
   std::byte* write_shared(int thread, size_t at, size_t bytes);
   void begin_copy(int thread, size_t at, size_t bytes);   // to shared memory; write_shared() ends it
@@ -92,6 +103,18 @@ class EmulatedBlock {
     alignas(16) std::byte slots[2][kWarp * kSlot];
   };
 
+  // Threads that do something together, from a multiple of their number on.
+  struct Warpgroup {
+    int arrived = 0;
+    const char* what = nullptr;
+    Tiles tiles;
+    bool multiplied = false;
+    std::vector<float> product;   // [64][columns]
+  };
+  Warpgroup& meet(int thread, const char* what, const Tiles& tiles);
+  void read_tiles(int thread, const Tiles& tiles);
+  float half_of_tile(size_t tile, int row, int column) const;
+
   void start(int thread, const Body& body);
   void pause(int thread, const char* what);
   Touch touch(int thread) const;
@@ -105,6 +128,9 @@ class EmulatedBlock {
   uint32_t number_ = 0;
   std::vector<Thread> threads_;
   std::vector<Warp> warps_;
+  std::vector<Warpgroup> warpgroups_;
+  std::vector<uint32_t> fences_;         // of each thread so far
+  std::vector<uint32_t> fences_before_;  // of its writer, when a byte of shared memory was written
   std::vector<std::byte> shared_;
   Shadow shared_shadow_;
   uint32_t epoch_ = 0;
@@ -226,6 +252,7 @@ class EmulatedMachine {
   float exp(float x) const { return std::exp(x); }
   float rsqrt(float x) const { return 1.0f / std::sqrt(x); }
   float fma(float a, float b, float c) const { return std::fma(a, b, c); }
+  float times(float a, float b) const { return a * b; }
   int round(float x) const { return static_cast<int>(std::nearbyint(x)); }
 
   uint32_t pack(float a, float b) const { return to_half(a).bits | static_cast<uint32_t>(to_half(b).bits) << 16; }
@@ -236,6 +263,24 @@ class EmulatedMachine {
 
   void mma_f16(float (&d)[4], const uint32_t (&a)[4], const uint32_t (&b)[2]);
   void mma_s8(int (&d)[4], const uint32_t (&a)[4], const uint32_t (&b)[2]);
+
+  void fence_tiles() { block_.fence(thread_); }
+  template <int N, typename T>
+  void multiply_tiles(float (&)[64], Shared<T> a, Shared<T> b) {
+    static_assert(N == 64 || N == 128);
+    if (a.at_ % kTileAlignment != 0 || b.at_ % kTileAlignment != 0) fault("a tile that is not aligned to 1024 bytes");
+    if (static_cast<size_t>(a.n_) * sizeof(T) < kTileBytes || static_cast<size_t>(b.n_) * sizeof(T) < N * kTileDepth * 2) fault("a tile outside its view");
+    if (tiles_.columns != 0) fault("a product of tiles while another goes on");
+    block_.begin_tiles(thread_, tiles_ = {a.at_, b.at_, N});
+  }
+  void wait_tiles(float (&d)[64]) {
+    if (tiles_.columns != 0) block_.finish_tiles(thread_, tiles_, d);
+    tiles_ = {};
+  }
+  // At the thread's end.
+  void end() {
+    if (tiles_.columns != 0) fault("ends before its product of tiles");
+  }
 
   [[noreturn]] void fault(const std::string& what) { block_.fault(thread_, what); }
 
@@ -254,6 +299,7 @@ class EmulatedMachine {
   int thread_;
   size_t used_ = 0;
   std::vector<std::pair<size_t, Word4>> copies_;   // on their way
+  EmulatedBlock::Tiles tiles_;                     // being multiplied
 };
 
 class Emulator final : public Device {
@@ -289,6 +335,9 @@ class Emulator final : public Device {
   Result<Graph*> end_recording() override;
   Status replay(Graph& graph) override;
   void discard(Graph* graph) noexcept override;
+
+  // Whether it multiplies tiles as machine.h says; at first it does not.
+  void set_warpgroups(bool has) { info_.warpgroups = has; }
 
   size_t recordings() const { return recordings_; }
   size_t launches() const { return launches_; }

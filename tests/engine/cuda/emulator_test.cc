@@ -377,6 +377,71 @@ TEST_F(EmulatorTest, ProductsOfBytesAreMatrixProducts) {
     }
 }
 
+// out[64][N] = a * b^T by one product of tiles, which may be asked for in wrong ways.
+enum class TileFault { none, no_fence, no_barrier, written_to, never_waited, crooked, by_one_warp };
+template <int N>
+struct TilesProduct {
+  struct Arguments {
+    const Word4 *a, *b;   // [64][8], [N][8] words of halves
+    float* out;
+    TileFault fault;
+  };
+  template <typename Machine>
+  static void run(Machine& m, const Arguments& x) {
+    const auto all = m.template shared<Word4>((64 + N + 1) * 8);
+    const int begin = x.fault == TileFault::crooked ? 8 : 0;
+    const auto a = all.at(begin, 64 * 8), b = all.at(begin + 64 * 8, N * 8);
+    for (int i = m.thread(); i < 64 * 8; i += m.threads()) a.set(word_of_tile(i / 8, i % 8), m.load(x.a + i));
+    for (int i = m.thread(); i < N * 8; i += m.threads()) m.copy_async(b, word_of_tile(i / 8, i % 8), x.b + i);
+    m.wait_copies();
+    if (x.fault != TileFault::no_fence) m.fence_tiles();
+    if (x.fault != TileFault::no_barrier) m.barrier();
+    if (x.fault == TileFault::by_one_warp && m.warp() > 0) return;
+    float d[64] = {};
+    m.template multiply_tiles<N>(d, a, b);
+    if (x.fault == TileFault::written_to && m.thread() == 5) b.set(3, Word4());
+    if (x.fault == TileFault::never_waited) return;
+    m.wait_tiles(d);
+    for (int i = 0; i < N / 2; ++i) m.store(x.out + (m.warp() * 16 + m.lane() / 4 + i / 2 % 2 * 8) * N + i / 4 * 8 + m.lane() % 4 * 2 + i % 2, d[i]);
+  }
+};
+
+template <int N>
+void multiply_tiles_and_break_their_rules() {
+  std::vector<Half> a(64 * 64), b(N * 64);
+  const auto value = [](size_t i) { return static_cast<float>(i * 37 % 23) - 11; };
+  for (size_t i = 0; i < a.size(); ++i) a[i].bits = engine::cpu::float_to_half(value(i));
+  for (size_t i = 0; i < b.size(); ++i) b[i].bits = engine::cpu::float_to_half(value(3 * i + 1));
+  const auto multiply = [&](TileFault fault, std::vector<float>& product) {
+    Emulator device({Emulator::kernel<TilesProduct<N>>("kernel")});
+    const Array<Half> left(device, a), right(device, b);
+    const Array<float> out(device, 64 * N);
+    const typename TilesProduct<N>::Arguments arguments{reinterpret_cast<const Word4*>(left.data()), reinterpret_cast<const Word4*>(right.data()), out.data(), fault};
+    const Status status = device.launch({0, {}, kWarpgroup, (64 + N + 1) * 8 * sizeof(Word4), &arguments, sizeof arguments});
+    if (status) product = out.values();
+    return status;
+  };
+  std::vector<float> got;
+  ASSERT_TRUE(multiply(TileFault::none, got));
+  for (size_t r = 0; r < 64; ++r)
+    for (size_t c = 0; c < N; ++c) {
+      float want = 0;
+      for (size_t k = 0; k < 64; ++k) want += value(r * 64 + k) * value(3 * (c * 64 + k) + 1);
+      ASSERT_EQ(got[r * N + c], want) << r << " " << c;
+    }
+  EXPECT_THAT(multiply(TileFault::no_fence, got).message(), HasSubstr("wrote with no fence after it"));
+  EXPECT_THAT(multiply(TileFault::no_barrier, got).message(), HasSubstr("no barrier between"));
+  EXPECT_THAT(multiply(TileFault::written_to, got).message(), HasSubstr("thread 5: writes byte"));
+  EXPECT_THAT(multiply(TileFault::never_waited, got).message(), HasSubstr("ends before its product of tiles"));
+  EXPECT_THAT(multiply(TileFault::crooked, got).message(), HasSubstr("not aligned to 1024"));
+  EXPECT_THAT(multiply(TileFault::by_one_warp, got).message(), HasSubstr("waits at a product of tiles that 96 threads"));
+}
+
+TEST_F(EmulatorTest, ProductsOfTilesAreMatrixProductsAndTheirRulesAreKept) {
+  multiply_tiles_and_break_their_rules<64>();
+  multiply_tiles_and_break_their_rules<128>();
+}
+
 TEST_F(EmulatorTest, WhatIsRecordedRunsWhenItIsReplayed) {
   Emulator device({Emulator::kernel<PastTheEnd>("kernel")});
   const Array<float> data(device, std::vector<float>(64, 1.0f)), saved(device, 64);

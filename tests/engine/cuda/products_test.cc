@@ -251,6 +251,78 @@ TEST_F(Products, OfAFeedForwardAreGatedWeightedAndSummed) {
     }
 }
 
+// Where the device has them, and for rows enough; what comes of it is nearer to the weights times the floats.
+TEST_F(Products, AreTakenByWarpgroups) {
+  if (!device_.emulator()) GTEST_SKIP() << "a GPU has warpgroups or not";
+  Emulator& emulator = *device_.emulator();
+  const int n = 256, outputs = 130, tokens = 66, stride = round_up(n, kTileDepth);
+  const Array<Half> halves(device_, static_cast<size_t>(tokens * stride));
+  const Array<float> scales(device_, static_cast<size_t>(tokens));
+  const InputOf x(device_, tokens, n, random_);
+  Input with_room = x.input();
+  with_room.halves = {halves.data(), scales.data(), stride};
+  const StackOf weights(device_, Type::q4_k, 1, outputs, n, random_), floats(device_, Type::f32, 1, outputs, n, random_);
+  const auto off = [&](const StackOf& stack, Type type, const Input& input, int rows, Rows kind, size_t launches) {
+    const Array<float> out(device_, static_cast<size_t>(rows * outputs));
+    const Product product[] = {{stack.stack, type, out.data(), outputs, nullptr}};
+    const size_t before = emulator.launches_of(Kernels::number<WarpgroupMatMul<Type::q4_k>>());
+    const Status status = multiply(device_, product, input, rows, {}, kind);
+    EXPECT_TRUE(status) << status.to_string();
+    EXPECT_EQ(emulator.launches_of(Kernels::number<WarpgroupMatMul<Type::q4_k>>()) - before, launches);
+    const std::vector<float> got = out.values();
+    double most = 0;
+    for (int t = 0; t < rows; ++t)
+      for (int o = 0; o < outputs; ++o) most = std::max(most, std::abs(got[static_cast<size_t>(t * outputs + o)] - stack.times(0, o, x.row(Type::f32, t))));
+    return most;
+  };
+  EXPECT_LT(off(weights, Type::q4_k, with_room, tokens, Rows::fastest, 0), 0.5);   // not on this device
+  emulator.set_warpgroups(true);
+  EXPECT_LT(off(weights, Type::q4_k, with_room, tokens, Rows::fastest, 1), 0.02);
+  EXPECT_LT(off(weights, Type::q4_k, with_room, tokens, Rows::alike, 0), 0.5);
+  EXPECT_LT(off(weights, Type::q4_k, with_room, 63, Rows::fastest, 0), 0.5);
+  EXPECT_LT(off(weights, Type::q4_k, x.input(), tokens, Rows::fastest, 0), 0.5);
+  EXPECT_LT(off(floats, Type::f32, with_room, tokens, Rows::fastest, 0), 1e-3);
+}
+
+TEST_F(Products, OfAFeedForwardAreTheSameByWarpgroups) {
+  if (!device_.emulator()) GTEST_SKIP() << "a GPU has warpgroups or not";
+  Emulator& emulator = *device_.emulator();
+  for (const bool mixture : {false, true}) {
+    const Type type = Type::q4_k, down_type = Type::q6_k;
+    const int n = 256, width = 256, outputs = 9, experts = mixture ? 4 : 0, used = mixture ? 2 : 1, tokens = 65, stride = round_up(n, kTileDepth);
+    const StackOf gate(device_, type, std::max(experts, 1), width, n, random_), up(device_, type, std::max(experts, 1), width, n, random_);
+    const StackOf down(device_, down_type, std::max(experts, 1), outputs, width, random_);
+    const InputOf x(device_, tokens, n, random_);
+    const Array<Half> halves(device_, static_cast<size_t>(tokens * stride));
+    const Array<float> scales(device_, static_cast<size_t>(tokens));
+    Input input = x.input();
+    input.halves = {halves.data(), scales.data(), stride};
+    std::vector<Choice> chosen;
+    for (int t = 0; t < tokens; ++t) {
+      const int first = t % 9 == 0 ? 1 : 2;   // one expert has more rows than a tile of others
+      chosen.push_back({first, 0.75f}), chosen.push_back({first == 2 ? 3 : 2, 0.5f});
+    }
+    const Array<Choice> choices(device_, chosen);
+    const FeedForward weights{gate.stack, up.stack, down.stack, type, type, down_type, experts};
+    const auto given = [&](bool warpgroups, bool add) {
+      emulator.set_warpgroups(warpgroups);
+      const Array<std::byte> scratch(device_, feed_forward_scratch(weights, tokens, used));
+      const Array<float> out(device_, std::vector<float>(static_cast<size_t>(tokens * outputs), 1.0f));
+      const size_t before = emulator.launches_of(Kernels::number<WarpgroupGated<Type::q4_k>>());
+      const Status status = feed_forward(device_, weights, input, tokens, mixture ? choices.data() : nullptr, used, out.data(), add, scratch.data());
+      EXPECT_TRUE(status) << status.to_string();
+      EXPECT_EQ(emulator.launches_of(Kernels::number<WarpgroupGated<Type::q4_k>>()) - before, warpgroups ? 1u : 0u);
+      return out.values();
+    };
+    for (const bool add : {false, true}) {
+      const std::vector<float> got = given(true, add), want = given(false, add);
+      double difference = 0, size = 0;
+      for (size_t i = 0; i < got.size(); ++i) difference += std::pow(double{got[i]} - want[i], 2), size += std::pow(double{want[i]}, 2);
+      EXPECT_LT(std::sqrt(difference / size), 0.02) << mixture << add;   // what bytes lose
+    }
+  }
+}
+
 TEST_F(Products, OfMoreTokensThanTheScratchHoldsAreTakenInTurns) {
   const Type type = Type::q8_0;
   const int n = 32, width = 32, outputs = 3, experts = 16, used = 16, tokens = 1050;
