@@ -221,6 +221,7 @@ struct LogitsOptions {
   ModelOptions model{.kv = engine::KvType::f32};   // its figures are held against others'
   std::string tokens;
   std::string out;
+  size_t together = 0;   // tokens at a time; 0: all
 };
 int run_logits(const LogitsOptions& options);
 

@@ -1,5 +1,6 @@
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <charconv>
 #include <fstream>
 
@@ -37,13 +38,18 @@ int run_logits(const LogitsOptions& options) {
   if (!model) return report(model.status());
   Result<std::unique_ptr<engine::Timeline>> timeline = engine::Timeline::create(*model, timeline_options(options.model));
   if (!timeline) return report(timeline.status());
-  Result<std::vector<float>> logits = (*timeline)->append_with_logits(*tokens, interrupt.token());
-  if (!logits) return report(logits.status());
   std::ofstream out(options.out, std::ios::binary);
-  out.write(reinterpret_cast<const char*>(logits->data()), static_cast<std::streamsize>(logits->size() * sizeof(float)));
+  if (!out) return report(Status(StatusCode::io_error, "cannot be written", options.out));
+  const size_t together = options.together > 0 ? options.together : tokens->size();
+  for (size_t at = 0; at < tokens->size(); at += together) {
+    const auto some = std::span<const engine::TokenId>(*tokens).subspan(at, std::min(together, tokens->size() - at));
+    const Result<std::vector<float>> logits = (*timeline)->append_with_logits(some, interrupt.token());
+    if (!logits) return report(logits.status());
+    out.write(reinterpret_cast<const char*>(logits->data()), static_cast<std::streamsize>(logits->size() * sizeof(float)));
+  }
   out.flush();
   if (!out) return report(Status(StatusCode::io_error, "cannot write the logits", options.out));
-  fmt::print(stderr, "{} tokens x {} logits\n", tokens->size(), logits->size() / tokens->size());
+  fmt::print(stderr, "{} tokens x {} logits\n", tokens->size(), (*model)->info().vocabulary);
   return kExitOk;
 }
 

@@ -267,6 +267,7 @@ int main(int argc, char** argv) {
   command->add_option("--model", logits.model.path, "GGUF file")->required();
   command->add_option("--tokens", logits.tokens, "token ids, divided by commas")->required();
   command->add_option("--out", logits.out, "file to write")->required();
+  command->add_option("--together", logits.together, "tokens that are read at once (0: all, as a prompt; 1: as an answer is made)");
   add_model_options(*command, logits.model);
 
   QuantizeOptions quantize;

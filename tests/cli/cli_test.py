@@ -188,6 +188,10 @@ def published_models_are_converted(d):
     expect(run("convert", hf, d + "/m.gguf", "--type", "F32"), 0, "qwen2, 14 tensors", "extra.weight")
     assert run("tokenize", "--model", d + "/m.gguf", input="Hi, 问").stdout.split() == [str(b) for b in "Hi, 问".encode()]
     expect(run("logits", "--model", d + "/m.gguf", "--tokens", "72,105", "--out", d + "/o"), 0, "2 tokens x 256")
+    expect(run("logits", "--model", d + "/m.gguf", "--tokens", "72,105", "--out", d + "/o1", "--together", "1"), 0, "2 tokens x 256")
+    with open(d + "/o", "rb") as whole, open(d + "/o1", "rb") as one_by_one:
+        assert whole.read() == one_by_one.read(), "logits of tokens one by one are not those of a prompt"
+    expect(run("logits", "--model", d + "/m.gguf", "--tokens", "72", "--out", d + "/nowhere/o"), 1, "nowhere")
     expect(run("quantize", d + "/m.gguf", d + "/q.gguf", "--type", "Q8_0"), 0)
     expect(run("logits", "--model", d + "/q.gguf", "--tokens", "72,105", "--out", d + "/o"), 0)
     expect(run("convert", hf, d + "/e.gguf", "--type", "Q9"), 2, "Q4_K_M")
