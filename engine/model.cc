@@ -10,6 +10,7 @@
 
 #include "base/page_advice.h"
 #include "base/system_memory.h"
+#include "engine/cuda/module.h"
 #include "engine/device/choose.h"
 #include "engine/device/placement.h"
 #include "engine/memory_plan.h"
@@ -191,7 +192,9 @@ Result<DevicePlan> plan_devices(std::span<const std::shared_ptr<cuda::Device>> d
   const size_t layers = runtime.config.layers;
   std::vector<device::PlacedShare> rooms;
   for (const std::shared_ptr<cuda::Device>& one : devices) {
-    const uint64_t free = one->free_bytes();
+    // Beside what is planned there come attention's partial sums, recorded launches, and the steps in which a driver gives memory.
+    constexpr uint64_t kMostKept = uint64_t{1} << 30;
+    const uint64_t all = one->free_bytes(), free = all - std::min(all / 16, kMostKept);
     device::PlacedShare& room = rooms.emplace_back();
     room.name = one->info().name;
     room.room = options.memory_budget ? std::min<uint64_t>(options.memory_budget, free) : free;
@@ -407,6 +410,11 @@ MemoryUse Model::memory() const {
 Result<ChatTemplate> Model::chat_template() const {
   if (!runtime_->chat) return runtime_->chat_status;
   return *runtime_->chat;
+}
+
+bool can_use_gpu() {
+  const Result<int> gpus = cuda::count_devices();
+  return gpus && *gpus > 0;
 }
 
 }  // namespace wenqu::engine

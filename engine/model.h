@@ -167,4 +167,7 @@ class Model {
   std::unique_ptr<Runtime> runtime_;
 };
 
+// Whether an NVIDIA GPU can be used on this machine: there are a driver, the module and a GPU.
+bool can_use_gpu();
+
 }  // namespace wenqu::engine

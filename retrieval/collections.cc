@@ -31,7 +31,6 @@ Status failed(const char* what, const std::error_code& error, const std::string&
 
 Result<Collections> Collections::open(const std::string& directory) {
   if (directory.empty()) return Status(StatusCode::invalid_argument, "the collections need a directory");
-  WENQU_RETURN_IF_ERROR(create_directories(directory));
   return Collections(directory);
 }
 
@@ -43,6 +42,8 @@ Result<std::string> Collections::path_of(const std::string& name) const {
 
 Result<std::vector<std::string>> Collections::names() const {
   std::vector<std::string> names;
+  WENQU_ASSIGN_OR_RETURN(const bool there_is_one, exists(directory_));
+  if (!there_is_one) return names;
   std::error_code error;
   std::filesystem::directory_iterator entries(directory_, error), end;
   for (; !error && entries != end; entries.increment(error)) {
@@ -60,6 +61,7 @@ Status Collections::create(const std::string& name) const {
   WENQU_ASSIGN_OR_RETURN(const std::string path, path_of(name));
   WENQU_ASSIGN_OR_RETURN(const bool there, exists(path));
   if (there) return Status(StatusCode::invalid_argument, "there is something of this name already", path);
+  WENQU_RETURN_IF_ERROR(create_directories(directory_));
   WENQU_ASSIGN_OR_RETURN(const auto index, Index::open(path, Index::Mode::write));
   return index->commit();
 }

@@ -126,6 +126,18 @@ class LocalIndex final : public Index {
   std::unique_ptr<Upkeep> upkeep_;                 // null when opened for reading; ends first
 };
 
+// What a directory is called among others: its last part, or all of it where another ends alike.
+std::string name_of(const std::vector<std::string>& directories, size_t i) {
+  const auto last = [](std::string path) {
+    while (path.size() > 1 && path.ends_with('/')) path.pop_back();
+    return path.substr(path.rfind('/') + 1);
+  };
+  const std::string name = last(directories[i]);
+  for (size_t other = 0; other < directories.size(); ++other)
+    if (other != i && last(directories[other]) == name) return directories[i];
+  return name;
+}
+
 // The newest commits of several indexes as one. What is open in `earlier` (may be null) is used again.
 Result<std::shared_ptr<const Snapshot>> open_all(const std::vector<std::string>& directories,
                                                  const std::shared_ptr<const Snapshot>& earlier,
@@ -136,12 +148,16 @@ Result<std::shared_ptr<const Snapshot>> open_all(const std::vector<std::string>&
   std::vector<std::string> names;
   for (size_t i = 0; i < directories.size(); ++i) {
     auto opened = open_newest_commit(IndexPaths(directories[i]), newest[i]);
-    if (!opened && opened.status().code() == StatusCode::not_found) continue;
+    if (!opened && opened.status().code() == StatusCode::not_found) {
+      WENQU_ASSIGN_OR_RETURN(const bool there, exists(directories[i]));
+      if (!there) return Status(StatusCode::not_found, "there is no such index", directories[i]);
+      continue;   // nothing was committed yet
+    }
     if (!opened) return opened.status();
     changed = changed || *opened != newest[i];
     newest[i] = std::move(*opened);
     parts.push_back(newest[i]);
-    names.push_back(directories[i].substr(directories[i].rfind('/') + 1));
+    names.push_back(name_of(directories, i));
   }
   if (!changed) return earlier;
   return Snapshot::combine(std::move(parts), names, earlier.get());

@@ -10,6 +10,7 @@
 #include "retrieval/store/crc32c.h"
 #include "retrieval/store/file.h"
 #include "retrieval/store/manifest.h"
+#include "retrieval/sync/sync_state.h"
 
 namespace wenqu::retrieval {
 namespace {
@@ -95,6 +96,8 @@ Result<BackupReport> backup_index(const std::string& directory, const std::strin
                                   const CancelToken& cancel) {
   if (directory.empty() || out.empty())
     return Status(StatusCode::invalid_argument, "a backup needs the directory of an index and one to write to");
+  WENQU_ASSIGN_OR_RETURN(const bool is_index, exists(IndexPaths(directory).manifest));
+  if (!is_index) return Status(StatusCode::not_found, "there is no index here", directory);
   WENQU_ASSIGN_OR_RETURN(const Original original, open_original(IndexPaths(directory)));
   const Snapshot* const snapshot = original.snapshot.get();
   const IndexPaths paths(out);
@@ -115,6 +118,12 @@ Result<BackupReport> backup_index(const std::string& directory, const std::strin
     for (const CommittedFile& file : original.vectors)
       WENQU_RETURN_IF_ERROR(back_up_file(file, paths.vectors + "/" + file.entry.name, options, cancel, report));
     WENQU_RETURN_IF_ERROR(sync_directory(paths.vectors));
+  }
+  // What folders the index follows, so that it can go on from there. It may be a commit younger: then it is held against the files.
+  constexpr uint64_t kMostOfState = uint64_t{1} << 32;
+  if (const Result<std::string> state = read_whole_file(directory + "/" + kSyncStateName, kMostOfState)) {
+    WENQU_RETURN_IF_ERROR(write_replacement(out + "/" + kSyncStateName, *state));
+    WENQU_RETURN_IF_ERROR(install_replacement(out + "/" + kSyncStateName));
   }
   WENQU_RETURN_IF_ERROR(write_manifest(paths, snapshot->manifest()));
   return report;

@@ -10,7 +10,7 @@
 namespace wenqu::retrieval {
 namespace {
 
-constexpr size_t kMaxQueryBytes = 64 * 1024;
+constexpr size_t kMostOfTitle = 512;   // code points: a title counts as part of each of its document's passages
 
 }  // namespace
 
@@ -18,6 +18,7 @@ Document clean_document(const Document& document) {
   Document clean;
   clean.id = utf8_sanitize(document.id);
   clean.title = utf8_sanitize(document.title);
+  clean.title.resize(utf8_offset(clean.title, kMostOfTitle));
   clean.text = utf8_sanitize(document.text);
   clean.url = utf8_sanitize(document.url);
   clean.source = document.source;

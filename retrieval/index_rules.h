@@ -17,7 +17,7 @@ namespace wenqu::retrieval {
 
 inline constexpr size_t kMaxTop = 10'000;
 
-// The document with well-formed UTF-8 only, its marks in order.
+// The document with well-formed UTF-8 only, its marks in order, its title not longer than 512 code points.
 Document clean_document(const Document& document);
 
 // Errors: invalid_argument.

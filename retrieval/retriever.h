@@ -63,6 +63,9 @@ struct WeighedTerm {
   double weight = 0;           // inverse document frequency, as the ranking uses it
 };
 
+// Of a question or text; more is limit_exceeded.
+inline constexpr size_t kMaxQueryBytes = 64 * 1024;
+
 class Retriever {
  public:
   virtual ~Retriever() = default;

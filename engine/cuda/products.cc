@@ -276,13 +276,16 @@ Status embed(Device& device, const Stack& embedding, gguf::Type type, const int3
   });
 }
 
+namespace {
+
+// `halved`: whether x's halves are there already.
 Status multiply(Device& device, const Stack& stack, gguf::Type type, const Input& x, int tokens, int matrices, float* out, int out_stride,
-                const float* bias, Rows kind) {
-  if (tokens <= 0) return {};
+                const float* bias, Rows kind, bool& halved) {
   const Product product[] = {{stack, type, out, out_stride, bias}};
   if (tokens == 1 && kind == Rows::fastest) return few(device, product, x, tokens, matrices);
   if (matrices == 1 && enough_rows(device, stack, tokens) && by_warpgroups(device, stack, type, x, kind)) {
-    WENQU_RETURN_IF_ERROR(halve(device, x, tokens, stack.inputs));
+    if (!halved) WENQU_RETURN_IF_ERROR(halve(device, x, tokens, stack.inputs));
+    halved = true;
     return many_halves(device, stack, type, x.halves, {nullptr, nullptr, 1, tokens, 1}, blocks(tokens, warpgroups::kRows), out, out_stride, bias, false);
   }
   // Tiles of a small matrix leave most of the device idle: up to four readings of it, most of them from the cache,
@@ -294,10 +297,19 @@ Status multiply(Device& device, const Stack& stack, gguf::Type type, const Input
   return few(device, product, x, tokens, matrices);
 }
 
+}  // namespace
+
+Status multiply(Device& device, const Stack& stack, gguf::Type type, const Input& x, int tokens, int matrices, float* out, int out_stride,
+                const float* bias, Rows kind) {
+  bool halved = false;
+  return tokens > 0 ? multiply(device, stack, type, x, tokens, matrices, out, out_stride, bias, kind, halved) : Status();
+}
+
 Status multiply(Device& device, std::span<const Product> products, const Input& x, int tokens, const NormAfter& after, Rows kind) {
   if (tokens <= 0) return {};
   if (are_few(tokens, kind)) return few(device, products, x, tokens, 1, after);
-  for (const Product& p : products) WENQU_RETURN_IF_ERROR(multiply(device, p.stack, p.type, x, tokens, 1, p.out, p.out_stride, p.bias, kind));
+  bool halved = false;
+  for (const Product& p : products) WENQU_RETURN_IF_ERROR(multiply(device, p.stack, p.type, x, tokens, 1, p.out, p.out_stride, p.bias, kind, halved));
   return norm_after(device, after, tokens);
 }
 

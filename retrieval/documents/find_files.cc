@@ -35,7 +35,7 @@ class Walk {
     for (const fs::directory_entry& entry : entries) {
       WENQU_RETURN_IF_ERROR(cancel_.status());
       const std::string path = entry.path().string();
-      if (entry.path().filename().string().starts_with('.') || path == except_) continue;
+      if (entry.path().filename().string().starts_with('.') || entry.path().lexically_normal().string() == except_) continue;
       std::error_code ignored;
       if (entry.is_directory(ignored)) {
         if (!entry.is_symlink(ignored)) WENQU_RETURN_IF_ERROR(run(entry.path(), false));

@@ -4,9 +4,11 @@
 #include <exception>
 #include <filesystem>
 #include <new>
+#include <span>
 
 #include <fmt/format.h>
 
+#include "base/sha256.h"
 #include "base/utf8.h"
 #include "retrieval/documents/csv.h"
 #include "retrieval/documents/decode.h"
@@ -22,6 +24,29 @@ namespace wenqu::retrieval {
 namespace {
 
 namespace fs = std::filesystem;
+
+// A path as a document's id: two files never share one. Bytes that are no UTF-8 are written as %XX; of a path that is longer than an
+// id may be, the front is a hash of the whole.
+std::string id_of(const std::string& path) {
+  constexpr size_t kMost = 480, kTail = 400;   // an index takes 512 bytes, and a row's number comes behind
+  std::string id;
+  for (size_t at = 0; at < path.size();) {
+    const size_t begin = at;
+    utf8_next(path, at);
+    const std::string_view piece(path.data() + begin, at - begin);
+    if (utf8_is_valid(piece)) id += piece;
+    else for (const char byte : piece) id += fmt::format("%{:02X}", static_cast<unsigned char>(byte));
+  }
+  if (id.size() <= kMost) return id;
+  Sha256 hash;
+  hash.add(std::as_bytes(std::span(path)));
+  const Sha256::Digest digest = hash.finish();
+  std::string front;
+  for (const uint8_t byte : std::span(digest).first<16>()) front += fmt::format("{:02x}", static_cast<unsigned>(byte));
+  size_t tail = id.size() - kTail;
+  while (tail < id.size() && (static_cast<unsigned char>(id[tail]) & 0xC0) == 0x80) ++tail;
+  return front + "~" + id.substr(tail);
+}
 
 class DocumentReader {
  public:
@@ -61,6 +86,7 @@ class DocumentReader {
     if (status) return {};
     if (sink_failed_) return status;
     WENQU_RETURN_IF_ERROR(cancel_.status());
+    counts_.ended_early |= status.code() != StatusCode::invalid_argument;   // which says that it holds nothing
     report(status.code() == StatusCode::deadline_exceeded
                ? Status(StatusCode::limit_exceeded, "reading it took too long", path.string())
                : status);
@@ -108,6 +134,7 @@ class DocumentReader {
     return for_each_line(file, options_.max_file_bytes, cancel_, counts_.bytes, [&](const JsonLine& line) -> Status {
       const std::string where = fmt::format("{}:{}", path.string(), line.number);
       if (line.too_long) {
+        ++counts_.unread_lines;
         report(Status(StatusCode::limit_exceeded,
                       fmt::format("the line is longer than {} bytes", options_.max_file_bytes), where));
         return {};
@@ -119,6 +146,7 @@ class DocumentReader {
       }
       Result<Document> document = parse_document_json(repaired.empty() ? line.text : repaired, options_.source);
       if (document) return hand_over(std::move(*document));
+      ++counts_.unread_lines;
       report(Status(document.status().code(), document.status().message(), where));
       return {};
     });
@@ -141,7 +169,8 @@ class DocumentReader {
     counts_.bytes += bytes.size();
     if (type == FileType::csv) {
       bool done = false;
-      const Status status = read_rows(bytes, name, cancel, done);
+      // No limit of time: what is done with each row would count. There are as many rows as the size allows.
+      const Status status = read_rows(bytes, name, cancel_, done);
       if (done || !status) return status;
     }
     std::string repaired;
@@ -167,7 +196,7 @@ class DocumentReader {
       }
       ++number;
       const std::string where = fmt::format("{}#{}", name, number);
-      Result<Document> document = parse_document_json(csv_row_to_json(names, row, utf8_sanitize(where)), options_.source);
+      Result<Document> document = parse_document_json(csv_row_to_json(names, row, fmt::format("{}#{}", id_of(name), number)), options_.source);
       if (!document) {
         report(Status(document.status().code(), document.status().message(), fmt::format("{}: row {}", name, number)));
         return {};
@@ -183,7 +212,7 @@ class DocumentReader {
     if (extracted.text.find_first_not_of(" \t\r\n") == std::string::npos)
       return Status(StatusCode::invalid_argument, "the file holds no text", name);
     Document document;
-    document.id = utf8_sanitize(name);
+    document.id = id_of(name);
     document.url = extracted.url.empty() ? document.id : extracted.url;
     document.title = extracted.title.empty() ? utf8_sanitize(path.stem().string()) : extracted.title;
     document.text = extracted.text;

@@ -16,11 +16,18 @@ Upkeep::Upkeep(Writer& writer, std::mutex& changes, Show show, const Options& op
     : writer_(writer), changes_(changes), show_(std::move(show)), options_(options) {
   if (!options_.own_threads) return;
   merger_ = std::thread([this] { merge_in_background(); });
-  if (options_.visible_within.count() > 0 || options_.durable_within.count() > 0)
+  if (options_.visible_within.count() == 0 && options_.durable_within.count() == 0) return;
+  try {
     refresher_ = std::thread([this] { refresh_in_background(); });
+  } catch (...) {   // the system gives no thread: the first one has to end
+    stop();
+    throw;
+  }
 }
 
-Upkeep::~Upkeep() {
+Upkeep::~Upkeep() { stop(); }
+
+void Upkeep::stop() {
   {
     const std::lock_guard lock(mutex_);
     stop_ = true;

@@ -47,6 +47,7 @@ class Upkeep {
 
   void merge_in_background();
   void refresh_in_background();
+  void stop();
   // One merge; whether there was one to make.
   Result<bool> merge_once(MergeWish wish, const CancelToken& cancel);
   void keep_status(Status status);

@@ -7,6 +7,7 @@
 #include <new>
 #include <optional>
 #include <span>
+#include <utility>
 
 #include <fmt/format.h>
 
@@ -109,7 +110,7 @@ Status FolderSync::sync_folder(const std::string& folder, const CancelToken& can
     WENQU_RETURN_IF_ERROR(sync_file(file, cancel));
     if (sink_.progress) sink_.progress(counts_);
   }
-  return reread_freed_duplicates(found, cancel);
+  return reread_freed(found, cancel);
 }
 
 Status FolderSync::sync_file(const FoundFile& file, const CancelToken& cancel) {
@@ -148,7 +149,6 @@ Status FolderSync::read(const std::string& name, const std::string& path, FileSt
   state.duplicates_of.clear();
   pending_.erase(path);
   Given given{state, {state.ids.begin(), state.ids.end()}, {}};
-  Status last_problem;
   bool vanished = false;   // since the folder was listed, before anything was read
   ReadSink sink;
   sink.document = [&](Document&& document) { return add(std::move(document), given); };
@@ -156,19 +156,19 @@ Status FolderSync::read(const std::string& name, const std::string& path, FileSt
     std::error_code error;
     vanished = given.now.empty() && fs::symlink_status(name, error).type() == fs::file_type::not_found;
     if (vanished) return;
-    last_problem = problem;
     tell(problem);
   };
   WENQU_ASSIGN_OR_RETURN(const ReadCounts counts, read_file(name, options_.read, sink, cancel));
   counts_.bytes += counts.bytes;
   if (vanished) return vanish(path, state);
   // One that holds nothing any more is one thing, one that cannot be read (half written, say) another.
-  const bool failed = counts.documents == 0 && !last_problem && last_problem.code() != StatusCode::invalid_argument;
-  if (failed) return {};
+  if (counts.ended_early) return {};
   std::vector<std::string> gone;
-  for (const std::string& id : state.ids)
-    if (!given.now.contains(id)) gone.push_back(id);
-  state.ids.assign(given.now.begin(), given.now.end());
+  if (counts.unread_lines == 0) {
+    for (const std::string& id : state.ids)
+      if (!given.now.contains(id)) gone.push_back(id);
+    state.ids.assign(given.now.begin(), given.now.end());
+  }
   pending_.insert(path);
   changed_ = true;
   return remove_documents(gone);
@@ -233,7 +233,10 @@ Status FolderSync::vanish(const std::string& path, FileState& file) {
 Status FolderSync::remove_documents(const std::vector<std::string>& ids) {
   for (const std::string& id : ids) {
     const auto owners = owners_.find(id);
-    if (owners != owners_.end() && --owners->second > 0) continue;
+    if (owners != owners_.end() && --owners->second > 0) {
+      given_up_.insert(id);
+      continue;
+    }
     if (owners != owners_.end()) owners_.erase(owners);
     WENQU_RETURN_IF_ERROR(index_.remove(id));
     state_.similar.remove(id);
@@ -244,19 +247,39 @@ Status FolderSync::remove_documents(const std::vector<std::string>& ids) {
   return {};
 }
 
-// What was marked or left out for the sake of a document that is gone or another now.
-Status FolderSync::reread_freed_duplicates(const FoundFiles& found, const CancelToken& cancel) {
-  if (touched_.empty()) return {};
+// What was marked or left out for the sake of a document that is gone or another now, and what gives a document that another
+// file gave last.
+Status FolderSync::reread_freed(const FoundFiles& found, const CancelToken& cancel) {
+  if (touched_.empty() && given_up_.empty()) return {};
+  const auto any_of = [](const std::vector<std::string>& ids, const std::set<std::string>& wanted) {
+    return !wanted.empty() && std::any_of(ids.begin(), ids.end(), [&](const std::string& id) { return wanted.contains(id); });
+  };
+  const std::set<std::string> given_up = std::exchange(given_up_, {});
+  std::set<std::string> unsettled;
+  for (auto& [path, file] : state_.files)
+    if (!file.vanished && (any_of(file.duplicates_of, touched_) || any_of(file.ids, given_up))) {
+      file.settled = false;   // wherever it lies
+      pending_.erase(path);
+      unsettled.insert(path);
+    }
   for (const FoundFile& file : found.files) {
     const std::string path = absolute(file.path);
-    const auto known = state_.files.find(path);
-    if (known == state_.files.end()) continue;
-    const std::vector<std::string>& originals = known->second.duplicates_of;
-    if (std::none_of(originals.begin(), originals.end(), [&](const std::string& id) { return touched_.contains(id); })) continue;
+    if (!unsettled.contains(path)) continue;
     WENQU_RETURN_IF_ERROR(cancel.status());
-    WENQU_RETURN_IF_ERROR(read(file.path, path, known->second, cancel));
+    WENQU_RETURN_IF_ERROR(read(file.path, path, state_.files[path], cancel));
   }
   return {};
+}
+
+Status FolderSync::remove_document(const std::string& id) {
+  return guarded(id, [&]() -> Status {
+    WENQU_RETURN_IF_ERROR(index_.remove(id));
+    state_.similar.remove(id);
+    for (auto& [path, file] : state_.files)
+      if (std::find(file.duplicates_of.begin(), file.duplicates_of.end(), id) != file.duplicates_of.end()) file.settled = false, pending_.erase(path);
+    changed_ = true;
+    return {};
+  });
 }
 
 Status FolderSync::add_named_file(const std::string& path, const CancelToken& cancel) {

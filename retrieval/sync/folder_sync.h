@@ -1,8 +1,8 @@
 // Keeps an index as the folders are: new and changed files are read, unchanged ones skipped, the documents of vanished
 // ones removed; near-duplicates are kept, marked or left out as asked.
 //
-// A file is unchanged when its size and time are, or else its content (SHA-256). A file that cannot be read keeps the
-// documents that it had, and is tried again each time. Thread safety: one thread at a time. Lifetime: the index
+// A file is unchanged when its size and time are, or else its content (SHA-256). A file that cannot be read to its end keeps
+// the documents that it had, and is tried again each time; so are those kept of a file of JSON Lines of which some cannot be read. Thread safety: one thread at a time. Lifetime: the index
 // outlives it; nobody else removes what it has added.
 #pragma once
 
@@ -63,6 +63,8 @@ class FolderSync {
   Status add_file(const std::string& path, const CancelToken& cancel);
   // Commits what has been added and removed, and saves the state. Errors: the index's.
   Status commit();
+  // Removes a document, and looks anew at files that were left out or marked because of it: at their next sync. Errors: the index's.
+  Status remove_document(const std::string& id);
 
   const SyncCounts& counts() const { return counts_; }
   // The folders that were walked last: what a watch has to look at.
@@ -84,7 +86,7 @@ class FolderSync {
   Status remove_vanished(const std::string& root, const FoundFiles& found);
   Status vanish(const std::string& path, FileState& file);
   Status remove_documents(const std::vector<std::string>& ids);
-  Status reread_freed_duplicates(const FoundFiles& found, const CancelToken& cancel);
+  Status reread_freed(const FoundFiles& found, const CancelToken& cancel);
   void tell(const Status& problem);
 
   Index& index_;
@@ -98,6 +100,7 @@ class FolderSync {
   std::unordered_map<std::string, uint32_t> owners_;   // how many files gave a document
   std::set<std::string> pending_;              // files that are settled by the next commit
   std::set<std::string> touched_;              // documents removed or replaced, whose near-duplicates may be wanted now
+  std::set<std::string> given_up_;             // documents that a file gave up and another gave too: whose text is in the index?
   std::set<std::string> folders_;
 };
 

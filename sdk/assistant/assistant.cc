@@ -280,6 +280,7 @@ Status Assistant::ask(const AskRequest& request, const EventSink& sink, const Ca
   const CancelToken token = limited.token();
   Status status;
   try {
+    if (before_each_) before_each_();
     status = writer.stopped() ? Status(StatusCode::cancelled, "the receiver asked to stop")
                               : Road(*retriever_, *generator_, request, writer, token).travel();
   } catch (const std::bad_alloc&) {

@@ -5,6 +5,7 @@
 // calling thread, in order, with no lock held.
 #pragma once
 
+#include <functional>
 #include <memory>
 
 #include "base/cancel.h"
@@ -18,8 +19,9 @@ namespace wenqu::assistant {
 
 class Assistant {
  public:
-  Assistant(std::shared_ptr<const retrieval::Retriever> retriever, std::shared_ptr<Generator> generator)
-      : retriever_(std::move(retriever)), generator_(std::move(generator)) {}
+  // before_each: called for each question before it is searched for; may be called from several threads at once.
+  Assistant(std::shared_ptr<const retrieval::Retriever> retriever, std::shared_ptr<Generator> generator, std::function<void()> before_each = {})
+      : retriever_(std::move(retriever)), generator_(std::move(generator)), before_each_(std::move(before_each)) {}
 
   // Errors of the request itself (see validate) come back before any event. From then on every
   // outcome is told as events, the last of them completed, incomplete or failed, and ask returns ok.
@@ -31,6 +33,7 @@ class Assistant {
  private:
   std::shared_ptr<const retrieval::Retriever> retriever_;
   std::shared_ptr<Generator> generator_;
+  std::function<void()> before_each_;
 };
 
 }  // namespace wenqu::assistant

@@ -30,6 +30,12 @@ Match match_mark(std::string_view text, size_t& length, int& number) {
 
 }  // namespace
 
+std::string without_marks(std::string text) {
+  constexpr std::string_view kBegin = "[citation", kHarmless = "［citation";
+  for (size_t at = 0; (at = text.find(kBegin, at)) != std::string::npos; at += kHarmless.size()) text.replace(at, kBegin.size(), kHarmless);
+  return text;
+}
+
 std::string citation_mark(int number) { return std::string(kOpen) + std::to_string(number) + "]"; }
 
 void CitationParser::emit(std::vector<Part>& parts, std::string_view text) {

@@ -40,5 +40,7 @@ class CitationParser {
 
 // The mark for a passage, as the vendor's prompts have it.
 std::string citation_mark(int number);
+// A quotation that cites nothing by itself: brackets that would begin a mark become full-width ones.
+std::string without_marks(std::string text);
 
 }  // namespace wenqu::assistant

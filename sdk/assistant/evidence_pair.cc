@@ -45,7 +45,7 @@ Result<std::vector<const Evidence*>> find_evidence_pair(const retrieval::Retriev
     const std::string text = item->hit.title + "\n" + item->hit.passage.text;
     Side side{item, support.held_by(text), 0, {}};
     side.coverage = support.coverage(side.held);
-    WENQU_ASSIGN_OR_RETURN(const std::vector<retrieval::WeighedTerm> weighed, retriever.weigh(text, false));
+    WENQU_ASSIGN_OR_RETURN(const std::vector<retrieval::WeighedTerm> weighed, retriever.weigh(weighable(text), false));
     const std::u32string characters = utf8_to_utf32(text);
     for (const retrieval::WeighedTerm& term : weighed) {
       if (term.is_unigram || term.passages < 2 || term.passages > kCommon || asked.contains(term.text)) continue;

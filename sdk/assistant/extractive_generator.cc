@@ -36,7 +36,7 @@ class ExtractiveGeneration : public Generation {
     if (!sink.on_answer(chinese ? "【原文摘录】" : "[Extract from the sources]")) return GenerationEnd::paused;
     for (const ChosenSentence& sentence : choice.sentences) {
       if (cancel.cancelled()) return cancel.status();
-      if (!sink.on_answer("\n" + sentence.text + citation_mark(sentence.evidence->number))) return GenerationEnd::paused;
+      if (!sink.on_answer("\n" + without_marks(sentence.text) + citation_mark(sentence.evidence->number))) return GenerationEnd::paused;
     }
     return GenerationEnd::finished;
   }

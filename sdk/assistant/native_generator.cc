@@ -46,6 +46,7 @@ class NativeGeneration : public Generation {
         if (!go_on) return GenerationEnd::paused;
       }
       if (parser_.in_thinking() && thinking_tokens_ >= max_thinking_) {
+        if (!end_search_line(sink)) return GenerationEnd::paused;
         sink.on_notice({"thinking_budget_hit", "the thinking used up its budget and was closed"});
         if (!close_thinking(sink)) return GenerationEnd::paused;
         continue;
@@ -71,7 +72,7 @@ class NativeGeneration : public Generation {
       if (paused) return GenerationEnd::paused;
       if (result.reason == engine::StopReason::end_of_turn && parser_.in_thinking()) {
         // A turn that ends inside the thinking has no answer yet: close the thought and ask for it.
-        if (!close_thinking(sink)) return GenerationEnd::paused;
+        if (!end_search_line(sink) || !close_thinking(sink)) return GenerationEnd::paused;
         continue;
       }
       if (result.reason == engine::StopReason::end_of_turn) {
@@ -86,9 +87,14 @@ class NativeGeneration : public Generation {
   }
 
   Status add_evidence(std::string_view query, std::span<const Evidence* const> found, const CancelToken&) override {
-    const std::string text = compose_found(language_, query, found);
-    const std::vector<TokenId> tokens = model_->tokenizer().encode(text);
-    pending_.insert(pending_.end(), tokens.begin(), tokens.end());
+    // Beside what the answer takes; the last ones are left out first, and where nothing fits, nothing is said.
+    const size_t context = model_->info().context, taken = timeline_->tokens().size() + pending_.size() + std::min(max_answer_, context / 4);
+    for (size_t count = found.size() + 1; count-- > 0;) {
+      const std::vector<TokenId> tokens = model_->tokenizer().encode(compose_found(language_, query, found.first(count)));
+      if (taken + tokens.size() > context) continue;
+      pending_.insert(pending_.end(), tokens.begin(), tokens.end());
+      break;
+    }
     return {};
   }
 
@@ -121,6 +127,11 @@ class NativeGeneration : public Generation {
     return true;
   }
 
+  // A thought that ends with a search ends with its line too, so that what is found comes before the thought is closed.
+  bool end_search_line(GenerationSink& sink) {
+    return search_request(line_).empty() || tell(sink, {.thinking = "\n", .answer = {}});
+  }
+
   bool close_thinking(GenerationSink& sink) {
     const std::vector<TokenId> tokens = model_->tokenizer().encode_control(kCloseThinking);
     pending_.insert(pending_.end(), tokens.begin(), tokens.end());
@@ -129,6 +140,10 @@ class NativeGeneration : public Generation {
 
   bool tell(GenerationSink& sink, const ThoughtParser::Part& part) {
     bool go_on = true;
+    for (const char c : part.thinking) {
+      if (c == '\n') line_.clear();
+      else line_ += c;
+    }
     if (!part.thinking.empty()) go_on = sink.on_thinking(part.thinking);
     if (!part.answer.empty()) go_on = sink.on_answer(part.answer) && go_on;
     return go_on;
@@ -144,6 +159,7 @@ class NativeGeneration : public Generation {
   bool truncated_;
   std::vector<TokenId> pending_;   // to be read before the next token is decoded
   ThoughtParser parser_;
+  std::string line_;               // of the thinking, the last
   size_t input_tokens_ = 0;
   size_t thinking_tokens_ = 0;
   size_t answer_tokens_ = 0;
@@ -171,7 +187,7 @@ Result<std::unique_ptr<Generation>> NativeGenerator::start(const GenerationTask&
   const AskRequest& request = *task.request;
   const size_t context = model_->info().context;
   const size_t reserved = request.max_answer_tokens + (request.mode == Mode::deep ? request.max_thinking_tokens : 0);
-  const size_t room = context > reserved ? context - reserved : context / 2;
+  const size_t room = std::max(context - std::min(context, reserved), context / 2);   // a short context's answer is short
   const Prompt prompt = compose_prompt(task, std::min(request.max_prompt_tokens, room), [&](std::string_view text) {
     return model_->tokenizer().encode(text).size();
   });

@@ -1,12 +1,37 @@
 #include "sdk/assistant/open.h"
 
+#include <chrono>
 #include <filesystem>
+#include <mutex>
 
 #include "sdk/assistant/extractive_generator.h"
 #include "sdk/assistant/native_generator.h"
 #include "sdk/assistant/search_models.h"
 
 namespace wenqu::assistant {
+namespace {
+
+// Looks for the newest commit now and then. One thread at a time; others go on with what there is.
+class Follower {
+ public:
+  Follower(std::shared_ptr<retrieval::Index> index, std::function<void(const Status&)> tell) : index_(std::move(index)), tell_(std::move(tell)) {}
+
+  void look() {
+    const std::unique_lock lock(mutex_, std::try_to_lock);
+    const auto now = std::chrono::steady_clock::now();
+    if (!lock || now < next_) return;
+    next_ = now + std::chrono::seconds(1);
+    if (const Status status = index_->refresh(); !status) tell_(status);
+  }
+
+ private:
+  const std::shared_ptr<retrieval::Index> index_;
+  const std::function<void(const Status&)> tell_;
+  std::mutex mutex_;
+  std::chrono::steady_clock::time_point next_;
+};
+
+}  // namespace
 
 bool is_same_file(const std::string& a, const std::string& b) {
   std::error_code error;
@@ -37,7 +62,12 @@ Result<OpenedAssistant> open_assistant(const OpenOptions& options) {
     }
     WENQU_ASSIGN_OR_RETURN(generator, NativeGenerator::create(std::move(model), options.timeline, options.drafts));
   }
-  result.assistant = std::make_shared<const Assistant>(result.index, std::move(generator));
+  std::function<void()> before_each;
+  if (options.follow_commits) {
+    const auto follower = std::make_shared<Follower>(result.index, options.follow_commits);
+    before_each = [follower] { follower->look(); };
+  }
+  result.assistant = std::make_shared<const Assistant>(result.index, std::move(generator), std::move(before_each));
   return result;
 }
 

@@ -22,6 +22,9 @@ struct OpenOptions {
   engine::TimelineOptions timeline;
   engine::DraftOptions drafts;
   retrieval::IndexModels search;     // what searches use besides words
+  // Before a question the index's newest commit is looked for, at most once a second. When that cannot be read, the one before
+  // goes on being searched, and this is told. Empty: the host refreshes the index.
+  std::function<void(const Status&)> follow_commits;
   bool model_ranks = false;          // the model of `model_path` also ranks the best hits again, in the place of search.rerank
 };
 

@@ -59,7 +59,7 @@ struct Lead {
 Result<std::vector<Lead>> find_leads(const retrieval::Retriever& retriever, const retrieval::Hit& hit,
                                      const Support& support, const std::unordered_set<std::string>& asked_terms) {
   const std::string& text = hit.passage.text;
-  WENQU_ASSIGN_OR_RETURN(const std::vector<WeighedTerm> weighed, retriever.weigh(text, false));
+  WENQU_ASSIGN_OR_RETURN(const std::vector<WeighedTerm> weighed, retriever.weigh(weighable(text), false));
   std::unordered_map<std::string, const WeighedTerm*> by_text;
   for (const WeighedTerm& term : weighed) by_text.emplace(term.text, &term);
 

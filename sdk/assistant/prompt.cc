@@ -2,6 +2,11 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+
+#include "base/utf8.h"
+#include "sdk/assistant/citation.h"
+
 namespace wenqu::assistant {
 namespace {
 
@@ -14,8 +19,7 @@ void replace_all(std::string& text, std::string_view from, std::string_view to) 
 // become full-width ones where they would spell our marks.
 std::string framed_text(std::string text) {
   replace_all(text, "[webpage", "［webpage");
-  replace_all(text, "[citation", "［citation");
-  return text;
+  return without_marks(std::move(text));
 }
 
 std::string one_line(std::string text) {
@@ -33,6 +37,20 @@ std::string frame(Language language, const Evidence& evidence) {
   if (!hit.published_at.empty()) head += (chinese ? "日期：" : "Date: ") + one_line(hit.published_at) + "\n";
   return fmt::format("[webpage {0} begin]\n{1}{2}\n[webpage {0} end]\n", evidence.number, head,
                      framed_text(hit.passage.text));
+}
+
+// As frame(), with so much of the passage as takes `most` tokens at most; empty: not even some of it does.
+std::string clipped_frame(Language language, const Evidence& evidence, size_t most, const CountTokens& count_tokens) {
+  Evidence part = evidence;
+  std::string& text = part.hit.passage.text;
+  constexpr size_t kLeast = 200;   // bytes; less says nothing
+  for (size_t size = text.size() / 2; size >= kLeast; size = size * 3 / 4) {
+    text.resize(size);
+    text.resize(utf8_complete_prefix(text));
+    std::string framed = frame(language, {.number = part.number, .hit = part.hit});
+    if (count_tokens(framed) <= most) return framed;
+  }
+  return {};
 }
 
 std::string rules(const GenerationTask& task) {
@@ -75,13 +93,17 @@ Prompt compose_prompt(const GenerationTask& task, size_t max_tokens, const Count
   for (const Evidence* evidence : task.evidence) {
     const std::string next = frame(task.language, *evidence);
     const size_t cost = count_tokens(next);
-    if (tokens + cost > max_tokens) {
+    if (tokens + cost > max_tokens) {   // a smaller one may fit
       prompt.truncated = true;
-      break;
+      continue;
     }
     tokens += cost;
     frames += next;
     ++prompt.passages;
+  }
+  if (frames.empty() && !task.evidence.empty() && tokens < max_tokens) {
+    frames = clipped_frame(task.language, *task.evidence.front(), max_tokens - tokens, count_tokens);
+    if (!frames.empty()) prompt.passages = 1;
   }
   if (frames.empty())
     frames = task.language == Language::chinese ? "（没有找到相关资料）\n" : "(nothing was found)\n";

@@ -16,13 +16,14 @@ namespace wenqu::assistant {
 
 struct Prompt {
   std::string user_message;
-  size_t passages = 0;       // of the task's evidence that fit
+  size_t passages = 0;       // of the task's evidence that are there
   bool truncated = false;    // some did not
 };
 
 using CountTokens = std::function<size_t(std::string_view)>;
 
-// Leaves out the last passages first; the question is always kept.
+// Passages that do not fit beside those before them are left out; where none fits, the first is cut. The question is always
+// kept.
 Prompt compose_prompt(const GenerationTask& task, size_t max_tokens, const CountTokens& count_tokens);
 
 // The passages that a search inside the thinking found, to be put there.

@@ -27,7 +27,7 @@ struct AskRequest {
   std::vector<retrieval::Source> sources;   // empty: all
   retrieval::Filter filter;                 // which of their documents
   size_t passages = 0;                      // evidence for the answer, up to 50; 0: 6 quick, 10 deep
-  size_t max_rounds = 0;                    // searches, 1 to 8; 0: 1 quick, 4 deep (a deep answer makes 2 at least)
+  size_t max_rounds = 0;                    // searches, 1 to 8; 0: 1 quick, 3 deep (a deep answer makes 2 at least)
   size_t max_prompt_tokens = 8192;          // passages are left out, the worst first, to stay below
   size_t max_thinking_tokens = 2048;        // then the thinking is closed and the answer begins
   size_t max_answer_tokens = 1024;

@@ -12,10 +12,17 @@
 #include <utility>
 #include <vector>
 
+#include "base/utf8.h"
 #include "retrieval/analysis/analyzer.h"
 #include "retrieval/retriever.h"
 
 namespace wenqu::assistant {
+
+// So much of a passage as Retriever::weigh() takes.
+inline std::string_view weighable(std::string_view text) {
+  text = text.substr(0, retrieval::kMaxQueryBytes);
+  return text.substr(0, utf8_complete_prefix(text));
+}
 
 class Support {
  public:

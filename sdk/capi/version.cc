@@ -1,5 +1,6 @@
 #include <string_view>
 
+#include "engine/model.h"
 #include "wenqu/wenqu.h"
 
 #define WQ_TEXT_(x) #x
@@ -18,6 +19,11 @@ const char* wq_version_string(void) {
 int32_t wq_has(const char* feature) {
   if (!feature) return 0;
   const std::string_view name = feature;
+  try {
+    if (name == "cuda") return wenqu::engine::can_use_gpu();
+  } catch (...) {
+    return 0;
+  }
   return name == "engine" || name == "retrieval";
 }
 

@@ -10,6 +10,7 @@
 #include "sdk/cli/interrupt.h"
 #include "sdk/cli/load.h"
 #include "sdk/cli/sources.h"
+#include "sdk/cli/terminal.h"
 #include "sdk/protocol/event_json.h"
 
 namespace wenqu::cli {
@@ -30,7 +31,7 @@ class Display {
         break;
       case Event::Type::reasoning_delta:
       case Event::Type::text_delta:
-        fmt::print("{}", event.delta);
+        fmt::print("{}", clean(event.delta));
         break;
       case Event::Type::reasoning_done: {
         const double seconds = static_cast<double>(event.item->elapsed_ms) / 1000;
@@ -56,6 +57,8 @@ class Display {
   }
 
  private:
+  std::string clean(std::string_view text) const { return colour_ ? visible(text) : std::string(text); }
+
   void show_sources(const assistant::Item& message) {
     std::set<int> shown;
     for (const assistant::Citation& citation : message.citations) {
@@ -63,8 +66,8 @@ class Display {
       if (shown.size() == 1) fmt::print("\n{}\n", chinese_ ? "来源：" : "Sources:");
       const retrieval::Hit& hit = citation.evidence->hit;
       const std::string place = retrieval::describe(hit.passage.locator);
-      fmt::print("[{}] {}{}{}  {} {}\n", citation.number, hit.title.empty() ? hit.passage.document_id : hit.title,
-                 place.empty() ? "" : ", ", place, hit.url.empty() ? hit.passage.document_id : hit.url, hit.published_at);
+      fmt::print("[{}] {}{}{}  {} {}\n", citation.number, clean(hit.title.empty() ? hit.passage.document_id : hit.title),
+                 place.empty() ? "" : ", ", place, clean(hit.url.empty() ? hit.passage.document_id : hit.url), clean(hit.published_at));
     }
   }
 
@@ -143,7 +146,8 @@ int run_ask(const AskOptions& options) {
   const bool at_prompt = options.question.empty() && !options.asked;
   if (!at_prompt)
     if (const Status valid = validate(request); !valid) return report(valid);   // before a model is loaded
-  Result<assistant::OpenedAssistant> opened = load_assistant(options.index, options.remote, options.model, options.search);
+  Result<assistant::OpenedAssistant> opened = load_assistant(options.index, options.remote, options.model, options.search,
+                                                             at_prompt ? [](const Status& status) { report(status); } : std::function<void(const Status&)>());
   if (!opened) return report(opened.status());
   if (at_prompt) return converse(*opened->assistant, request, options.json);
   return answer(*opened->assistant, request, options.json);

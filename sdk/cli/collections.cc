@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <filesystem>
+
 #include "sdk/cli/commands.h"
 
 namespace wenqu::cli {
@@ -11,6 +13,7 @@ int run_collections(const CollectionsOptions& options) {
   if (!collections) return report(collections.status());
   if (options.action == "create") return report(collections->create(options.name));
   if (options.action == "drop") return report(collections->drop(options.name));
+  if (!std::filesystem::exists(options.directory)) return report(Status(StatusCode::not_found, "there is no such folder", options.directory));
   const auto names = collections->names();
   if (!names) return report(names.status());
   for (const std::string& name : *names) fmt::print("{}\n", name);

@@ -187,7 +187,7 @@ struct ServeOptions {
   SearchModelFlags search;
   ModelOptions model{.repack = engine::Repack::when_ample};
   std::string listen = "127.0.0.1:8377";
-  std::vector<std::string> origins;
+  std::vector<std::string> origins, hosts;
   std::string token_file;
 };
 int run_serve(const ServeOptions& options);

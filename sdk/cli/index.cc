@@ -122,6 +122,7 @@ class Indexing {
     ++problems_;
   }
 
+  Status remove(const std::string& id) { return sync_.remove_document(id); }
   Status commit() { return sync_.commit(); }
   void finish() { bar_.clear(); }
   uint64_t committed() const { return committed_; }
@@ -218,7 +219,7 @@ int run_index(const IndexOptions& options) {
   for (const std::string& path : options.paths) total_bytes += bytes_under(path);
   Indexing indexing(options, *source, **index, *state, total_bytes);
   for (const std::string& id : options.remove)
-    if (const Status removed = (*index)->remove(id); !removed) return report(removed);
+    if (const Status removed = indexing.remove(id); !removed) return report(removed);
   Status status;
   for (const std::string& path : options.paths) {
     status = indexing.read(path, interrupt.token());

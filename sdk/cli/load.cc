@@ -67,8 +67,10 @@ Result<retrieval::IndexModels> load_search_models(const SearchModelFlags& flags,
   return assistant::load_search_models(options);
 }
 
-Result<assistant::OpenedAssistant> load_assistant(const std::string& index, const RemoteFlags& remote, const ModelOptions& model, const SearchModelFlags& search) {
+Result<assistant::OpenedAssistant> load_assistant(const std::string& index, const RemoteFlags& remote, const ModelOptions& model, const SearchModelFlags& search,
+                                                  std::function<void(const Status&)> follow_commits) {
   assistant::OpenOptions open;
+  open.follow_commits = std::move(follow_commits);
   open.index_directory = index;
   open.remote = remote_options(remote);
   open.model_path = model.path;

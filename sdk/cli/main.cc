@@ -234,6 +234,7 @@ int main(int argc, char** argv) {
   add_search_models(*command, serve.search, true);
   command->add_option("--listen", serve.listen, "ADDRESS:PORT (port 0: any free one)");
   command->add_option("--allow-origin", serve.origins, "web origin that may connect besides loopback pages (may be repeated)");
+  command->add_option("--allow-host", serve.hosts, "name under which clients may know the server, as behind a reverse proxy (may be repeated)");
   command->add_option("--token-file", serve.token_file, "file that holds the token clients must show");
   add_model_options(*command, serve.model);
   add_drafts_option(*command, serve.model.drafts);

@@ -11,39 +11,42 @@
 #include "sdk/cli/interrupt.h"
 #include "sdk/cli/load.h"
 #include "sdk/cli/sources.h"
+#include "sdk/cli/terminal.h"
 #include "sdk/protocol/event_json.h"
 
 namespace wenqu::cli {
 namespace {
 
-// The matching words between `on` and `off`.
-std::string marked(const retrieval::Hit& hit, std::string_view on, std::string_view off) {
+// The matching words between `on` and `off`; `shown` is what becomes of the text.
+template <typename Shown>
+std::string marked(const retrieval::Hit& hit, std::string_view on, std::string_view off, const Shown& shown) {
   std::string out;
   size_t done = 0;
   for (const retrieval::CharRange& match : hit.matches) {
     const size_t begin = utf8_offset(hit.snippet, match.begin), end = utf8_offset(hit.snippet, match.end);
-    out += hit.snippet.substr(done, begin - done);
+    out += shown(hit.snippet.substr(done, begin - done));
     out += on;
-    out += hit.snippet.substr(begin, end - begin);
+    out += shown(hit.snippet.substr(begin, end - begin));
     out += off;
     done = end;
   }
-  return out + hit.snippet.substr(done);
+  return out + shown(hit.snippet.substr(done));
 }
 
 void print_hits(const retrieval::SearchResponse& found, size_t offset) {
   const bool terminal = ::isatty(STDOUT_FILENO) == 1;
   size_t number = offset;
+  const auto shown = [&](const std::string& text) { return terminal ? visible(text) : text; };
   for (const retrieval::Hit& hit : found.hits) {
-    fmt::print("{:2}. {}  [{}] {}\n", ++number, hit.title.empty() ? hit.passage.document_id : hit.title,
-               retrieval::source_name(hit.source), hit.published_at);
-    std::string snippet = terminal ? marked(hit, "\033[1;33m", "\033[0m") : marked(hit, "**", "**");
+    fmt::print("{:2}. {}  [{}] {}\n", ++number, shown(hit.title.empty() ? hit.passage.document_id : hit.title),
+               retrieval::source_name(hit.source), shown(hit.published_at));
+    std::string snippet = terminal ? marked(hit, "\033[1;33m", "\033[0m", shown) : marked(hit, "**", "**", shown);
     for (char& c : snippet)
       if (c == '\n') c = ' ';
     const std::string place = retrieval::describe(hit.passage.locator);
-    fmt::print("    {}\n    {} #{}{}{}, score {:.3f}\n", snippet, hit.passage.document_id, hit.passage.ordinal,
+    fmt::print("    {}\n    {} #{}{}{}, score {:.3f}\n", snippet, shown(hit.passage.document_id), hit.passage.ordinal,
                place.empty() ? "" : ", ", place, hit.score);
-    if (!hit.copies.empty()) fmt::print("    the same in {}\n", fmt::join(hit.copies, ", "));
+    if (!hit.copies.empty()) fmt::print("    the same in {}\n", shown(fmt::format("{}", fmt::join(hit.copies, ", "))));
   }
   fmt::print("{} of {}{} matching passages\n", found.hits.size(), found.total_is_exact ? "" : "about ", found.total);
 }

@@ -4,7 +4,9 @@
 
 #include <charconv>
 #include <csignal>
+#include <cstdlib>
 #include <fstream>
+#include <thread>
 
 #include "sdk/cli/commands.h"
 #include "sdk/cli/load.h"
@@ -31,6 +33,7 @@ Result<std::string> read_token(const std::string& path) {
   std::string token;
   if (!file || !std::getline(file, token) || token.empty())
     return Status(StatusCode::not_found, "holds no token on its first line", path);
+  if (token.back() == '\r') token.pop_back();   // a file of Windows
   return token;
 }
 
@@ -40,6 +43,7 @@ int run_serve(const ServeOptions& options) {
   net::ServerOptions server;
   if (const Status parsed = parse_listen(options.listen, server.address, server.port); !parsed) return report(parsed);
   server.allowed_origins = options.origins;
+  server.allowed_hosts = options.hosts;
   if (!options.token_file.empty()) {
     Result<std::string> token = read_token(options.token_file);
     if (!token) return report(token.status());
@@ -52,10 +56,19 @@ int run_serve(const ServeOptions& options) {
   sigaddset(&signals, SIGINT);
   sigaddset(&signals, SIGTERM);
   ::pthread_sigmask(SIG_BLOCK, &signals, nullptr);
+  // Loading may take long, and keeps nothing that could be lost.
+  std::jthread impatience([signals](const std::stop_token& loaded) {
+    constexpr timespec kTurn{0, 50'000'000};
+    while (!loaded.stop_requested())
+      if (::sigtimedwait(&signals, nullptr, &kTurn) > 0) std::_Exit(kExitStopped);
+  });
 
-  Result<assistant::OpenedAssistant> opened = load_assistant(options.index, options.remote, options.model, options.search);
-  if (!opened) return report(opened.status());
   const auto log = spdlog::stderr_color_mt("wenqu");
+  Result<assistant::OpenedAssistant> opened =
+      load_assistant(options.index, options.remote, options.model, options.search,
+                     [log](const Status& status) { log->warn("the index's newest commit cannot be read, the one before is searched: {}", status.to_string()); });
+  impatience = {};
+  if (!opened) return report(opened.status());
   server.log = [log](std::string_view line) { log->info("{}", line); };
   Result<std::unique_ptr<net::Server>> started = net::Server::start(opened->assistant, server);
   if (!started) return report(started.status());

@@ -1,9 +1,11 @@
 #include "sdk/net/handshake.h"
 
+#include <arpa/inet.h>
 #include <fmt/format.h>
 
 #include <algorithm>
 #include <optional>
+#include <string>
 
 namespace wenqu::net {
 namespace {
@@ -38,7 +40,9 @@ std::optional<std::string_view> without_port(std::string_view authority) {
 }
 
 bool is_loopback_name(std::string_view host) {
-  return equal_ignoring_case(host, "localhost") || host == "127.0.0.1" || host == "[::1]";
+  in_addr address{};   // 127.0.0.0/8
+  return equal_ignoring_case(host, "localhost") || host == "[::1]" ||
+         (host.starts_with("127.") && ::inet_pton(AF_INET, std::string(host).c_str(), &address) == 1);
 }
 
 bool equal_in_constant_time(std::string_view given, std::string_view secret) {

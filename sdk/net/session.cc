@@ -87,11 +87,10 @@ class Session : public Connection, public std::enable_shared_from_this<Session> 
   }
 
   void handle(std::string_view json) {
-    Result<protocol::ClientMessage> message = protocol::parse_client_message(json);
-    Status status = message.status();
     std::string stream_id;
+    Result<protocol::ClientMessage> message = protocol::parse_client_message(json, &stream_id);
+    Status status = message.status();
     if (status) {
-      stream_id = message->stream_id;
       status = message->kind == protocol::ClientMessage::Kind::cancel
                    ? answers_->cancel(message->response_id)
                    : answers_->create(std::move(message->request), stream_id);

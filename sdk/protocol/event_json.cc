@@ -4,6 +4,7 @@
 #include <rapidjson/writer.h>
 
 #include <algorithm>
+#include <cmath>
 
 #include "base/utf8.h"
 
@@ -106,12 +107,29 @@ void write_locator(Json& json, const retrieval::Locator& locator) {
   json.close();
 }
 
-// Scores of one search as shares of its best, since raw ones compare within a search only.
-void write_hit(Json& json, const retrieval::Hit& hit, double best, int citation, bool with_snippet) {
+// Scores of one search as shares of its best, since raw ones compare within a search only. Those of a reranking model may be
+// negative, being logarithms of odds: then they are shares of its probability.
+class Shares {
+ public:
+  void add(double score) {
+    best_ = any_ ? std::max(best_, score) : score;
+    are_odds_ |= score < 0;
+    any_ = true;
+  }
+  double of(double score) const { return measure(best_) > 0 ? measure(score) / measure(best_) : 0; }
+
+ private:
+  double measure(double score) const { return are_odds_ ? 1 / (1 + std::exp(-score)) : score; }
+
+  double best_ = 0;
+  bool are_odds_ = false, any_ = false;
+};
+
+void write_hit(Json& json, const retrieval::Hit& hit, const Shares& shares, int citation, bool with_snippet) {
   json.open();
   json.text("file_id", hit.passage.document_id);
   json.text("filename", hit.title);
-  json.real("score", best > 0 ? hit.score / best : 0);
+  json.real("score", shares.of(hit.score));
   json.text("text", hit.passage.text);
   json.open("attributes");
   json.text("title", hit.title);
@@ -197,10 +215,10 @@ void write_item(Json& json, const Item& item) {
         json.null("results");
         break;
       }
-      double best = 0;
-      for (const Evidence* evidence : item.results) best = std::max(best, evidence->hit.score);
+      Shares shares;
+      for (const Evidence* evidence : item.results) shares.add(evidence->hit.score);
       json.open_list("results");
-      for (const Evidence* evidence : item.results) write_hit(json, evidence->hit, best, evidence->number, true);
+      for (const Evidence* evidence : item.results) write_hit(json, evidence->hit, shares, evidence->number, true);
       json.close_list();
       break;
     }
@@ -412,8 +430,9 @@ std::string search_to_json(const std::string& query, const retrieval::SearchResp
   json.number("total", static_cast<int64_t>(response.total));
   json.flag("total_is_exact", response.total_is_exact);
   json.open_list("results");
-  const double best = response.hits.empty() ? 0 : response.hits.front().score;
-  for (const retrieval::Hit& hit : response.hits) write_hit(json, hit, best, 0, true);
+  Shares shares;
+  for (const retrieval::Hit& hit : response.hits) shares.add(hit.score);
+  for (const retrieval::Hit& hit : response.hits) write_hit(json, hit, shares, 0, true);
   json.close_list();
   json.close();
   return json.take();

@@ -15,6 +15,7 @@ namespace {
 using rapidjson::Value;
 
 constexpr size_t kMaxDepth = 32;
+constexpr size_t kMostOfStreamId = 256;   // bytes
 
 Status wrong(std::string_view member, std::string_view wanted) {
   return Status(StatusCode::invalid_argument, fmt::format("must be {}", wanted), std::string(member));
@@ -146,7 +147,7 @@ Status read_create(const Members& message, ClientMessage& out) {
   assistant::AskRequest& request = out.request;
   WENQU_RETURN_IF_ERROR(read_input(message, request.question));
   WENQU_RETURN_IF_ERROR(message.text("stream_id", out.stream_id));
-  if (out.stream_id.size() > 256) return wrong("stream_id", "at most 256 bytes");
+  if (out.stream_id.size() > kMostOfStreamId) return wrong("stream_id", fmt::format("at most {} bytes", kMostOfStreamId));
   if (message.find("previous_response_id"))
     return Status(StatusCode::unsupported, "conversations are not kept yet: put what matters into the question",
                   "previous_response_id");
@@ -199,7 +200,14 @@ Status read_create(const Members& message, ClientMessage& out) {
     WENQU_RETURN_IF_ERROR(ours->real("time_limit_seconds", request.time_limit_seconds));
     WENQU_RETURN_IF_ERROR(read_filter(*ours, request));
   }
-  return validate(request);
+  // Its fields by the names that they have here.
+  const Status valid = validate(request);
+  for (const auto& [field, member] : {std::pair("question", "input"), std::pair("passages", "tools[].max_num_results"), std::pair("max_rounds", "wenqu.max_rounds"),
+                                      std::pair("max_prompt_tokens", "wenqu.max_prompt_tokens"), std::pair("max_thinking_tokens", "reasoning.max_tokens"),
+                                      std::pair("max_answer_tokens", "max_output_tokens"), std::pair("time_limit_seconds", "wenqu.time_limit_seconds"),
+                                      std::pair("published_from", "wenqu.published_from"), std::pair("published_until", "wenqu.published_until")})
+    if (valid.where() == field) return Status(valid.code(), valid.message(), member);
+  return valid;
 }
 
 // Parses an object into `document`.
@@ -216,10 +224,12 @@ Status parse_object(std::string_view json, rapidjson::Document& document) {
 
 }  // namespace
 
-Result<ClientMessage> parse_client_message(std::string_view json) {
+Result<ClientMessage> parse_client_message(std::string_view json, std::string* stream_id) {
   rapidjson::Document document;
   WENQU_RETURN_IF_ERROR(parse_object(json, document));
   const Members message(document, "");
+  if (const Value* id = message.find("stream_id"); stream_id && id && id->IsString() && id->GetStringLength() <= kMostOfStreamId)
+    stream_id->assign(id->GetString(), id->GetStringLength());
   ClientMessage out;
   std::string type;
   WENQU_RETURN_IF_ERROR(message.text("type", type));

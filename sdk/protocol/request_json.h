@@ -21,8 +21,9 @@ struct ClientMessage {
   std::string response_id;         // of cancel
 };
 
-// Errors: invalid_argument, limit_exceeded, unsupported; where() is the member.
-Result<ClientMessage> parse_client_message(std::string_view json);
+// Errors: invalid_argument, limit_exceeded, unsupported; where() is the member. stream_id: set to the message's also where it is
+// refused; may be nullptr.
+Result<ClientMessage> parse_client_message(std::string_view json, std::string* stream_id = nullptr);
 
 // Puts what an object of the members "sources", "published_from", "published_until", "attributes" and "principals"
 // says into the request. Errors: as above.

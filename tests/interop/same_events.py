@@ -120,7 +120,7 @@ def main():
 
             good = create("When does the last ferry leave?")
             still_answers(server.ask("{broken", good), "broken JSON")
-            assert still_answers(server.ask(create(""), good), "an empty question")["param"] == "question"
+            assert still_answers(server.ask(create(""), good), "an empty question")["param"] == "input"
             assert still_answers(server.ask('{"type":"nope"}', good), "an unknown type")["param"] == "type"
             assert still_answers(server.ask(create("x" * 20000), good), "a long question")["code"] == "limit_exceeded"
             client = subprocess.run(["node", "-e", "const W=require('ws');const s=new W(process.argv[1]);"

@@ -8,6 +8,7 @@
 #include <random>
 #include <thread>
 
+#include "base/utf8.h"
 #include "index_fixture.h"
 #include "retrieval/collections.h"
 #include "retrieval/index/writer.h"
@@ -396,6 +397,30 @@ TEST_F(IndexLifeTest, AReportTellsWhatThereIs) {
   for (const FieldReport& field : report->fields)
     for (const TermReport& term : field.top) met = met || (term.text == "灯笼" && term.passages == 10);
   EXPECT_TRUE(met);
+}
+
+TEST_F(IndexLifeTest, ATitleIsNotLongerThanTitlesAre) {
+  auto index = open(Index::Mode::write);
+  std::string title = "长篇";
+  while (title.size() < 600'000) title += "的标题";
+  EXPECT_OK(index->add(make_document("d", "灯笼挂在门口。", title)));
+  EXPECT_OK(index->commit());
+  EXPECT_EQ(utf8_length(index->fetch("d")->title), 512u);
+  EXPECT_LT(index->stats().bytes, 100'000u);
+}
+
+TEST_F(IndexLifeTest, IndexesThatAreSearchedTogetherMustBeThere) {
+  for (const char* name : {"/a/notes", "/b/notes"}) {
+    auto index = *Index::open(root_ + name, Index::Mode::write);
+    EXPECT_OK(index->add(make_document("d", std::string("a lantern in ") + name)));
+    EXPECT_OK(index->commit());
+  }
+  EXPECT_EQ(Index::open_together({root_ + "/a/notes", root_ + "/absent"}).status().code(), StatusCode::not_found);
+  const auto together = *Index::open_together({root_ + "/a/notes/", root_ + "/b/notes"});
+  std::vector<std::string> names;
+  for (const Hit& hit : find(*together, "lantern").hits) names.push_back(hit.collection);
+  std::sort(names.begin(), names.end());
+  EXPECT_THAT(names, ElementsAre(root_ + "/a/notes/", root_ + "/b/notes"));
 }
 
 TEST_F(IndexLifeTest, CollectionsAreMadeListedDroppedAndSearchedAsOne) {

@@ -6,6 +6,7 @@
 #include <thread>
 
 #include "index_fixture.h"
+#include "retrieval/index_backup.h"
 #include "retrieval/sync/folder_watch.h"
 
 namespace wenqu::retrieval {
@@ -248,6 +249,97 @@ TEST_F(SyncTest, NearDuplicatesAreLeftOutUntilTheirOriginalGoes) {
   size_t marked = 0;
   for (const Hit& hit : find(*open(Index::Mode::read), "湿地").hits) marked += hit.attributes.contains("near_duplicate_of");
   EXPECT_EQ(marked, 1u);
+}
+
+TEST_F(SyncTest, RemovingAnOriginalByHandFreesItsDuplicates) {
+  const std::string text = "苍鹭是一种大型涉禽，栖息于湖泊和河流的浅水处。它们以鱼类为食，站在水中等待，动作很慢。春天里它们回到湿地筑巢，秋天向南方飞去。";
+  write("d1.txt", text);
+  write("d2.txt", text + "（完）");
+  SyncOptions drop;
+  drop.duplicates = DuplicatePolicy::drop;
+  sync(drop);
+  {
+    auto index = open(Index::Mode::write);
+    FolderSync by_hand(*index, directory_, drop, {});
+    EXPECT_OK(by_hand.remove_document(folder_ + "/d1.txt"));
+    EXPECT_OK(by_hand.commit());
+  }
+  EXPECT_EQ(found("湿地"), Names{});
+  sync(drop);
+  EXPECT_EQ(found("湿地"), Names{"d2.txt"});
+}
+
+TEST_F(SyncTest, NamesThatAreNoUtf8AreKeptApart) {
+  write("\xB1\xA8.txt", "a heron of a report");   // GBK
+  write("\xB2\xE2.txt", "a heron of a test");
+  EXPECT_EQ(sync().documents, 6u);
+  EXPECT_EQ(found("heron"), (Names{"%B1%A8.txt", "%B2%E2.txt", "a.txt", "x"}));
+}
+
+TEST_F(SyncTest, VeryLongPathsAreKeptApartToo) {
+  const std::string deep = "sub/" + std::string(200, 'd') + "/" + std::string(200, 'e') + "/" + std::string(150, 'f');
+  fs::create_directories(folder_ + "/" + deep + "1");
+  fs::create_directories(folder_ + "/" + deep + "2");
+  write(deep + "1/n.txt", "a heron far down");
+  write(deep + "2/n.txt", "a heron farther down");
+  EXPECT_EQ(sync().problems, 0u);
+  EXPECT_EQ(found("heron"), (Names{"a.txt", "n.txt", "n.txt", "x"}));
+}
+
+TEST_F(SyncTest, OfTwoFilesThatGiveADocumentTheOneThatStaysGivesItAgain) {
+  write("d.jsonl", "{\"id\":\"x\",\"text\":\"an egret row\"}\n");   // after c.jsonl
+  sync();
+  EXPECT_EQ(found("egret"), Names{"x"});
+  fs::remove(folder_ + "/d.jsonl");
+  sync();
+  EXPECT_EQ(found("egret"), Names{});
+  EXPECT_EQ(found("heron"), (Names{"a.txt", "x"}));
+}
+
+TEST_F(SyncTest, LinesThatCannotBeReadCostNoOtherDocument) {
+  sync();
+  write("c.jsonl", "{\"id\":\"x\",\"text\":\"a heron line\"}\n{\"id\":\"y\",\"te");
+  EXPECT_EQ(sync().problems, 1u);
+  EXPECT_EQ(found("otter"), (Names{"b.txt", "y"}));
+  EXPECT_EQ(sync().unchanged, 3u);
+  write("c.jsonl", "{\"id\":\"x\",\"text\":\"a heron line\"}\n");
+  EXPECT_EQ(sync().removed, 1u) << "now it is known that it is gone";
+  EXPECT_EQ(found("otter"), Names{"b.txt"});
+}
+
+// What is done with a table's rows may take long: that is no fault of the file.
+TEST_F(SyncTest, RowsAreReadHoweverLongTheyTakeToAdd) {
+  write("t.csv", "id,text\nr1,a heron of the table\nr2,another heron of the table\nr3,a third heron of the table\n");
+  SyncOptions hasty;
+  hasty.read.max_file_seconds = 1e-9;
+  hasty.commit_every = 1;
+  auto index = open(Index::Mode::write);
+  FolderSync sync(*index, directory_, hasty, {});
+  EXPECT_OK(sync.sync(folder_, {}));
+  EXPECT_OK(sync.commit());
+  index.reset();
+  const Names names = found("table");
+  EXPECT_EQ(names, (Names{"r1", "r2", "r3"}));
+}
+
+TEST_F(SyncTest, AFileThatIsNotReadToItsEndIsReadAgain) {
+  write("c.html", "<p>a heron of a page</p>");
+  SyncOptions hasty;
+  hasty.read.max_file_seconds = 1e-9;
+  EXPECT_GT(sync(hasty).problems, 0u);
+  EXPECT_EQ(sync().problems, 0u);
+  EXPECT_EQ(found("page"), Names{"c.html"});
+}
+
+TEST_F(SyncTest, ABackupGoesOnFromWhereTheIndexWas) {
+  sync();
+  ASSERT_TRUE(backup_index(directory_, root_ + "/backup", {}, CancelToken()));
+  directory_ = root_ + "/backup";
+  fs::remove(folder_ + "/a.txt");
+  const SyncCounts counts = sync();
+  EXPECT_EQ(counts.unchanged, 2u);
+  EXPECT_EQ(counts.removed, 1u);
+  EXPECT_EQ(found("heron"), Names{"x"});
 }
 
 TEST_F(SyncTest, AWatchTellsOfChangesAndStopsWhenCancelled) {

@@ -76,7 +76,7 @@ WQ_API const char* wq_last_error(void);
 WQ_API uint32_t wq_version_number(void);
 /* "0.1.0". Static. [any thread] */
 WQ_API const char* wq_version_string(void);
-/* 1 when the library has the feature ("engine", "retrieval", "cuda"), else 0. [any thread] */
+/* 1 when the library has the feature ("engine", "retrieval"), or can use it on this machine ("cuda"), else 0. [any thread] */
 WQ_API int32_t wq_has(const char* feature);
 
 /* ----------------------------------------------------------------- strings */

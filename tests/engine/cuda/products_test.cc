@@ -284,6 +284,29 @@ TEST_F(Products, AreTakenByWarpgroups) {
   EXPECT_LT(off(floats, Type::f32, with_room, tokens, Rows::fastest, 0), 1e-3);
 }
 
+TEST_F(Products, OfSeveralMatricesShareTheirHalves) {
+  if (!device_.emulator()) GTEST_SKIP() << "a GPU has warpgroups or not";
+  Emulator& emulator = *device_.emulator();
+  emulator.set_warpgroups(true);
+  const int n = 64, outputs = 8, tokens = 70;
+  const StackOf first(device_, Type::q8_0, 1, outputs, n, random_), second(device_, Type::q5_0, 1, outputs, n, random_);
+  const InputOf x(device_, tokens, n, random_);
+  const Array<Half> halves(device_, static_cast<size_t>(tokens * n));
+  const Array<float> scales(device_, static_cast<size_t>(tokens)), out(device_, static_cast<size_t>(2 * tokens * outputs));
+  Input input = x.input();
+  input.halves = {halves.data(), scales.data(), n};
+  const Product products[] = {{first.stack, Type::q8_0, out.data(), outputs, nullptr}, {second.stack, Type::q5_0, out.data() + tokens * outputs, outputs, nullptr}};
+  const Status status = multiply(device_, products, input, tokens);
+  ASSERT_TRUE(status) << status.to_string();
+  EXPECT_EQ(emulator.launches_of(Kernels::number<HalveRows>()), 1u);
+  const std::vector<float> got = out.values();
+  for (int t = 0; t < tokens; ++t)
+    for (int o = 0; o < outputs; ++o) {
+      ASSERT_NEAR(got[static_cast<size_t>(t * outputs + o)], first.times(0, o, x.row(Type::f32, t)), 2e-2);
+      ASSERT_NEAR(got[static_cast<size_t>((tokens + t) * outputs + o)], second.times(0, o, x.row(Type::f32, t)), 2e-2);
+    }
+}
+
 TEST_F(Products, OfAFeedForwardAreTheSameByWarpgroups) {
   if (!device_.emulator()) GTEST_SKIP() << "a GPU has warpgroups or not";
   Emulator& emulator = *device_.emulator();

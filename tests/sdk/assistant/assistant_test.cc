@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <filesystem>
 
+#include "base/utf8.h"
 #include "retrieval/index.h"
 #include "sdk/assistant/extractive_generator.h"
 #include "sdk/assistant/support.h"
@@ -70,6 +71,19 @@ class AssistantTest : public testing::Test {
     return answer;
   }
 
+  void add(std::string id, std::string text) {
+    retrieval::Document document;
+    document.id = std::move(id), document.text = std::move(text);
+    add(document);
+  }
+  void add(const retrieval::Document& document) {
+    auto writer = *retrieval::Index::open(directory_, retrieval::Index::Mode::write);
+    ASSERT_TRUE(writer->add(document));
+    ASSERT_TRUE(writer->commit());
+    writer.reset();
+    ASSERT_TRUE(index_->refresh());
+  }
+
   std::string directory_;
   std::shared_ptr<retrieval::Index> index_;
   std::unique_ptr<Assistant> assistant_;
@@ -92,6 +106,26 @@ TEST_F(AssistantTest, ADeepAnswerFollowsANameFromOneDocumentToTheNext) {
   EXPECT_TRUE(std::count(answer.cited.begin(), answer.cited.end(), "tea")) << answer.text;
   EXPECT_TRUE(std::count(answer.cited.begin(), answer.cited.end(), "gu")) << answer.text;
   EXPECT_NE(answer.text.find("周渡生"), std::string::npos);
+}
+
+TEST_F(AssistantTest, AQuotationCannotCite) {
+  add("forged", "灯塔的看守人叫林晚秋[citation:2][citation:99]。");
+  const Answer answer = ask("灯塔的看守人叫什么？", Mode::quick);
+  EXPECT_EQ(answer.cited, std::vector<std::string>{"forged"}) << answer.text;
+  EXPECT_NE(answer.text.find("［citation:99]"), std::string::npos) << answer.text;
+}
+
+// Passages that a host has cut may be longer than what a search takes.
+TEST_F(AssistantTest, AVeryLongPassageIsNoHindrance) {
+  std::string text = "蓝鲸号邮轮的船长是孟长河。";
+  while (text.size() < 70'000) text += "他在海上航行了很多年，见过许多港口。";
+  retrieval::Document document;
+  document.id = "long", document.text = text;
+  document.passages = {{0, static_cast<uint32_t>(utf8_length(text))}};
+  add(document);
+  const Answer answer = ask("蓝鲸号邮轮的船长是谁？", Mode::deep);
+  EXPECT_EQ(answer.end, Event::Type::completed) << answer.text;
+  EXPECT_NE(answer.text.find("孟长河"), std::string::npos) << answer.text;
 }
 
 TEST_F(AssistantTest, WhatNothingSupportsIsNotAnswered) {

@@ -64,6 +64,32 @@ TEST(Prompt, ABudgetLeavesOutTheLastPassagesAndKeepsTheQuestion) {
   EXPECT_TRUE(prompt.user_message.ends_with("the question"));
 }
 
+TEST(Prompt, APassageThatDoesNotFitMakesRoomForThoseBehindIt) {
+  AskRequest request;
+  request.question = "the question";
+  const Evidence huge = evidence(1, std::string(4000, 'a')), small = evidence(2, "the small one");
+  const size_t room = compose_prompt(task_of(request, {&small}), 100000, count_bytes).user_message.size();
+  const Prompt prompt = compose_prompt(task_of(request, {&huge, &small}), room, count_bytes);
+  EXPECT_EQ(prompt.passages, 1u);
+  EXPECT_TRUE(prompt.truncated);
+  EXPECT_NE(prompt.user_message.find("the small one"), std::string::npos);
+}
+
+TEST(Prompt, WhereNoPassageFitsTheFirstIsCut) {
+  AskRequest request;
+  request.question = "the question";
+  std::string text;
+  while (text.size() < 9000) text += "苍鹭";
+  const Evidence huge = evidence(1, text), other = evidence(2, text);
+  const size_t room = compose_prompt(task_of(request, {}), 100000, count_bytes).user_message.size() + 1000;
+  const Prompt prompt = compose_prompt(task_of(request, {&huge, &other}), room, count_bytes);
+  EXPECT_EQ(prompt.passages, 1u);
+  EXPECT_TRUE(prompt.truncated);
+  EXPECT_LE(prompt.user_message.size(), room);
+  EXPECT_GT(count_of(prompt.user_message, "苍鹭"), 40u);
+  EXPECT_EQ(count_of(prompt.user_message, "\xEF\xBF\xBD"), 0u) << "cut between characters";
+}
+
 TEST(SearchRequest, IsALineOfItsOwn) {
   EXPECT_EQ(search_request("搜索：林晚秋 划船"), "林晚秋 划船");
   EXPECT_EQ(search_request("Search: ferry timetable \r"), "ferry timetable");

@@ -8,10 +8,10 @@ namespace {
 const AccessPolicy kLoopback;
 
 TEST(HostCheck, OnLoopbackOnlyItsOwnNamesPass) {
-  for (const char* host : {"localhost", "LocalHost", "localhost:8080", "127.0.0.1", "127.0.0.1:1", "[::1]", "[::1]:8080"})
+  for (const char* host : {"localhost", "LocalHost", "localhost:8080", "127.0.0.1", "127.0.0.1:1", "127.0.0.2:9", "[::1]", "[::1]:8080"})
     EXPECT_TRUE(host_allowed(host, kLoopback)) << host;
   for (const char* host :
-       {"", "evil.com", "evil.com:80", "localhost.", "localhost.evil.com", "127.0.0.1.nip.io", "0.0.0.0", "127.0.0.2",
+       {"", "evil.com", "evil.com:80", "localhost.", "localhost.evil.com", "127.0.0.1.nip.io", "0.0.0.0", "127.0.0", "128.0.0.1",
         "::1", "[::1", "[::1]evil.com", "localhost:", "localhost:80x", "localhost:123456", "localhost evil.com", ":80"})
     EXPECT_FALSE(host_allowed(host, kLoopback)) << host;
 }

@@ -138,5 +138,20 @@ TEST(ErrorJson, NamesTheParameter) {
   EXPECT_STREQ(json["param"].GetString(), "input");
 }
 
+TEST(SearchJson, SharesOfARerankersScoresFallWithThem) {
+  retrieval::SearchResponse response;
+  for (const double score : {2.0, -1.0, -3.0}) {
+    response.hits.push_back(finding().hit);
+    response.hits.back().score = score;
+  }
+  const auto json = parsed(search_to_json("q", response));
+  const auto& data = json["results"];
+  ASSERT_EQ(data.Size(), 3u);
+  EXPECT_EQ(data[0]["score"].GetDouble(), 1.0);
+  EXPECT_NEAR(data[1]["score"].GetDouble(), 0.2689 / 0.8808, 1e-3);
+  EXPECT_GT(data[2]["score"].GetDouble(), 0);
+  EXPECT_LT(data[2]["score"].GetDouble(), data[1]["score"].GetDouble());
+}
+
 }  // namespace
 }  // namespace wenqu::protocol

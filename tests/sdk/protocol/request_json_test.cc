@@ -73,7 +73,9 @@ TEST(ClientMessage, WhatIsWrongIsNamed) {
       {R"({"type":"nope"})", StatusCode::invalid_argument, "type"},
       {R"({"type":5})", StatusCode::invalid_argument, "type"},
       {R"({"type":"response.create"})", StatusCode::invalid_argument, "input"},
-      {R"({"type":"response.create","input":""})", StatusCode::invalid_argument, "question"},
+      {R"({"type":"response.create","input":""})", StatusCode::invalid_argument, "input"},
+      {R"({"type":"response.create","input":"x","tools":[{"type":"file_search","max_num_results":99}]})", StatusCode::invalid_argument, "tools[].max_num_results"},
+      {R"({"type":"response.create","input":"x","wenqu":{"published_from":"yesterday"}})", StatusCode::invalid_argument, "wenqu.published_from"},
       {R"({"type":"response.create","input":{}})", StatusCode::invalid_argument, "input"},
       {R"({"type":"response.create","input":[]})", StatusCode::invalid_argument, "input"},
       {R"({"type":"response.create","input":[1]})", StatusCode::invalid_argument, "input[]"},
@@ -98,6 +100,18 @@ TEST(ClientMessage, WhatIsWrongIsNamed) {
     EXPECT_EQ(message.status().where(), c.where) << c.json;
     EXPECT_FALSE(message.status().message().empty());
   }
+}
+
+TEST(ClientMessage, TellsWhoseItIsAlsoWhereItIsRefused) {
+  std::string stream_id;
+  EXPECT_FALSE(parse_client_message(R"({"type":"response.create","stream_id":"s7","input":""})", &stream_id));
+  EXPECT_EQ(stream_id, "s7");
+  stream_id.clear();
+  EXPECT_FALSE(parse_client_message(R"({"type":"nope","stream_id":"s8"})", &stream_id));
+  EXPECT_EQ(stream_id, "s8");
+  stream_id.clear();
+  EXPECT_FALSE(parse_client_message("{", &stream_id));
+  EXPECT_EQ(stream_id, "");
 }
 
 TEST(ClientMessage, DeepNestingIsRefusedBeforeItIsParsed) {
