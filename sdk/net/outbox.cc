@@ -2,12 +2,12 @@
 
 namespace wenqu::net {
 
-bool Outbox::push(std::string message, std::chrono::milliseconds patience) {
+bool Outbox::push(std::string message, std::chrono::milliseconds patience, size_t beyond) {
   bool in_time = true;
   {
     std::unique_lock lock(mutex_);
     in_time = room_.wait_for(lock, patience, [&] {
-      return closed_ || bytes_ == 0 || bytes_ + message.size() <= max_bytes_;
+      return closed_ || bytes_ == 0 || bytes_ + message.size() <= max_bytes_ + beyond;
     });
     if (closed_) return false;
     if (in_time) {

@@ -21,9 +21,9 @@ class Outbox {
   // `wake` is called, with no lock held, when there is something to take or the outbox was closed.
   Outbox(size_t max_bytes, std::function<void()> wake) : max_bytes_(max_bytes), wake_(std::move(wake)) {}
 
-  // Waits for room up to `patience`. A message larger than the bound is taken when nothing else waits.
-  // False: the outbox is closed, perhaps because room did not come in time.
-  bool push(std::string message, std::chrono::milliseconds patience);
+  // Waits for room up to `patience`. A message larger than the bound is taken when nothing else waits; `beyond`: so many bytes more than
+  // the bound may be queued with it. False: the outbox is closed, perhaps because room did not come in time.
+  bool push(std::string message, std::chrono::milliseconds patience, size_t beyond = 0);
 
   // The oldest message. Its bytes count until release().
   std::optional<std::string> take();

@@ -95,8 +95,10 @@ class Session : public Connection, public std::enable_shared_from_this<Session> 
                    ? answers_->cancel(message->response_id)
                    : answers_->create(std::move(message->request), stream_id);
     }
-    // The network thread waits for nobody: a client that makes errors and does not read them is dropped.
-    if (!status) outbox_->push(protocol::with_stream_id(protocol::error_to_json(status), stream_id), {});
+    // The network thread waits for nobody: a client that makes errors and does not read them is dropped. One that is only behind
+    // with its answers may make some.
+    constexpr size_t kBeyond = size_t{16} << 10;
+    if (!status) outbox_->push(protocol::with_stream_id(protocol::error_to_json(status), stream_id), {}, kBeyond);
   }
 
   // Looks what there is to do next after something was queued, written or ended.

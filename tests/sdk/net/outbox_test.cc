@@ -75,6 +75,15 @@ TEST(Outbox, AMessageLargerThanTheBoundGoesWhenNothingElseWaits) {
   EXPECT_TRUE(outbox.push("0123456789", kNever));
 }
 
+TEST(Outbox, SomeMessagesMayGoBeyondTheBoundForABit) {
+  Outbox outbox(10, [] {});
+  EXPECT_TRUE(outbox.push("0123456789", kNever));
+  EXPECT_TRUE(outbox.push("an error", kNever, 20));
+  EXPECT_TRUE(outbox.push("an error", kNever, 20));
+  EXPECT_FALSE(outbox.push("an error", kNever, 20));
+  EXPECT_TRUE(outbox.overdue());
+}
+
 TEST(Outbox, PushWaitsForRoom) {
   Outbox outbox(10, [] {});
   outbox.push("0123456789", kNever);
