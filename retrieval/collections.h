@@ -14,7 +14,7 @@ namespace wenqu::retrieval {
 
 class Collections {
  public:
-  // Makes the directory when it is absent. Errors: invalid_argument, io_error.
+  // create() makes the directory when it is absent. Errors: invalid_argument.
   static Result<Collections> open(const std::string& directory);
 
   // Those there are, in the order of their names. Errors: io_error.

@@ -150,8 +150,8 @@ Result<std::shared_ptr<const Snapshot>> open_all(const std::vector<std::string>&
     auto opened = open_newest_commit(IndexPaths(directories[i]), newest[i]);
     if (!opened && opened.status().code() == StatusCode::not_found) {
       WENQU_ASSIGN_OR_RETURN(const bool there, exists(directories[i]));
-      if (!there) return Status(StatusCode::not_found, "there is no such index", directories[i]);
-      continue;   // nothing was committed yet
+      if (!there && !earlier) return Status(StatusCode::not_found, "there is no such index", directories[i]);
+      continue;   // nothing was committed yet, or it is gone since
     }
     if (!opened) return opened.status();
     changed = changed || *opened != newest[i];

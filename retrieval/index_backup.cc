@@ -4,6 +4,8 @@
 
 #include <algorithm>
 #include <memory>
+#include <string>
+#include <utility>
 #include <vector>
 
 #include "retrieval/index/open_commit.h"
@@ -59,13 +61,26 @@ Result<std::vector<CommittedFile>> open_vectors(const IndexPaths& paths, const M
 struct Original {
   std::shared_ptr<const Snapshot> snapshot;
   std::vector<CommittedFile> vectors;
+  std::string files;   // FolderSync's state
 };
+
+// What is known of the folders that the index follows; empty: nothing.
+Result<std::string> followed_files(const IndexPaths& paths) {
+  constexpr uint64_t kMost = uint64_t{1} << 32;
+  Result<std::string> files = read_whole_file(paths.directory + "/" + kSyncStateName, kMost);
+  if (!files && files.status().code() == StatusCode::not_found) return std::string();
+  return files;
+}
 
 Result<Original> open_original(const IndexPaths& paths) {
   constexpr int kAttempts = 20;
   Original original;
+  WENQU_ASSIGN_OR_RETURN(original.files, followed_files(paths));
   for (int attempt = 1;; ++attempt) {
     WENQU_ASSIGN_OR_RETURN(original.snapshot, open_newest_commit(paths, original.snapshot));
+    // It is saved before and after each commit: where it stayed the same it is of this one, or knows more.
+    WENQU_ASSIGN_OR_RETURN(std::string files, followed_files(paths));
+    if (std::exchange(original.files, std::move(files)) != original.files && attempt < kAttempts) continue;
     auto vectors = open_vectors(paths, original.snapshot->manifest());
     if (vectors) {
       original.vectors = std::move(*vectors);
@@ -96,8 +111,8 @@ Result<BackupReport> backup_index(const std::string& directory, const std::strin
                                   const CancelToken& cancel) {
   if (directory.empty() || out.empty())
     return Status(StatusCode::invalid_argument, "a backup needs the directory of an index and one to write to");
-  WENQU_ASSIGN_OR_RETURN(const bool is_index, exists(IndexPaths(directory).manifest));
-  if (!is_index) return Status(StatusCode::not_found, "there is no index here", directory);
+  WENQU_ASSIGN_OR_RETURN(const bool is_there, exists(directory));
+  if (!is_there) return Status(StatusCode::not_found, "there is no such index", directory);
   WENQU_ASSIGN_OR_RETURN(const Original original, open_original(IndexPaths(directory)));
   const Snapshot* const snapshot = original.snapshot.get();
   const IndexPaths paths(out);
@@ -119,10 +134,8 @@ Result<BackupReport> backup_index(const std::string& directory, const std::strin
       WENQU_RETURN_IF_ERROR(back_up_file(file, paths.vectors + "/" + file.entry.name, options, cancel, report));
     WENQU_RETURN_IF_ERROR(sync_directory(paths.vectors));
   }
-  // What folders the index follows, so that it can go on from there. It may be a commit younger: then it is held against the files.
-  constexpr uint64_t kMostOfState = uint64_t{1} << 32;
-  if (const Result<std::string> state = read_whole_file(directory + "/" + kSyncStateName, kMostOfState)) {
-    WENQU_RETURN_IF_ERROR(write_replacement(out + "/" + kSyncStateName, *state));
+  if (!original.files.empty()) {
+    WENQU_RETURN_IF_ERROR(write_replacement(out + "/" + kSyncStateName, original.files));
     WENQU_RETURN_IF_ERROR(install_replacement(out + "/" + kSyncStateName));
   }
   WENQU_RETURN_IF_ERROR(write_manifest(paths, snapshot->manifest()));

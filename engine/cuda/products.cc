@@ -156,10 +156,9 @@ Input of(const FeedForward& weights, const Scratch& scratch) {
   return {scratch.values, weights.gate.outputs, scratch.rounded.q, scratch.rounded.scales, scratch.rounded.stride, scratch.halves};
 }
 
-// Whether both halves of a feed-forward go by warpgroups.
-bool by_warpgroups(const Device& device, const FeedForward& weights, const Input& x, const Scratch& scratch, int places, Rows kind) {
-  const bool enough = weights.experts > 0 ? 2 * places >= kLeastWarpgroupRows * weights.experts : enough_rows(device, weights.gate, places);
-  return enough && weights.gate_type == weights.up_type && by_warpgroups(device, weights.gate, weights.gate_type, x, kind) &&
+// Whether both halves of a feed-forward go by warpgroups, if there are rows enough.
+bool by_warpgroups(const Device& device, const FeedForward& weights, const Input& x, const Scratch& scratch, Rows kind) {
+  return weights.gate_type == weights.up_type && by_warpgroups(device, weights.gate, weights.gate_type, x, kind) &&
          by_warpgroups(device, weights.down, weights.down_type, of(weights, scratch), kind);
 }
 
@@ -213,12 +212,13 @@ Status dense(Device& device, const FeedForward& weights, const Input& x, int tok
              const NormAfter& after, Rows kind) {
   const int width = weights.gate.outputs, outputs = weights.down.outputs;
   const RowTiles rows{nullptr, nullptr, 1, tokens, 1};
-  if (by_warpgroups(device, weights, x, scratch, tokens, kind)) {
+  if (enough_rows(device, weights.gate, tokens) && by_warpgroups(device, weights, x, scratch, kind)) {
     const unsigned tiles = blocks(tokens, warpgroups::kRows);
     WENQU_RETURN_IF_ERROR(feed_forward_by_warpgroups(device, weights, x, tokens, rows, rows, tiles, tokens, scratch, out, add));
     return norm_after(device, after, tokens);
   }
-  const Input h = of(weights, scratch);
+  Input h = of(weights, scratch);
+  h.halves = {};   // there may be no floats that they could be made of
   const FewExperts one[] = {{&weights, &scratch, {nullptr, 1}}};
   if (!are_few(tokens, kind)) {
     WENQU_RETURN_IF_ERROR(gate_many(device, weights, x, rows, blocks(tokens, kTileRows), tokens, scratch));
@@ -247,7 +247,7 @@ Status mixture(Device& device, const FeedForward& weights, const Input& x, int t
     WENQU_RETURN_IF_ERROR(few_gated(device, chosen, x, tokens));
     return few_down(device, chosen, tokens, out, add, after);
   }
-  const bool warpgroups = by_warpgroups(device, weights, x, scratch, places, kind);
+  const bool warpgroups = 2 * places >= kLeastWarpgroupRows * weights.experts && by_warpgroups(device, weights, x, scratch, kind);
   const int tile_rows = warpgroups ? warpgroups::kRows : kTileRows;
   const auto tiles = static_cast<unsigned>(most_tiles(places, weights.experts, tile_rows));
   const RowTiles by_token{scratch.tiles, scratch.order, used}, by_place{scratch.tiles, scratch.order};

@@ -25,7 +25,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-// A path as a document's id: two files never share one. Bytes that are no UTF-8 are written as %XX; of a path that is longer than an
+// A path as a document's id: two files never share one. Bytes that are no UTF-8 are written as U+FFFD and two digits; of a path that is longer than an
 // id may be, the front is a hash of the whole.
 std::string id_of(const std::string& path) {
   constexpr size_t kMost = 480, kTail = 400;   // an index takes 512 bytes, and a row's number comes behind
@@ -35,7 +35,7 @@ std::string id_of(const std::string& path) {
     utf8_next(path, at);
     const std::string_view piece(path.data() + begin, at - begin);
     if (utf8_is_valid(piece)) id += piece;
-    else for (const char byte : piece) id += fmt::format("%{:02X}", static_cast<unsigned char>(byte));
+    else for (const char byte : piece) id += fmt::format("\xEF\xBF\xBD{:02X}", static_cast<unsigned char>(byte));
   }
   if (id.size() <= kMost) return id;
   Sha256 hash;
@@ -120,6 +120,7 @@ class DocumentReader {
 
   Status hand_over(Document&& document) {
     if (document.text.size() > kMaxTextBytesOfFile) {
+      ++counts_.left_out;
       report(Status(StatusCode::limit_exceeded, "it holds too much text", document.id));
       return {};
     }
@@ -134,7 +135,7 @@ class DocumentReader {
     return for_each_line(file, options_.max_file_bytes, cancel_, counts_.bytes, [&](const JsonLine& line) -> Status {
       const std::string where = fmt::format("{}:{}", path.string(), line.number);
       if (line.too_long) {
-        ++counts_.unread_lines;
+        ++counts_.left_out;
         report(Status(StatusCode::limit_exceeded,
                       fmt::format("the line is longer than {} bytes", options_.max_file_bytes), where));
         return {};
@@ -146,7 +147,7 @@ class DocumentReader {
       }
       Result<Document> document = parse_document_json(repaired.empty() ? line.text : repaired, options_.source);
       if (document) return hand_over(std::move(*document));
-      ++counts_.unread_lines;
+      ++counts_.left_out;
       report(Status(document.status().code(), document.status().message(), where));
       return {};
     });
@@ -213,7 +214,7 @@ class DocumentReader {
       return Status(StatusCode::invalid_argument, "the file holds no text", name);
     Document document;
     document.id = id_of(name);
-    document.url = extracted.url.empty() ? document.id : extracted.url;
+    document.url = extracted.url.empty() ? utf8_sanitize(name) : extracted.url;
     document.title = extracted.title.empty() ? utf8_sanitize(path.stem().string()) : extracted.title;
     document.text = extracted.text;
     document.source = options_.source == Source::file ? extracted.source.value_or(Source::file) : options_.source;

@@ -164,7 +164,7 @@ Status FolderSync::read(const std::string& name, const std::string& path, FileSt
   // One that holds nothing any more is one thing, one that cannot be read (half written, say) another.
   if (counts.ended_early) return {};
   std::vector<std::string> gone;
-  if (counts.unread_lines == 0) {
+  if (counts.left_out == 0) {
     for (const std::string& id : state.ids)
       if (!given.now.contains(id)) gone.push_back(id);
     state.ids.assign(given.now.begin(), given.now.end());
@@ -231,10 +231,11 @@ Status FolderSync::vanish(const std::string& path, FileState& file) {
 
 // Takes documents from a file that had them. One that another file gave too stays.
 Status FolderSync::remove_documents(const std::vector<std::string>& ids) {
+  std::set<std::string> shared;   // whose text may be that of the file that gives them up
   for (const std::string& id : ids) {
     const auto owners = owners_.find(id);
     if (owners != owners_.end() && --owners->second > 0) {
-      given_up_.insert(id);
+      shared.insert(id);
       continue;
     }
     if (owners != owners_.end()) owners_.erase(owners);
@@ -244,29 +245,36 @@ Status FolderSync::remove_documents(const std::vector<std::string>& ids) {
     changed_ = true;
     ++counts_.removed;
   }
+  unsettle(shared);
   return {};
+}
+
+// Files that give any of the documents are to be read again: in this sync, or else in the next of their folder.
+void FolderSync::unsettle(const std::set<std::string>& ids) {
+  if (ids.empty()) return;
+  for (auto& [path, file] : state_.files) {
+    if (file.vanished || std::none_of(file.ids.begin(), file.ids.end(), [&](const std::string& id) { return ids.contains(id); })) continue;
+    file.settled = false;
+    pending_.erase(path);
+    reread_.insert(path);
+    changed_ = true;
+  }
 }
 
 // What was marked or left out for the sake of a document that is gone or another now, and what gives a document that another
 // file gave last.
 Status FolderSync::reread_freed(const FoundFiles& found, const CancelToken& cancel) {
-  if (touched_.empty() && given_up_.empty()) return {};
-  const auto any_of = [](const std::vector<std::string>& ids, const std::set<std::string>& wanted) {
-    return !wanted.empty() && std::any_of(ids.begin(), ids.end(), [&](const std::string& id) { return wanted.contains(id); });
-  };
-  const std::set<std::string> given_up = std::exchange(given_up_, {});
-  std::set<std::string> unsettled;
-  for (auto& [path, file] : state_.files)
-    if (!file.vanished && (any_of(file.duplicates_of, touched_) || any_of(file.ids, given_up))) {
-      file.settled = false;   // wherever it lies
-      pending_.erase(path);
-      unsettled.insert(path);
-    }
+  if (touched_.empty() && reread_.empty()) return {};
   for (const FoundFile& file : found.files) {
     const std::string path = absolute(file.path);
-    if (!unsettled.contains(path)) continue;
+    const auto known = state_.files.find(path);
+    if (known == state_.files.end()) continue;
+    const std::vector<std::string>& originals = known->second.duplicates_of;
+    const bool freed = std::any_of(originals.begin(), originals.end(), [&](const std::string& id) { return touched_.contains(id); });
+    const bool unsettled = reread_.erase(path) > 0 && !pending_.contains(path);   // not read since
+    if (!freed && !unsettled) continue;
     WENQU_RETURN_IF_ERROR(cancel.status());
-    WENQU_RETURN_IF_ERROR(read(file.path, path, state_.files[path], cancel));
+    WENQU_RETURN_IF_ERROR(read(file.path, path, known->second, cancel));
   }
   return {};
 }
@@ -306,7 +314,8 @@ Status FolderSync::add_named_file(const std::string& path, const CancelToken& ca
 }
 
 Status FolderSync::commit_and_save() {
-  const bool kept = !state_.files.empty() || state_.similar.size() > 0;
+  std::error_code error;
+  const bool kept = !state_.files.empty() || state_.similar.size() > 0 || fs::exists(directory_ + "/" + kSyncStateName, error);
   const uint64_t before = index_.stats().commit;
   state_.commit = before;
   if (changed_ && kept) WENQU_RETURN_IF_ERROR(state_.save(directory_));

@@ -86,6 +86,7 @@ class FolderSync {
   Status remove_vanished(const std::string& root, const FoundFiles& found);
   Status vanish(const std::string& path, FileState& file);
   Status remove_documents(const std::vector<std::string>& ids);
+  void unsettle(const std::set<std::string>& ids);
   Status reread_freed(const FoundFiles& found, const CancelToken& cancel);
   void tell(const Status& problem);
 
@@ -100,7 +101,7 @@ class FolderSync {
   std::unordered_map<std::string, uint32_t> owners_;   // how many files gave a document
   std::set<std::string> pending_;              // files that are settled by the next commit
   std::set<std::string> touched_;              // documents removed or replaced, whose near-duplicates may be wanted now
-  std::set<std::string> given_up_;             // documents that a file gave up and another gave too: whose text is in the index?
+  std::set<std::string> reread_;               // files that give a document which another one gave too, and gave up
   std::set<std::string> folders_;
 };
 

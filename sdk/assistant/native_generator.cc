@@ -45,7 +45,7 @@ class NativeGeneration : public Generation {
         WENQU_ASSIGN_OR_RETURN(const bool go_on, prefill(sink, cancel));
         if (!go_on) return GenerationEnd::paused;
       }
-      if (parser_.in_thinking() && thinking_tokens_ >= max_thinking_) {
+      if (parser_.in_thinking() && thinking_left() == 0) {
         if (!end_search_line(sink)) return GenerationEnd::paused;
         sink.on_notice({"thinking_budget_hit", "the thinking used up its budget and was closed"});
         if (!close_thinking(sink)) return GenerationEnd::paused;
@@ -53,7 +53,7 @@ class NativeGeneration : public Generation {
       }
       bool paused = false;
       const bool began_thinking = parser_.in_thinking();
-      const size_t budget = began_thinking ? max_thinking_ - thinking_tokens_
+      const size_t budget = began_thinking ? thinking_left()
                                            : max_answer_ - std::min(max_answer_, answer_tokens_);
       if (budget == 0) {
         if (!tell(sink, parser_.finish())) return GenerationEnd::paused;
@@ -88,10 +88,10 @@ class NativeGeneration : public Generation {
 
   Status add_evidence(std::string_view query, std::span<const Evidence* const> found, const CancelToken&) override {
     // Beside what the answer takes; the last ones are left out first, and where nothing fits, nothing is said.
-    const size_t context = model_->info().context, taken = timeline_->tokens().size() + pending_.size() + std::min(max_answer_, context / 4);
+    const size_t room = room_before_answer();
     for (size_t count = found.size() + 1; count-- > 0;) {
       const std::vector<TokenId> tokens = model_->tokenizer().encode(compose_found(language_, query, found.first(count)));
-      if (taken + tokens.size() > context) continue;
+      if (tokens.size() > room) continue;
       pending_.insert(pending_.end(), tokens.begin(), tokens.end());
       break;
     }
@@ -126,6 +126,15 @@ class NativeGeneration : public Generation {
     pending_.clear();
     return true;
   }
+
+  // Tokens of the context that are neither taken nor kept for the answer.
+  size_t room_before_answer() const {
+    constexpr size_t kClosing = 16;   // kCloseThinking's
+    const size_t context = model_->info().context, taken = timeline_->tokens().size() + pending_.size();
+    const size_t kept = std::min(max_answer_, context / 4) + kClosing;
+    return context - std::min(context, taken + kept);
+  }
+  size_t thinking_left() const { return std::min(max_thinking_ - std::min(max_thinking_, thinking_tokens_), room_before_answer()); }
 
   // A thought that ends with a search ends with its line too, so that what is found comes before the thought is closed.
   bool end_search_line(GenerationSink& sink) {
@@ -187,7 +196,7 @@ Result<std::unique_ptr<Generation>> NativeGenerator::start(const GenerationTask&
   const AskRequest& request = *task.request;
   const size_t context = model_->info().context;
   const size_t reserved = request.max_answer_tokens + (request.mode == Mode::deep ? request.max_thinking_tokens : 0);
-  const size_t room = std::max(context - std::min(context, reserved), context / 2);   // a short context's answer is short
+  const size_t room = std::max(context - std::min(context, reserved), context / 2);   // in a short context thoughts are shorter
   const Prompt prompt = compose_prompt(task, std::min(request.max_prompt_tokens, room), [&](std::string_view text) {
     return model_->tokenizer().encode(text).size();
   });

@@ -20,8 +20,10 @@ class Follower {
     const std::unique_lock lock(mutex_, std::try_to_lock);
     const auto now = std::chrono::steady_clock::now();
     if (!lock || now < next_) return;
-    next_ = now + std::chrono::seconds(1);
-    if (const Status status = index_->refresh(); !status) tell_(status);
+    const Status status = index_->refresh();
+    // A cluster that does not answer may have taken its time to say so.
+    next_ = std::chrono::steady_clock::now() + std::chrono::seconds(status ? 1 : 10);
+    if (!status) tell_(status);
   }
 
  private:

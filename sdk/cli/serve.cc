@@ -31,9 +31,9 @@ Status parse_listen(const std::string& listen, std::string& address, uint16_t& p
 Result<std::string> read_token(const std::string& path) {
   std::ifstream file(path);
   std::string token;
-  if (!file || !std::getline(file, token) || token.empty())
-    return Status(StatusCode::not_found, "holds no token on its first line", path);
-  if (token.back() == '\r') token.pop_back();   // a file of Windows
+  const bool read = file && std::getline(file, token);
+  if (read && token.ends_with('\r')) token.pop_back();   // a file of Windows
+  if (!read || token.empty()) return Status(StatusCode::not_found, "holds no token on its first line", path);
   return token;
 }
 

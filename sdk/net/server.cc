@@ -185,6 +185,9 @@ Result<std::unique_ptr<Server>> Server::start(std::shared_ptr<const assistant::A
                     "token");
     const tcp::endpoint endpoint(address, options.port);
     AccessPolicy policy{address.is_loopback(), options.allowed_origins, options.allowed_hosts, options.token};
+    // By its own address it is always known.
+    if (!policy.allowed_hosts.empty() && !address.is_unspecified())
+      policy.allowed_hosts.push_back(address.is_v6() ? "[" + address.to_string() + "]" : address.to_string());
     auto impl = std::make_unique<Impl>(std::move(assistant), std::move(options), std::move(policy));
     WENQU_RETURN_IF_ERROR(impl->listen(endpoint));
     return std::unique_ptr<Server>(new Server(std::move(impl)));

@@ -111,6 +111,8 @@ void write_locator(Json& json, const retrieval::Locator& locator) {
 // negative, being logarithms of odds: then they are shares of its probability.
 class Shares {
  public:
+  explicit Shares(bool reranked = false) : are_odds_(reranked) {}
+
   void add(double score) {
     best_ = any_ ? std::max(best_, score) : score;
     are_odds_ |= score < 0;
@@ -122,7 +124,7 @@ class Shares {
   double measure(double score) const { return are_odds_ ? 1 / (1 + std::exp(-score)) : score; }
 
   double best_ = 0;
-  bool are_odds_ = false, any_ = false;
+  bool are_odds_, any_ = false;
 };
 
 void write_hit(Json& json, const retrieval::Hit& hit, const Shares& shares, int citation, bool with_snippet) {
@@ -430,7 +432,7 @@ std::string search_to_json(const std::string& query, const retrieval::SearchResp
   json.number("total", static_cast<int64_t>(response.total));
   json.flag("total_is_exact", response.total_is_exact);
   json.open_list("results");
-  Shares shares;
+  Shares shares(response.reranked);
   for (const retrieval::Hit& hit : response.hits) shares.add(hit.score);
   for (const retrieval::Hit& hit : response.hits) write_hit(json, hit, shares, 0, true);
   json.close_list();

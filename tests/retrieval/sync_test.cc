@@ -273,7 +273,7 @@ TEST_F(SyncTest, NamesThatAreNoUtf8AreKeptApart) {
   write("\xB1\xA8.txt", "a heron of a report");   // GBK
   write("\xB2\xE2.txt", "a heron of a test");
   EXPECT_EQ(sync().documents, 6u);
-  EXPECT_EQ(found("heron"), (Names{"%B1%A8.txt", "%B2%E2.txt", "a.txt", "x"}));
+  EXPECT_EQ(found("heron"), (Names{"a.txt", "x", "\xEF\xBF\xBD""B1\xEF\xBF\xBD""A8.txt", "\xEF\xBF\xBD""B2\xEF\xBF\xBD""E2.txt"}));
 }
 
 TEST_F(SyncTest, VeryLongPathsAreKeptApartToo) {
@@ -294,6 +294,40 @@ TEST_F(SyncTest, OfTwoFilesThatGiveADocumentTheOneThatStaysGivesItAgain) {
   sync();
   EXPECT_EQ(found("egret"), Names{});
   EXPECT_EQ(found("heron"), (Names{"a.txt", "x"}));
+}
+
+// Ctrl-C between the removal and the reading of the other file: what was done is committed.
+TEST_F(SyncTest, SoItDoesWhereTheSyncWasCutShort) {
+  write("d.jsonl", "{\"id\":\"x\",\"text\":\"an egret row\"}\n");
+  write("e.txt", "the last file");
+  sync();
+  fs::remove(folder_ + "/d.jsonl");
+  {
+    auto index = open(Index::Mode::write);
+    CancelSource stop;
+    SyncSink sink;
+    sink.progress = [&](const SyncCounts&) { stop.cancel(); };
+    FolderSync cut(*index, directory_, {}, sink);
+    EXPECT_EQ(cut.sync(folder_, stop.token()).code(), StatusCode::cancelled);
+    EXPECT_OK(cut.commit());
+  }
+  sync();
+  EXPECT_EQ(found("egret"), Names{});
+  EXPECT_EQ(found("heron"), (Names{"a.txt", "x"}));
+}
+
+TEST_F(SyncTest, AStateOfEarlierVersionsIsReadAndItsFilesAreReadAgain) {
+  sync();
+  const std::string path = directory_ + "/" + kSyncStateName;
+  std::fstream state(path, std::ios::in | std::ios::out | std::ios::binary);
+  state.seekp(12);
+  state.put('1');
+  state.close();
+  fs::remove(folder_ + "/a.txt");
+  const SyncCounts counts = sync();
+  EXPECT_EQ(counts.removed, 1u);
+  EXPECT_EQ(counts.unchanged, 0u);
+  EXPECT_EQ(counts.documents, 3u);
 }
 
 TEST_F(SyncTest, LinesThatCannotBeReadCostNoOtherDocument) {
@@ -322,7 +356,7 @@ TEST_F(SyncTest, RowsAreReadHoweverLongTheyTakeToAdd) {
   EXPECT_EQ(names, (Names{"r1", "r2", "r3"}));
 }
 
-TEST_F(SyncTest, AFileThatIsNotReadToItsEndIsReadAgain) {
+TEST_F(SyncTest, AFileThatTookTooLongIsReadAgain) {
   write("c.html", "<p>a heron of a page</p>");
   SyncOptions hasty;
   hasty.read.max_file_seconds = 1e-9;

@@ -346,6 +346,34 @@ TEST_F(Products, OfAFeedForwardAreTheSameByWarpgroups) {
   }
 }
 
+// Gate and up of a type that warpgroups do not take give down's input as bytes alone.
+TEST_F(Products, OfAFeedForwardAreRightWhereOnlyDownCouldGoByWarpgroups) {
+  if (!device_.emulator()) GTEST_SKIP() << "a GPU has warpgroups or not";
+  device_.emulator()->set_warpgroups(true);
+  const int n = 64, width = 64, outputs = 130, tokens = 70;
+  const StackOf gate(device_, Type::bf16, 1, width, n, random_), up(device_, Type::bf16, 1, width, n, random_), down(device_, Type::q8_0, 1, outputs, width, random_);
+  const InputOf x(device_, tokens, n, random_);
+  const Array<Half> halves(device_, static_cast<size_t>(tokens * n));
+  const Array<float> scales(device_, static_cast<size_t>(tokens)), out(device_, static_cast<size_t>(tokens * outputs));
+  Input input = x.input();
+  input.halves = {halves.data(), scales.data(), n};
+  const FeedForward weights{gate.stack, up.stack, down.stack, Type::bf16, Type::bf16, Type::q8_0, 1};
+  const Array<std::byte> scratch(device_, feed_forward_scratch(weights, tokens, 1));
+  const Status status = feed_forward(device_, weights, input, tokens, nullptr, 1, out.data(), false, scratch.data());
+  ASSERT_TRUE(status) << status.to_string();
+  const std::vector<float> got = out.values();
+  for (int t = 0; t < tokens; ++t) {
+    std::vector<float> h;
+    double spread = 0;
+    for (int i = 0; i < width; ++i) {
+      const double g = gate.times(0, i, x.row(Type::bf16, t));
+      h.push_back(static_cast<float>(g / (1 + std::exp(-g)) * up.times(0, i, x.row(Type::bf16, t))));
+      spread += double{h.back()} * h.back();
+    }
+    for (int o = 0; o < outputs; ++o) ASSERT_NEAR(got[static_cast<size_t>(t * outputs + o)], down.times(0, o, h.data()), 0.06 * std::sqrt(spread)) << t;
+  }
+}
+
 TEST_F(Products, OfMoreTokensThanTheScratchHoldsAreTakenInTurns) {
   const Type type = Type::q8_0;
   const int n = 32, width = 32, outputs = 3, experts = 16, used = 16, tokens = 1050;
