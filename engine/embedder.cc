@@ -124,6 +124,7 @@ class TextModel : public Embedder {
     info_.threads = pool_.threads();
     info_.isa = cpu::kernels(isa_).name;
     const uint64_t most = std::min<uint64_t>(context, kMostTokens);
+    if (most < 8) return Status(StatusCode::unsupported, "the model's context holds fewer than 8 tokens", file_->path());
     if (options.max_tokens != 0 && options.max_tokens < 8)
       return Status(StatusCode::invalid_argument, "a text needs 8 tokens at least", "max_tokens");
     info_.max_tokens = static_cast<uint32_t>(options.max_tokens == 0 ? most : std::min<uint64_t>(most, options.max_tokens));

@@ -255,7 +255,16 @@ Result<std::unique_ptr<Timeline>> Timeline::restore(std::shared_ptr<const Model>
   const Config& config = state.model->runtime().config;
   TimelineOrigin origin{state.model->fingerprint()};
   const uint64_t limit = state.options.max_tokens;
+  // What was read of a file that is refused is nobody's beginning.
+  struct Guard {
+    State& state;
+    bool whole = false;
+    ~Guard() {
+      if (!whole) state.tokens.clear(), state.logits.clear();
+    }
+  } guard{state};
   WENQU_RETURN_IF_ERROR(read_timeline(path, kv_shape(config, KvType::f32), config.vocabulary, limit, origin, state.cache, state.tokens, state.logits));
+  guard.whole = true;
   state.options.kv_type = state.cache.shape().type;
   state.options.deterministic = origin.deterministic;
   return timeline;

@@ -366,10 +366,6 @@ Result<std::unique_ptr<Index>> Index::open(const std::string& directory, Mode mo
         std::make_unique<LocalIndex>(std::move(paths), std::move(writer), std::move(snapshot), options));
   }
   auto snapshot = open_newest_commit(paths, nullptr);
-  if (!snapshot && snapshot.status().code() == StatusCode::not_found)
-    return Status(StatusCode::not_found,
-                  "there is no index here, or nothing was committed to it yet: build one with `wenqu index`",
-                  directory);
   if (!snapshot) return snapshot.status();
   if (options.vocabulary.any()) WENQU_RETURN_IF_ERROR(check_same_words((*snapshot)->lexicon()->vocabulary(), options.vocabulary, other_words_mismatch(directory)));
   auto index = std::make_unique<LocalIndex>(std::move(paths), nullptr, std::move(*snapshot), options);

@@ -23,7 +23,9 @@ Result<MigrationReport> migrate_index(const std::string& directory,
   if (directory.empty()) return Status(StatusCode::invalid_argument, "the index needs a directory");
   const IndexPaths paths(directory);
   // Not before there is something to migrate: a writer makes what is missing.
-  WENQU_ASSIGN_OR_RETURN(const Manifest manifest, read_manifest(paths.manifest, Analyses::older_too));
+  const Result<Manifest> there = read_manifest(paths.manifest, Analyses::older_too);
+  if (!there) return there.status().code() == StatusCode::not_found ? no_index(paths) : there.status();
+  const Manifest& manifest = *there;
   MigrationReport report{manifest.analysis, kAnalysisVersion, 0};
   Writer::Options options;
   options.vocabulary = vocabulary;

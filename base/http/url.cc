@@ -1,5 +1,7 @@
 #include "base/http/url.h"
 
+#include <arpa/inet.h>
+
 #include <algorithm>
 #include <charconv>
 
@@ -48,7 +50,10 @@ std::string scheme_of(std::string_view text) {
 
 }  // namespace
 
-bool Url::is_loopback() const { return host == "localhost" || host == "::1" || host.starts_with("127."); }
+bool Url::is_loopback() const {
+  in_addr address{};   // of 127.0.0.0/8, not a name that begins so
+  return host == "localhost" || host == "::1" || (host.starts_with("127.") && ::inet_pton(AF_INET, host.c_str(), &address) == 1);
+}
 
 std::string Url::authority() const {
   const std::string name = host.find(':') == host.npos ? host : "[" + host + "]";

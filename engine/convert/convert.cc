@@ -26,11 +26,23 @@ std::string name_of(const std::string& folder) {
   return error || name.empty() ? "model" : name;
 }
 
+// The folder's files are read while the other is written.
+Status check_not_input(const ConvertOptions& options) {
+  std::error_code error;
+  for (std::filesystem::directory_iterator entry(options.folder, error), end; !error && entry != end; entry.increment(error)) {
+    std::error_code none;
+    if (std::filesystem::equivalent(entry->path(), options.output, none))
+      return Status(StatusCode::invalid_argument, "is a file of the model that is read: name another one", options.output);
+  }
+  return {};
+}
+
 }  // namespace
 
 Result<ConvertReport> convert(const ConvertOptions& options, const CancelToken& cancel) try {
   WENQU_RETURN_IF_ERROR(cpu::check_threads(options.threads));
   WENQU_ASSIGN_OR_RETURN(const quant::Mix mix, quant::find_mix(options.mix));
+  WENQU_RETURN_IF_ERROR(check_not_input(options));
   const std::string config_path = options.folder + "/config.json";
   WENQU_ASSIGN_OR_RETURN(const auto json, read_json_object(config_path));
   const Object config_json(*json, config_path);
@@ -38,6 +50,9 @@ Result<ConvertReport> convert(const ConvertOptions& options, const CancelToken& 
   WENQU_ASSIGN_OR_RETURN(const auto checkpoint, Checkpoint::open(options.folder));
   Result<Layout> layout = plan_layout(*checkpoint, config);
   if (!layout) return layout.status().at(options.folder);
+  for (const std::string& name : layout->left_over)
+    if (name.ends_with("proj.bias"))
+      return Status(StatusCode::unsupported, "biases of this matrix are not computed: without it the model would be another one", fmt::format("tensor '{}'", name));
 
   gguf::Writer writer;
   write_metadata(config, writer);

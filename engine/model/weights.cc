@@ -124,6 +124,9 @@ Status load_feed_forward(TensorLoader& loader, const std::string& block, const C
 
 Status load_layer(TensorLoader& loader, uint32_t index, const Config& config, Layer& layer, Weights& weights) {
   const std::string block = fmt::format("blk.{}.", index);
+  // Without what other models of the architecture have, the answers would be another model's.
+  for (const char* name : {"attn_norm.bias", "attn_output.bias", "ffn_norm.bias", "ffn_gate.bias", "ffn_up.bias", "ffn_down.bias"})
+    if (loader.has(block + name)) return Status(StatusCode::unsupported, "biases of this matrix are not computed", fmt::format("tensor '{}{}'", block, name));
   WENQU_RETURN_IF_ERROR(loader.vector(block + "attn_norm.weight", config.embedding, layer.attention_norm));
   WENQU_RETURN_IF_ERROR(loader.vector(block + "ffn_norm.weight", config.embedding, layer.ffn_norm));
   WENQU_RETURN_IF_ERROR(config.has_mla() ? load_mla(loader, block, config, layer, weights) : load_gqa(loader, block, config, layer));

@@ -28,6 +28,7 @@ namespace wenqu_weechat {
 namespace {
 
 struct t_gui_buffer* buffer = nullptr;
+bool dismissed = false;   // the buffer was closed, and nothing was asked since
 std::unique_ptr<Conversation> conversation;
 
 struct Watch {
@@ -44,6 +45,7 @@ int on_readable(const void* pointer, void*, int) {
 
 int on_buffer_closed(const void*, void*, struct t_gui_buffer*) {
   buffer = nullptr;
+  dismissed = true;   // what its answer still has to say opens no other
   if (conversation) conversation->stop();
   return WEECHAT_RC_OK;
 }
@@ -63,6 +65,7 @@ struct t_gui_buffer* open_buffer() {
 }
 
 void print(Style style, const std::string& line) {
+  if (dismissed) return;
   struct t_gui_buffer* where = open_buffer();
   const char* colour = style == Style::thinking ? "darkgray" : style == Style::info ? "cyan" : "default";
   weechat_printf_date_tags(where, 0, "no_highlight,notify_none,wenqu", "%s%s", weechat_color(colour), line.c_str());
@@ -89,6 +92,7 @@ Host make_host() {
 }
 
 int on_ask(const void*, void*, struct t_gui_buffer*, int argc, char** argv, char** argv_eol) {
+  dismissed = false;
   const std::string_view first = argc > 1 ? argv[1] : "";
   if (first == "stop" && argc == 2) {
     conversation->stop();

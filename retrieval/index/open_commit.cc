@@ -23,6 +23,10 @@ Status damaged(const IndexPaths& paths, const Status& why) {
 
 }  // namespace
 
+Status no_index(const IndexPaths& paths) {
+  return Status(StatusCode::not_found, "there is no index here, or nothing was committed to it yet: build one with `wenqu index`", paths.directory);
+}
+
 Status other_words_mismatch(const std::string& directory) {
   return Status(StatusCode::version_mismatch,
                 "the documents were analysed with other words, or with or without pinyin, than these: name none, and those of "
@@ -40,9 +44,9 @@ Result<std::shared_ptr<const Snapshot>> open_newest_commit(const IndexPaths& pat
       if (why.code() == StatusCode::corrupt) return damaged(paths, why);
       if (why.code() == StatusCode::not_found && read_whole_file(paths.previous_manifest, 1 << 24))
         return damaged(paths, Status(StatusCode::corrupt, "its manifest is gone", paths.manifest));
-      return why;
+      return why.code() == StatusCode::not_found ? no_index(paths) : why;
     }
-    if (manifest->commit == 0) return Status(StatusCode::not_found, "nothing was committed yet", paths.directory);
+    if (manifest->commit == 0) return no_index(paths);
     if (earlier && earlier->manifest() == *manifest) return earlier;
     auto snapshot = Snapshot::open(paths, *manifest, earlier.get());
     if (snapshot || snapshot.status().code() == StatusCode::out_of_memory) return snapshot;

@@ -18,5 +18,7 @@ Result<std::shared_ptr<const Snapshot>> open_newest_commit(const IndexPaths& pat
 
 // Of an index that its owner taught other words, or pinyin or none, and what to do.
 Status other_words_mismatch(const std::string& directory);
+// Where there is none to be read.
+Status no_index(const IndexPaths& paths);
 
 }  // namespace wenqu::retrieval

@@ -170,8 +170,9 @@ Result<std::vector<size_t>> Cluster::send(const std::vector<BulkItem>& items, co
   for (size_t i = 0; i < places.size(); ++i) {
     const int status = (*outcomes)[i].status;
     if (is_passing(status)) again.push_back(places[i]);
-    // 404: what was to be removed is not there.
-    if (is_passing(status) || (status >= 200 && status <= 299) || status == 404) continue;
+    // 404: what was to be removed is not there; or else the index is not.
+    const bool removes = items[places[i]].lines.starts_with("{\"delete\"");
+    if (is_passing(status) || (status >= 200 && status <= 299) || (status == 404 && removes)) continue;
     if (failed++ == 0) first = i;
   }
   if (failed == 0) return again;

@@ -1,5 +1,7 @@
 #include "retrieval/remote/remote_writer.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <iterator>
 #include <utility>
@@ -108,9 +110,23 @@ Status RemoteWriter::send(std::vector<BulkItem>& items, size_t least) const {
     const std::vector<BulkItem> some(std::make_move_iterator(items.begin()), std::make_move_iterator(end));
     items.erase(items.begin(), end);
     bytes -= sent;
-    WENQU_RETURN_IF_ERROR(cluster_.bulk(some, {}));
+    WENQU_RETURN_IF_ERROR(send_some(some));
   }
   return {};
+}
+
+// A request that is too large for the cluster, or for what stands before it, goes in halves.
+Status RemoteWriter::send_some(std::span<const BulkItem> items) const {
+  const Status sent = cluster_.bulk({items.begin(), items.end()}, {});
+  if (sent.code() != StatusCode::limit_exceeded) return sent;
+  if (items.size() == 1)
+    return Status(StatusCode::io_error,
+                  fmt::format("a part of the document has {} bytes, which is too much for the cluster ({}): let it take more, or leave the document out",
+                              items[0].lines.size(), sent.message()),
+                  items[0].document_id);
+  const size_t half = items.size() / 2;
+  WENQU_RETURN_IF_ERROR(send_some(items.first(half)));
+  return send_some(items.subspan(half));
 }
 
 }  // namespace wenqu::retrieval

@@ -7,6 +7,7 @@
 #include <map>
 #include <memory>
 #include <mutex>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -42,6 +43,7 @@ class RemoteWriter {
   Status flush();
   Status append(const std::string& id, const Change& change, uint32_t slots, std::vector<BulkItem>& items) const;
   Status send(std::vector<BulkItem>& items, size_t least) const;
+  Status send_some(std::span<const BulkItem> items) const;
 
   const Cluster& cluster_;
   const Analyzer analyzer_;

@@ -94,6 +94,7 @@ wq_status wq_index_count(wq_index* index, uint64_t* documents) {
     if (documents) *documents = 0;
     if (!index) return null_argument("index");
     if (!documents) return null_argument("documents");
+    WENQU_RETURN_IF_ERROR(index->index->refresh());   // which a cluster that cannot be asked refuses
     *documents = index->index->stats().documents;
     return {};
   });

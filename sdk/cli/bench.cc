@@ -11,7 +11,7 @@ namespace wenqu::cli {
 
 int run_bench(const BenchOptions& options) {
   Interrupt interrupt;
-  Result<std::shared_ptr<const engine::Model>> model = load_model(options.model);
+  Result<std::shared_ptr<const engine::Model>> model = load_model(options.model, interrupt.token());
   if (!model) return report(model.status());
   engine::BenchOptions bench;
   bench.prompt_tokens = options.prompt;

@@ -5,6 +5,7 @@
 #include "engine/gguf/file.h"
 #include "engine/model.h"
 #include "sdk/cli/commands.h"
+#include "sdk/cli/terminal.h"
 
 namespace wenqu::cli {
 namespace {
@@ -77,7 +78,8 @@ int run_inspect(const InspectOptions& options) {
   Result<std::shared_ptr<const engine::gguf::File>> file = engine::gguf::File::open(options.model);
   if (!file) return report(file.status());
   const std::string name((*file)->get_string("general.name").value_or(""));
-  fmt::print("{}\n", name.empty() ? std::filesystem::path(options.model).filename().string() : name);
+  int code = kExitOk;
+  fmt::print("{}\n", visible(name.empty() ? std::filesystem::path(options.model).filename().string() : name));
   line("file", fmt::format("{}: {}, {}", options.model, size((*file)->file_bytes()), plural((*file)->tensors().size(), "tensor")));
   if ((*file)->tensors().empty()) {
     line("", "a vocabulary only: it can tokenize, not answer");
@@ -90,15 +92,16 @@ int run_inspect(const InspectOptions& options) {
     load.memory_budget = options.memory_mib << 20;
     const auto inspected = engine::Model::inspect(options.model, load);
     if (inspected) print_model(inspected->first, inspected->second, options.context, options.kv), print_places(inspected->first);
-    else line("cannot be run", inspected.status().to_string());
+    else line("cannot be run", visible(inspected.status().to_string()));
+    if (inspected.status().code() == StatusCode::corrupt) code = kExitFailed;
   }
   if (options.metadata || (*file)->tensors().empty())
-    for (const auto& [key, value] : (*file)->describe()) fmt::print("  {} = {}\n", key, value);
+    for (const auto& [key, value] : (*file)->describe()) fmt::print("  {} = {}\n", visible(key), visible(value));
   if (options.tensors)
     for (const engine::gguf::Tensor& tensor : (*file)->tensors())
-      fmt::print("  {:<40} {:<7} [{}] {} bytes\n", tensor.name, engine::gguf::type_traits(tensor.type).name,
+      fmt::print("  {:<40} {:<7} [{}] {} bytes\n", visible(tensor.name), engine::gguf::type_traits(tensor.type).name,
                  fmt::join(tensor.ne.begin(), tensor.ne.begin() + tensor.n_dims, ", "), tensor.bytes);
-  return kExitOk;
+  return code;
 }
 
 }  // namespace wenqu::cli

@@ -85,9 +85,9 @@ Result<assistant::OpenedAssistant> load_assistant(const std::string& index, cons
   return assistant::open_assistant(open);
 }
 
-Result<std::shared_ptr<const engine::Model>> load_model(const ModelOptions& model) {
+Result<std::shared_ptr<const engine::Model>> load_model(const ModelOptions& model, const CancelToken& cancel) {
   WENQU_ASSIGN_OR_RETURN(const engine::LoadOptions load, load_options(model));
-  WENQU_ASSIGN_OR_RETURN(std::shared_ptr<const engine::Model> loaded, engine::Model::load(model.path, load));
+  WENQU_ASSIGN_OR_RETURN(std::shared_ptr<const engine::Model> loaded, engine::Model::load(model.path, load, cancel));
   tell_device(loaded->info());
   return loaded;
 }

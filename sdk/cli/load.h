@@ -14,6 +14,6 @@ Result<retrieval::VocabularyChange> load_vocabulary(const VocabularyFlags& flags
 Result<retrieval::IndexModels> load_search_models(const SearchModelFlags& flags, int threads, int nice = 0);
 Result<assistant::OpenedAssistant> load_assistant(const std::string& index, const RemoteFlags& remote, const ModelOptions& model, const SearchModelFlags& search,
                                                   std::function<void(const Status&)> follow_commits = {});
-Result<std::shared_ptr<const engine::Model>> load_model(const ModelOptions& model);
+Result<std::shared_ptr<const engine::Model>> load_model(const ModelOptions& model, const CancelToken& cancel);
 
 }  // namespace wenqu::cli

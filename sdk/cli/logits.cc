@@ -34,7 +34,7 @@ int run_logits(const LogitsOptions& options) {
   Result<std::vector<engine::TokenId>> tokens = parse_tokens(options.tokens);
   if (!tokens) return report(tokens.status());
   Interrupt interrupt;
-  Result<std::shared_ptr<const engine::Model>> model = load_model(options.model);
+  Result<std::shared_ptr<const engine::Model>> model = load_model(options.model, interrupt.token());
   if (!model) return report(model.status());
   Result<std::unique_ptr<engine::Timeline>> timeline = engine::Timeline::create(*model, timeline_options(options.model));
   if (!timeline) return report(timeline.status());

@@ -62,7 +62,7 @@ void add_model_options(CLI::App& command, ModelOptions& model) {
   command.add_option("--nice", model.nice, "how far the compute threads step back for other work (0 to 19)")->check(CLI::Range(0, 19));
   command.add_option("--chat-template", model.chat_template, "name of the chat template, where the file's is not known");
   command.add_option("--memory", model.memory_mib, "memory for the model and its sessions, in MiB (0: what is free); a mixture of experts "
-                     "that is larger keeps those used most and reads the others on demand");
+                     "that is larger keeps those used most and reads the others on demand")->check(CLI::Range(uint64_t{0}, uint64_t{1} << 40));
   add_kv_option(command, model.kv);
   command.add_flag("--deterministic", model.deterministic, "the same figures to the last bit however the prompt is divided");
   const char* const unasked = model.repack == wenqu::engine::Repack::when_ample ? " (default: where that takes half of the free memory at most)" : "";
@@ -244,7 +244,7 @@ int main(int argc, char** argv) {
   command->add_option("--context", inspect.context, "tokens to reckon the memory for")->check(CLI::Range(uint64_t{1}, uint64_t{1} << 40));
   add_kv_option(*command, inspect.kv);
   add_device_options(*command, inspect.device, inspect.gpu_layers, inspect.cpu_experts);
-  command->add_option("--memory", inspect.memory_mib, "of each GPU, so much is reckoned with, in MiB (0: what is free)");
+  command->add_option("--memory", inspect.memory_mib, "of each GPU, so much is reckoned with, in MiB (0: what is free)")->check(CLI::Range(uint64_t{0}, uint64_t{1} << 40));
   command->add_flag("--metadata", inspect.metadata, "list the file's metadata");
   command->add_flag("--tensors", inspect.tensors, "list every tensor");
   command->add_option("MODEL", inspect.model, "GGUF file")->required();
@@ -268,7 +268,7 @@ int main(int argc, char** argv) {
   command->add_option("--model", logits.model.path, "GGUF file")->required();
   command->add_option("--tokens", logits.tokens, "token ids, divided by commas")->required();
   command->add_option("--out", logits.out, "file to write")->required();
-  command->add_option("--together", logits.together, "tokens that are read at once (0: all, as a prompt; 1: as an answer is made)");
+  command->add_option("--together", logits.together, "tokens that are read at once (0: all, as a prompt; 1: as an answer is made)")->check(CLI::Range(uint64_t{0}, uint64_t{1} << 40));
   add_model_options(*command, logits.model);
 
   QuantizeOptions quantize;

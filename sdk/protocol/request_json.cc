@@ -4,7 +4,9 @@
 #include <rapidjson/document.h>
 #include <rapidjson/error/en.h>
 
+#include <algorithm>
 #include <cmath>
+#include <initializer_list>
 #include <optional>
 
 #include "base/json_depth.h"
@@ -29,6 +31,19 @@ class Members {
   const Value* find(const char* name) const {
     const auto member = object_.FindMember(name);
     return member == object_.MemberEnd() || member->value.IsNull() ? nullptr : &member->value;
+  }
+
+  bool is_null(const char* name) const {
+    const auto member = object_.FindMember(name);
+    return member != object_.MemberEnd() && member->value.IsNull();
+  }
+  // The name of a member that is none of these; empty: there is none.
+  std::string other_than(std::initializer_list<std::string_view> names) const {
+    for (const auto& member : object_.GetObject()) {
+      const std::string name(member.name.GetString(), member.name.GetStringLength());
+      if (std::find(names.begin(), names.end(), name) == names.end()) return name;
+    }
+    return {};
   }
 
   Status text(const char* name, std::string& into) const {
@@ -138,6 +153,8 @@ Status read_filter(const Members& ours, assistant::AskRequest& request) {
       WENQU_RETURN_IF_ERROR(read_names(attribute.value, "wenqu.attributes." + name, filter.attributes[name]));
     }
   }
+  // Null would be anybody, or nobody: neither is guessed.
+  if (ours.is_null("principals")) return wrong("wenqu.principals", "a list of strings: an empty one for who may see only what all may");
   if (const Value* principals = ours.find("principals"))
     WENQU_RETURN_IF_ERROR(read_names(*principals, "wenqu.principals", filter.principals.emplace()));
   return {};
@@ -250,7 +267,12 @@ Result<ClientMessage> parse_client_message(std::string_view json, std::string* s
 Status parse_filter(std::string_view json, assistant::AskRequest& request) {
   rapidjson::Document document;
   WENQU_RETURN_IF_ERROR(parse_object(json, document));
-  return read_filter(Members(document, "wenqu."), request);
+  const Members members(document, "wenqu.");
+  // A misspelt one would let through what it is there to keep back.
+  const std::string other = members.other_than({"sources", "published_from", "published_until", "attributes", "principals"});
+  if (!other.empty())
+    return Status(StatusCode::invalid_argument, "is no member of a filter: sources, published_from, published_until, attributes and principals are", other);
+  return read_filter(members, request);
 }
 
 }  // namespace wenqu::protocol

@@ -281,6 +281,26 @@ TEST_F(ConvertTest, TypesAreThoseOfTheMix) {
   EXPECT_LT(distance(dense), 0.05);
 }
 
+TEST_F(ConvertTest, TheModelThatIsReadIsNotOverwritten) {
+  fill(*folder_, {.seed = 34});
+  folder_->write();
+  for (const auto& entry : std::filesystem::directory_iterator(path_)) {
+    const auto size = std::filesystem::file_size(entry.path());
+    EXPECT_EQ(convert({path_, entry.path().string(), "F32", "", 2, {}}, {}).status().code(), StatusCode::invalid_argument) << entry.path();
+    EXPECT_EQ(std::filesystem::file_size(entry.path()), size);
+  }
+}
+
+TEST_F(ConvertTest, BiasesThatAreNotComputedAreRefused) {
+  fill(*folder_, {.seed = 33});
+  folder_->add_f32("model.layers.0.self_attn.o_proj.bias", {1}, {1});
+  folder_->write();
+  const auto report = run();
+  ASSERT_FALSE(report);
+  EXPECT_EQ(report.status().code(), StatusCode::unsupported);
+  EXPECT_NE(report.status().to_string().find("o_proj.bias"), std::string::npos);
+}
+
 TEST_F(ConvertTest, TensorsWithoutAPlaceAreToldAndRotaryBuffersAreNot) {
   fill(*folder_, {.seed = 31});
   folder_->add_f32("model.layers.0.self_attn.rotary_emb.inv_freq", {12}, std::vector<float>(12, 1));

@@ -216,6 +216,28 @@ TEST_F(TimelineTest, ASessionOfAnotherModelIsRefused) {
   EXPECT_EQ(Timeline::restore(*Model::load(path_, options), saved()).status().code(), StatusCode::version_mismatch);
 }
 
+// Whoever begins alike afterwards does not take over what was never read.
+TEST_F(TimelineTest, ASessionThatDoesNotFitLeavesNothingBehind) {
+  const auto model = load({});
+  auto timeline = fresh(model);
+  ASSERT_TRUE(timeline->append(some_tokens(1000), {}));
+  ASSERT_TRUE(timeline->save(saved()));
+  LoadOptions options;
+  options.memory_budget = model->info().file_bytes;
+  for (Result<std::shared_ptr<const Model>> tight = Model::load(path_, options); ; tight = Model::load(path_, options)) {
+    if (tight) {
+      const Status status = Timeline::restore(*tight, saved()).status();
+      if (status) break;   // now it fits
+      EXPECT_EQ(status.code(), StatusCode::out_of_memory) << status.to_string();
+      auto next = fresh(*tight);
+      const Status read = next->append(some_tokens(40), {});
+      EXPECT_TRUE(read || read.code() == StatusCode::out_of_memory) << read.to_string();
+    }
+    options.memory_budget += 256 << 10;
+    ASSERT_LT(options.memory_budget, uint64_t{1} << 30);
+  }
+}
+
 TEST_F(TimelineTest, ADamagedSessionIsRefusedWhereverTheDamageIs) {
   const auto model = load({});
   auto timeline = fresh(model);

@@ -104,6 +104,32 @@ TEST(RemoteIndex, IsOpenedWhereAnAddressStandsForADirectory) {
   EXPECT_EQ(Index::open_together({cluster.url(), "/tmp/x"}).status().code(), StatusCode::unsupported);
 }
 
+TEST(RemoteIndex, ARequestThatIsTooLargeGoesInHalves) {
+  const std::string too_large = http_answer(413, "<html>Request Entity Too Large</html>");
+  const std::string taken = http_answer(200, R"({"errors":false,"items":[{"index":{"status":201}}]})");
+  {
+    const FakeCluster cluster({{"POST /notes/_bulk", {too_large, taken}}});
+    const auto index = open(cluster);
+    ASSERT_TRUE(index) << index.status().to_string();
+    ASSERT_TRUE((*index)->add(note("text")));   // a record and a passage
+    const Status status = (*index)->commit();
+    EXPECT_TRUE(status) << status.to_string();
+  }
+  const FakeCluster cluster({{"POST /notes/_bulk", {too_large}}});
+  const auto index = open(cluster);
+  ASSERT_TRUE((*index)->add(note("text")));
+  const Status status = (*index)->commit();
+  EXPECT_EQ(status.code(), StatusCode::io_error);
+  EXPECT_THAT(status.to_string(), HasSubstr("note: a part of the document"));
+}
+
+TEST(RemoteIndex, WhatIsNotThereIsAnErrorButWhereItWasToBeRemoved) {
+  const FakeCluster cluster({{"POST /notes/_bulk", {http_answer(200, R"({"errors":true,"items":[{"index":{"status":404,"error":{"type":"index_not_found_exception"}}},{"index":{"status":201}}]})")}}});
+  const auto index = open(cluster);
+  ASSERT_TRUE((*index)->add(note("text")));
+  EXPECT_EQ((*index)->commit().code(), StatusCode::io_error);
+}
+
 TEST(RemoteIndex, TellsWhyItCannotBeOpened) {
   struct Case {
     const char* request;

@@ -185,7 +185,9 @@ typedef struct wq_assistant_options {
   uint32_t struct_size;
   int32_t threads;              /* compute threads; 0: one per core */
   const char* index_directory;  /* needed; or the address of a cluster's index, see wq_index_open */
-  const char* model_path;       /* a GGUF file; NULL: answers are extracted from the sources */
+  const char* model_path;       /* a GGUF file; NULL: answers are extracted from the sources. It stays mapped
+                                   unless repacked: who replaces it writes another file and renames it.
+                                   One that is cut short in place ends the process (SIGBUS) */
   uint64_t memory_budget;       /* bytes for the model and all requests' caches; 0: what the
                                    system has free. A mixture of experts that is larger keeps those
                                    used most and reads the others on demand */

@@ -88,6 +88,7 @@ TEST(ClientMessage, WhatIsWrongIsNamed) {
       {R"({"type":"response.create","input":"x","wenqu":{"attributes":[]}})", StatusCode::invalid_argument, "wenqu.attributes"},
       {R"({"type":"response.create","input":"x","wenqu":{"attributes":{"a":[1]}}})", StatusCode::invalid_argument, "wenqu.attributes.a[]"},
       {R"({"type":"response.create","input":"x","wenqu":{"principals":{}}})", StatusCode::invalid_argument, "wenqu.principals"},
+      {R"({"type":"response.create","input":"x","wenqu":{"principals":null}})", StatusCode::invalid_argument, "wenqu.principals"},
       {R"({"type":"response.create","input":"x","wenqu":{"published_from":1}})", StatusCode::invalid_argument, "wenqu.published_from"},
       {R"({"type":"response.create","input":"x","tools":[{"type":"web_search"}]})", StatusCode::unsupported, "tools[].type"},
       {R"({"type":"response.create","input":"x","previous_response_id":"r"})", StatusCode::unsupported, "previous_response_id"},
@@ -100,6 +101,13 @@ TEST(ClientMessage, WhatIsWrongIsNamed) {
     EXPECT_EQ(message.status().where(), c.where) << c.json;
     EXPECT_FALSE(message.status().message().empty());
   }
+}
+
+TEST(Filter, AMisspeltMemberIsRefused) {
+  assistant::AskRequest request;
+  EXPECT_TRUE(parse_filter(R"({"principals":["bob"],"sources":["web"]})", request));
+  for (const char* json : {R"({"principal":["bob"]})", R"({"wenqu":{"principals":["bob"]}})"}) EXPECT_EQ(parse_filter(json, request).code(), StatusCode::invalid_argument) << json;
+  EXPECT_EQ(parse_filter(R"({"principals":null})", request).where(), "wenqu.principals");
 }
 
 TEST(ClientMessage, TellsWhoseItIsAlsoWhereItIsRefused) {
