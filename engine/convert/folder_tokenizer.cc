@@ -58,7 +58,15 @@ Result<std::vector<uint32_t>> find_ids(const HfTokenizer& tokenizer, const std::
   return ids;
 }
 
+// A file of its own stands for what the configuration says, as transformers has it.
 Status write_template(const std::string& folder, const Object& config, gguf::Writer& writer) {
+  if (const std::string path = folder + "/chat_template.jinja"; exists(path)) {
+    WENQU_ASSIGN_OR_RETURN(const MappedFile file, MappedFile::open(path));
+    const std::string_view text(reinterpret_cast<const char*>(file.data().data()), file.size());
+    if (text.size() > kMaxTemplate || !utf8_is_valid(text)) return Status(StatusCode::corrupt, "is too large or no text", path);
+    writer.set_string("tokenizer.chat_template", text);
+    return {};
+  }
   const Json* value = config.find("chat_template");
   if (value && value->IsArray()) {   // several with names: the default one, or the first
     const Json* chosen = nullptr;
@@ -68,16 +76,7 @@ Status write_template(const std::string& folder, const Object& config, gguf::Wri
     }
     value = chosen;
   }
-  if (value && value->IsString()) {
-    writer.set_string("tokenizer.chat_template", text_of(*value));
-    return {};
-  }
-  const std::string path = folder + "/chat_template.jinja";
-  if (!exists(path)) return {};
-  WENQU_ASSIGN_OR_RETURN(const MappedFile file, MappedFile::open(path));
-  const std::string_view text(reinterpret_cast<const char*>(file.data().data()), file.size());
-  if (text.size() > kMaxTemplate || !utf8_is_valid(text)) return Status(StatusCode::corrupt, "is too large or no text", path);
-  writer.set_string("tokenizer.chat_template", text);
+  if (value && value->IsString()) writer.set_string("tokenizer.chat_template", text_of(*value));
   return {};
 }
 

@@ -31,10 +31,11 @@ class Cluster {
   const std::string& name() const { return name_; }
   const RemoteServer& server() const { return server_; }
   // Whether the cluster multiplies scores by k1 + 1, as older ones do.
-  bool scores_with_k1() const { return !(server_.is_opensearch && server_.major >= 3); }
+  bool scores_with_k1() const { return !(server_.is_opensearch && server_.major >= 3 && !calls_itself_elasticsearch()); }
 
   // Whether it searches vectors among what a filter leaves: Elasticsearch since 8.4, OpenSearch since 2.4.
   bool searches_vectors() const {
+    if (calls_itself_elasticsearch()) return false;   // it may be of before
     const auto since = server_.is_opensearch ? std::pair(2, 4) : std::pair(8, 4);
     return std::pair(server_.major, server_.minor) >= since;
   }
@@ -59,6 +60,9 @@ class Cluster {
   Result<std::string> get(const std::string& key, const CancelToken& cancel) const;
 
  private:
+  // An OpenSearch 1 or 2 whose operator has it say 7.10.2, for old clients' sake.
+  bool calls_itself_elasticsearch() const { return server_.is_opensearch && server_.major >= 7; }
+
   Cluster() = default;
   Result<std::string> ask(std::string method, const std::string& target, std::string body, const char* type,
                           const CancelToken& cancel, std::chrono::milliseconds timeout = {}) const;

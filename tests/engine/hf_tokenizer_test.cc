@@ -110,7 +110,7 @@ TEST(FolderTokenizer, EndsOfTurnsAndTemplatesComeFromTheirOwnFiles) {
   const std::string path = testing::TempDir() + "wenqu_folder_tokenizer_" + std::to_string(::getpid());
   test::HfFolder folder(path);
   folder.write_file("tokenizer.json", test::mini_tokenizer_json(test::kQwen2Patterns));
-  folder.write_file("tokenizer_config.json", R"({"eos_token":"<｜end▁of▁sentence｜>","bos_token":null})");
+  folder.write_file("tokenizer_config.json", R"({"eos_token":"<｜end▁of▁sentence｜>","bos_token":null,"chat_template":"of before"})");
   folder.write_file("generation_config.json", R"({"eos_token_id":[265,261]})");
   folder.write_file("chat_template.jinja", "{{ messages }}<|im_start|>");
   const auto config = parse_json_object(R"({"bos_token_id":260})", "config.json");
