@@ -126,6 +126,7 @@ TEST(FolderTokenizer, EndsOfTurnsAndTemplatesComeFromTheirOwnFiles) {
   EXPECT_EQ(file->get_string("tokenizer.chat_template"), "{{ messages }}<|im_start|>");
   ASSERT_TRUE(Tokenizer::create(*file));
 
+  std::filesystem::remove(path + "/chat_template.jinja");
   folder.write_file("tokenizer_config.json", R"({"chat_template":[{"name":"tool","template":"t"},{"name":"default","template":"d"}]})");
   gguf::Writer other;
   ASSERT_TRUE(write_tokenizer(path, Object(**config, "config.json"), 300, "", other));
