@@ -13,7 +13,7 @@ constexpr int kOutputs = 200, kInputs = 192;   // two blocks, one of them not fu
 int weight(int output, int i) { return (output * 7 + i * 5) % 15 - 7; }
 int input(int row, int i) { return (row * 3 + i * 11) % 13 - 6; }
 
-// Halves of whole numbers below 2048.
+// Halves of whole numbers below 2048, which need no rounding: the CPU kernels, which can round, are not in the module.
 Half half(int n) {
   if (n == 0) return {0};
   const unsigned size = static_cast<unsigned>(n < 0 ? -n : n);

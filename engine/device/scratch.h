@@ -91,8 +91,8 @@ struct Scratch {
     const bool mla = config.has_mla();
     const size_t head = mla ? size_t{m.nope} + m.rope : config.head, value = mla ? m.value : config.head, row = size_t{m.kv_lora} + m.rope;
     arrived = parts.take<uint32_t>(tokens);
-    const size_t widest = std::max({d, heads * value, size_t{m.q_lora}}), stride = (widest + cuda::kTileDepth - 1) / cuda::kTileDepth * cuda::kTileDepth;
-    halves.values = parts.take<cuda::Half>(tokens * stride), halves.scales = parts.take<float>(tokens);
+    halves.stride = cuda::round_up(as_int(std::max({d, heads * value, size_t{m.q_lora}})), cuda::kTileDepth);   // the widest
+    halves.values = parts.take<cuda::Half>(tokens * static_cast<size_t>(halves.stride)), halves.scales = parts.take<float>(tokens);
     hidden = parts.take<float>(tokens * d), normed = parts.take<float>(tokens * d), delta = parts.take<float>(tokens * d);
     rounded = parts.rounded(tokens, d);
     queries = parts.take<float>(tokens * heads * head);

@@ -25,8 +25,8 @@ namespace {
 
 namespace fs = std::filesystem;
 
-// A path as a document's id: two files never share one. Bytes that are no UTF-8 are written as U+FFFD and two digits; of a path that is longer than an
-// id may be, the front is a hash of the whole.
+// A path as a document's id. Bytes that are no UTF-8 are written as U+FFFD and two digits, so that two such names are told
+// apart; of a path that is longer than an id may be, the front is a hash of the whole.
 std::string id_of(const std::string& path) {
   constexpr size_t kMost = 480, kTail = 400;   // an index takes 512 bytes, and a row's number comes behind
   std::string id;
@@ -184,6 +184,7 @@ class DocumentReader {
   // A table whose rows are documents; `done` stays false for any other.
   Status read_rows(const std::string& bytes, const std::string& name, const CancelToken& cancel, bool& done) {
     const DecodedText decoded = decode_text(bytes);
+    const std::string id = id_of(name);
     CsvRow names;
     uint64_t number = 0;
     const Status stop(StatusCode::end_of_stream, "no documents");
@@ -196,8 +197,7 @@ class DocumentReader {
         return done ? Status() : stop;
       }
       ++number;
-      const std::string where = fmt::format("{}#{}", name, number);
-      Result<Document> document = parse_document_json(csv_row_to_json(names, row, fmt::format("{}#{}", id_of(name), number)), options_.source);
+      Result<Document> document = parse_document_json(csv_row_to_json(names, row, fmt::format("{}#{}", id, number)), options_.source);
       if (!document) {
         report(Status(document.status().code(), document.status().message(), fmt::format("{}: row {}", name, number)));
         return {};

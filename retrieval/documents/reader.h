@@ -21,11 +21,11 @@ struct ReadOptions {
 };
 
 struct ReadCounts {
-  uint64_t documents = 0;   // handed to the sink
-  uint64_t problems = 0;    // reports made: files and lines left out, and texts repaired
-  uint64_t bytes = 0;       // read from disk
-  uint64_t left_out = 0;       // documents too large, and lines of JSON Lines of which nobody knows which documents they would have been
-  bool ended_early = false;    // a file could not be read, or not to its end
+  uint64_t documents = 0;     // handed to the sink
+  uint64_t problems = 0;      // reports made: files and lines left out, and texts repaired
+  uint64_t bytes = 0;         // read from disk
+  uint64_t left_out = 0;      // documents too large, and lines of JSON Lines that cannot be told to be which document
+  bool ended_early = false;   // a file could not be read, or not to its end
 };
 
 // What read_documents tells as it goes. Returning an error from `document` stops the reading with
@@ -38,9 +38,10 @@ struct ReadSink {
 };
 
 // Reads a file or, as find_files() lists them, the files of a folder. A file in a folder whose type is not known is
-// skipped silently; named directly, it is a problem report. A document from a file has the path as its id and url (in the id,
-// bytes that are no UTF-8 as U+FFFD and two digits, and the front of a very long one as a hash; a WeChat article its own address), the title and date that it names, or else the file's name and date of change; a
-// table with a column `text` and JSON Lines give a document for each row or line.
+// skipped silently; named directly, it is a problem report. A document from a file has the path as its id and url (in the
+// id, bytes that are no UTF-8 as U+FFFD and two digits, and the front of a very long one as a hash; a WeChat article has its
+// own address as url), the title and date that it names, or else the file's name and date of change; a table with a column
+// `text` and JSON Lines give a document for each row or line.
 // Errors: not_found, io_error (the path itself), cancelled, or the sink's.
 Result<ReadCounts> read_documents(const std::string& path, const ReadOptions& options,
                                   const ReadSink& sink, const CancelToken& cancel);

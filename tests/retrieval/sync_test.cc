@@ -14,6 +14,10 @@ namespace {
 
 namespace fs = std::filesystem;
 
+// Long enough to have near-duplicates.
+const std::string kText =
+    "苍鹭是一种大型涉禽，栖息于湖泊和河流的浅水处。它们以鱼类为食，站在水中等待，动作很慢。春天里它们回到湿地筑巢，秋天向南方飞去。";
+
 class SyncTest : public IndexTest {
  protected:
   void SetUp() override {
@@ -229,9 +233,8 @@ TEST_F(SyncTest, TheIndexInsideTheFolderIsNoneOfItsFiles) {
 }
 
 TEST_F(SyncTest, NearDuplicatesAreLeftOutUntilTheirOriginalGoes) {
-  const std::string text = "苍鹭是一种大型涉禽，栖息于湖泊和河流的浅水处。它们以鱼类为食，站在水中等待，动作很慢。春天里它们回到湿地筑巢，秋天向南方飞去。";
-  write("d1.txt", text);
-  write("d2.txt", text + "（完）");
+  write("d1.txt", kText);
+  write("d2.txt", kText + "（完）");
   SyncOptions drop;
   drop.duplicates = DuplicatePolicy::drop;
   EXPECT_EQ(sync(drop).duplicates, 1u);
@@ -243,7 +246,7 @@ TEST_F(SyncTest, NearDuplicatesAreLeftOutUntilTheirOriginalGoes) {
 
   SyncOptions mark;
   mark.duplicates = DuplicatePolicy::mark;
-  write("d3.txt", text);
+  write("d3.txt", kText);
   sync(mark);
   EXPECT_EQ(found("湿地"), (Names{"d2.txt", "d3.txt"}));
   size_t marked = 0;
@@ -252,9 +255,8 @@ TEST_F(SyncTest, NearDuplicatesAreLeftOutUntilTheirOriginalGoes) {
 }
 
 TEST_F(SyncTest, RemovingAnOriginalByHandFreesItsDuplicates) {
-  const std::string text = "苍鹭是一种大型涉禽，栖息于湖泊和河流的浅水处。它们以鱼类为食，站在水中等待，动作很慢。春天里它们回到湿地筑巢，秋天向南方飞去。";
-  write("d1.txt", text);
-  write("d2.txt", text + "（完）");
+  write("d1.txt", kText);
+  write("d2.txt", kText + "（完）");
   SyncOptions drop;
   drop.duplicates = DuplicatePolicy::drop;
   sync(drop);

@@ -7,6 +7,7 @@
 
 #include "engine/cuda/kernel_list.h"
 #include "tests/engine/cuda/device_memory.h"
+#include "tests/engine/cuda/stack_of.h"
 #include "tests/engine/cuda/weights_fixture.h"
 #include "tests/engine/cuda/test_device.h"
 
@@ -31,14 +32,8 @@ class ProductsOfManyRows : public testing::Test {
     Input input() const { return {values.data(), host.n, q.data(), scales.data(), host.stride}; }
     const float* row(int r) const { return (is_quantized(kType) ? host.rounded : host.values).data() + r * host.n; }
   };
-  struct Weights {
-    RandomWeights host;
-    Array<std::byte> data;
-    Stack stack;
-    Weights(Device& device, int matrices, int outputs, int inputs, std::mt19937& random)
-        : host(kType, matrices * outputs, inputs, random), data(device, host.device),
-          stack{data.data(), host.row_bytes, host.row_bytes * static_cast<size_t>(outputs), inputs, outputs} {}
-    double times(int matrix, int row, const float* x) const { return dot(host.row(matrix * stack.outputs + row, stack.inputs), x, stack.inputs); }
+  struct Weights : StackOf {
+    Weights(Device& device, int matrices, int outputs, int inputs, std::mt19937& random) : StackOf(device, kType, matrices, outputs, inputs, random) {}
   };
   // Places sorted by an expert, as SortByExpert does.
   struct Sorted {

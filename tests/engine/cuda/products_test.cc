@@ -7,6 +7,7 @@
 
 #include "engine/cuda/kernel_list.h"
 #include "tests/engine/cuda/device_memory.h"
+#include "tests/engine/cuda/stack_of.h"
 #include "tests/engine/cuda/weights_fixture.h"
 #include "tests/engine/cuda/test_device.h"
 
@@ -15,17 +16,7 @@ namespace {
 
 using engine::gguf::Type;
 
-// Weights and an input of a device, and what they were made of.
-struct StackOf {
-  RandomWeights host;
-  Array<std::byte> data;
-  Stack stack;
-  StackOf(Device& device, Type type, int matrices, int outputs, int inputs, std::mt19937& random)
-      : host(type, matrices * outputs, inputs, random), data(device, host.device),
-        stack{data.data(), host.row_bytes, host.row_bytes * static_cast<size_t>(outputs), inputs, outputs} {}
-  double times(int matrix, int row, const float* x) const { return dot(host.row(matrix * stack.outputs + row, stack.inputs), x, stack.inputs); }
-};
-
+// An input of a device, and what it was made of.
 struct InputOf {
   RandomInput host;
   Array<float> values, scales;

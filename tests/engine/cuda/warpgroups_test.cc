@@ -8,6 +8,7 @@
 #include "engine/cuda/kernel_list.h"
 #include "engine/cuda/warpgroup_check.h"
 #include "tests/engine/cuda/device_memory.h"
+#include "tests/engine/cuda/stack_of.h"
 #include "tests/engine/cuda/test_device.h"
 #include "tests/engine/cuda/weights_fixture.h"
 
@@ -78,13 +79,8 @@ class ProductsByWarpgroups : public RowsAsHalves {
   // Not a multiple of a tile's depth where the type lets it be.
   static constexpr int kInputs = row_layout(kType).block_values == 256 ? 512 : is_quantized(kType) ? 160 : 192;
 
-  struct Weights {
-    RandomWeights host;
-    Array<std::byte> data;
-    Stack stack;
-    Weights(Device& device, int matrices, int outputs, int inputs, std::mt19937& random)
-        : host(kType, matrices * outputs, inputs, random), data(device, host.device),
-          stack{data.data(), host.row_bytes, host.row_bytes * static_cast<size_t>(outputs), inputs, outputs} {}
+  struct Weights : StackOf {
+    Weights(Device& device, int matrices, int outputs, int inputs, std::mt19937& random) : StackOf(device, kType, matrices, outputs, inputs, random) {}
     // The product, and how far rounding the weights to halves may move it.
     void times(int matrix, int row, const float* x, double& product, double& tolerance) const {
       const float* const w = host.row(matrix * stack.outputs + row, stack.inputs);
