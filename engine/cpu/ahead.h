@@ -24,11 +24,13 @@ namespace {
 // GCC 12 takes a function that does nothing else for one without effect, and leaves out calls that it has not inlined.
 template <size_t kBytes>
 __attribute__((always_inline)) inline void ask_ahead(const std::byte* p, const Ahead& ahead) {
-  const char* const at = reinterpret_cast<const char*>(p);
-  if (ahead.second_cache > 0)
-    for (size_t line = 0; line < kBytes; line += 64) _mm_prefetch(at + line + ahead.second_cache, _MM_HINT_T1);
-  if (ahead.first_cache > 0)
-    for (size_t line = 0; line < kBytes; line += 64) _mm_prefetch(at + line + ahead.first_cache, _MM_HINT_T0);
+  const auto ask = [&]<auto kHint>(size_t distance) __attribute__((always_inline)) {
+    const char* at = reinterpret_cast<const char*>(p) + distance;
+    __asm__("" : "+r"(at));   // one register for all lines: GCC would keep a distance for each
+    for (size_t line = 0; line < kBytes; line += 64) _mm_prefetch(at + line, kHint);
+  };
+  if (ahead.second_cache > 0) ask.template operator()<_MM_HINT_T1>(ahead.second_cache);
+  if (ahead.first_cache > 0) ask.template operator()<_MM_HINT_T0>(ahead.first_cache);
 }
 
 }  // namespace

@@ -25,6 +25,8 @@ inline __m256i eight_columns(const int8_t* x) {   // for every row
 }
 inline __m256i low_nibbles(__m256i v) { return _mm256_and_si256(v, _mm256_set1_epi8(15)); }
 inline __m256i high_nibbles(__m256i v) { return _mm256_and_si256(_mm256_srli_epi16(v, 4), _mm256_set1_epi8(15)); }
+template <size_t kHigh>
+inline __m256i nibbles_of(__m256i v) { return kHigh ? high_nibbles(v) : low_nibbles(v); }
 
 inline __m256 eight_halves(const std::byte* p) { return _mm256_cvtph_ps(load_half(p)); }
 
@@ -53,8 +55,8 @@ inline __m256i signed_scale(__m256i words) {
 // ------------------------------------------------------------------ blocks of 256
 //
 // Objects of a column's eight blocks; Plain is the type as it lies in a file. Columns are taken in kSteps steps of kGroups
-// sub-blocks of kUnits units of eight: column(step, group, unit) says where such a unit begins, weights<step, unit>(side, w)
-// gives those of each group, scale<step, group>(side) the scale of four rows, each four times in 16 bits.
+// sub-blocks of kUnits units of eight: column(step, group, unit) says where such a unit begins, weights<step, group, unit>(side)
+// gives those of four rows, scale<step, group>(side) their scale, each four times in 16 bits.
 
 struct EightScalesQ4K {
   static constexpr size_t kSteps = 4, kGroups = 2, kUnits = 4, kHeader = 128;
@@ -103,11 +105,8 @@ struct EightQ4K : EightScalesQ4K {
   static constexpr size_t kBytes = WeightsQ4K::kBytes * kInterleavedRows;
   const std::byte* block;
   explicit EightQ4K(const std::byte* b) : EightScalesQ4K(b), block(b) {}
-  template <size_t kStep, size_t kUnit>
-  void weights(size_t side, __m256i w[2]) const {
-    const __m256i v = load(block + kHeader + kStep * 256 + kUnit * 64 + side * 32);
-    w[0] = low_nibbles(v), w[1] = high_nibbles(v);
-  }
+  template <size_t kStep, size_t kGroup, size_t kUnit>
+  __m256i weights(size_t side) const { return nibbles_of<kGroup>(load(block + kHeader + kStep * 256 + kUnit * 64 + side * 32)); }
 };
 
 struct EightQ5K : EightScalesQ4K {
@@ -115,13 +114,12 @@ struct EightQ5K : EightScalesQ4K {
   static constexpr size_t kBytes = WeightsQ5K::kBytes * kInterleavedRows;
   const std::byte* block;
   explicit EightQ5K(const std::byte* b) : EightScalesQ4K(b), block(b) {}
-  template <size_t kStep, size_t kUnit>
-  void weights(size_t side, __m256i w[2]) const {
-    const __m256i v = load(block + kHeader + 256 + kStep * 256 + kUnit * 64 + side * 32), high = load(block + kHeader + kUnit * 64 + side * 32), bit = _mm256_set1_epi8(16);
-    constexpr int g = kStep * 2;
-    const auto shifted = [&](auto by) { return by < 4 ? _mm256_slli_epi16(high, 4 - by) : _mm256_srli_epi16(high, by - 4); };
-    w[0] = _mm256_or_si256(low_nibbles(v), _mm256_and_si256(shifted(std::integral_constant<int, g>{}), bit));
-    w[1] = _mm256_or_si256(high_nibbles(v), _mm256_and_si256(shifted(std::integral_constant<int, g + 1>{}), bit));
+  template <size_t kStep, size_t kGroup, size_t kUnit>
+  __m256i weights(size_t side) const {
+    const __m256i v = load(block + kHeader + 256 + kStep * 256 + kUnit * 64 + side * 32), high = load(block + kHeader + kUnit * 64 + side * 32);
+    constexpr int g = kStep * 2 + kGroup;
+    const __m256i bit = g < 4 ? _mm256_slli_epi16(high, 4 - g) : _mm256_srli_epi16(high, g - 4);
+    return _mm256_or_si256(nibbles_of<kGroup>(v), _mm256_and_si256(bit, _mm256_set1_epi8(16)));
   }
 };
 
@@ -134,14 +132,11 @@ struct EightQ6K {
   __m256 d;
   const std::byte* block;
   explicit EightQ6K(const std::byte* b) : d(eight_halves(b + 26 * 64)), block(b) {}
-  template <size_t kStep, size_t kUnit>
-  void weights(size_t side, __m256i w[4]) const {
-    const std::byte* const first = block + (kStep / 2 * 8 + kStep % 2 * 2 + kUnit) * 64 + side * 32;
-    const __m256i low[2] = {load(first), load(first + 256)}, high = load(block + (16 + kStep * 2 + kUnit) * 64 + side * 32), two = _mm256_set1_epi8(0x30);
-    w[0] = _mm256_or_si256(low_nibbles(low[0]), _mm256_and_si256(_mm256_slli_epi16(high, 4), two));
-    w[1] = _mm256_or_si256(low_nibbles(low[1]), _mm256_and_si256(_mm256_slli_epi16(high, 2), two));
-    w[2] = _mm256_or_si256(high_nibbles(low[0]), _mm256_and_si256(high, two));
-    w[3] = _mm256_or_si256(high_nibbles(low[1]), _mm256_and_si256(_mm256_srli_epi16(high, 2), two));
+  template <size_t kStep, size_t kGroup, size_t kUnit>
+  __m256i weights(size_t side) const {
+    const __m256i low = load(block + (kStep / 2 * 8 + kStep % 2 * 2 + kUnit) * 64 + side * 32 + kGroup % 2 * 256), high = load(block + (16 + kStep * 2 + kUnit) * 64 + side * 32);
+    const __m256i two = kGroup == 2 ? high : kGroup == 3 ? _mm256_srli_epi16(high, 2) : _mm256_slli_epi16(high, 4 - kGroup % 2 * 2);
+    return _mm256_or_si256(nibbles_of<kGroup / 2>(low), _mm256_and_si256(two, _mm256_set1_epi8(0x30)));
   }
   template <size_t kStep, size_t kGroup>
   __m256i scale(size_t side) const {
@@ -189,11 +184,8 @@ struct EightIQ4XS {
       scales[side] = _mm256_sub_epi8(six, _mm256_set1_epi8(32));
     }
   }
-  template <size_t kStep, size_t kUnit>
-  void weights(size_t side, __m256i w[2]) const {
-    const __m256i v = load(block + 64 + kStep * 64 + side * 32);
-    w[0] = non_linear(low_nibbles(v)), w[1] = non_linear(high_nibbles(v));
-  }
+  template <size_t kStep, size_t kGroup, size_t kUnit>
+  __m256i weights(size_t side) const { return non_linear(nibbles_of<kGroup>(load(block + 64 + kStep * 64 + side * 32))); }
   template <size_t kStep, size_t kGroup>
   __m256i scale(size_t side) const { return signed_scale<kStep / 2>(scales[side]); }
 };
@@ -218,23 +210,22 @@ void interleaved_256(const DotRows& args, size_t first, size_t token, const Ahea
     __m256i sums[2][T];
     each<2>([&](auto side) __attribute__((always_inline)) {
       each<T>([&](auto t) __attribute__((always_inline)) { sums[side][t] = _mm256_setzero_si256(); });
+      for (const int8_t*& bytes : x) __asm__("" : "+r"(bytes));   // or the compiler keeps the first side's inputs for the second, in memory
       each<Eight::kSteps>([&](auto step) __attribute__((always_inline)) {
-        __m256i products[T][Eight::kGroups];
-        each<Eight::kUnits>([&](auto unit) __attribute__((always_inline)) {
-          if constexpr (side == 0) ask_for_part<Eight::kBytes, Eight::kSteps * Eight::kUnits, step * Eight::kUnits + unit>(block, ahead);
-          __m256i w[Eight::kGroups];
-          eight.template weights<step, unit>(side, w);
-          each<T>([&](auto t) __attribute__((always_inline)) {
-            each<Eight::kGroups>([&](auto g) __attribute__((always_inline)) {
-              const __m256i p = pairs<typename Eight::Plain>(w[g], eight_columns(x[t] + Eight::column(step, g, unit)));
-              products[t][g] = unit == 0 ? p : _mm256_add_epi16(products[t][g], p);
-              __asm__("" : "+x"(products[t][g]));
-            });
-          });
-        });
+        if constexpr (side == 0) ask_for_part<Eight::kBytes, Eight::kSteps, step>(block, ahead);
         each<Eight::kGroups>([&](auto g) __attribute__((always_inline)) {
+          __m256i w[Eight::kUnits];
+          each<Eight::kUnits>([&](auto unit) __attribute__((always_inline)) { w[unit] = eight.template weights<step, g, unit>(side); });
           const __m256i scale = eight.template scale<step, g>(side);
-          each<T>([&](auto t) __attribute__((always_inline)) { sums[side][t] = Arithmetic::add_products(sums[side][t], products[t][g], scale); });
+          each<T>([&](auto t) __attribute__((always_inline)) {
+            __m256i products;
+            each<Eight::kUnits>([&](auto unit) __attribute__((always_inline)) {
+              const __m256i p = pairs<typename Eight::Plain>(w[unit], eight_columns(x[t] + Eight::column(step, g, unit)));
+              products = unit == 0 ? p : _mm256_add_epi16(products, p);
+            });
+            sums[side][t] = Arithmetic::add_products(sums[side][t], products, scale);
+            __asm__("" : "+x"(sums[side][t]));   // in this order: there are no registers for another
+          });
         });
       });
     });
