@@ -27,6 +27,12 @@ __attribute__((always_inline)) inline void each(const F& f) {
 inline __m256i load(const void* p) { return _mm256_loadu_si256(static_cast<const __m256i*>(p)); }
 inline __m128i load_half(const void* p) { return _mm_loadu_si128(static_cast<const __m128i*>(p)); }
 
+// Asks for kBytes from p on, into the cache that kHint names.
+template <size_t kBytes, auto kHint = _MM_HINT_T1>
+__attribute__((always_inline)) inline void prefetch(const std::byte* p) {
+  for (size_t line = 0; line < kBytes; line += 64) _mm_prefetch(reinterpret_cast<const char*>(p) + line, kHint);
+}
+
 inline __m256i broadcast32(const void* p) {
   int32_t v;
   std::memcpy(&v, p, 4);

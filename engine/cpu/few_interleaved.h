@@ -52,6 +52,78 @@ inline __m256i signed_scale(__m256i words) {
   return _mm256_srai_epi16(_mm256_shuffle_epi8(words, _mm256_broadcastsi128_si256(_mm_setr_epi8(-1, k, -1, k, -1, k, -1, k, -1, l, -1, l, -1, l, -1, l))), 8);
 }
 
+// ------------------------------------------------------------------ rows as they lie in a file
+//
+// A column of eight rows' blocks is brought into the order of interleaved.h before it is multiplied. Gather, and others like it, are how an
+// instruction set does that: column<Weights>(rows, at, out) for the blocks that begin `at` bytes into the rows; out: as many bytes as they have.
+
+// The row whose words lie at a place: row 2's lie at place 4, and row 4's at place 2.
+inline const std::byte* place(const EightRows& eight, size_t p) { return eight.rows[kPlaces[p]]; }
+
+struct Gather {
+  // kBytes of each row, in their order.
+  template <size_t kBytes>
+  __attribute__((always_inline)) static void piece(const EightRows& eight, size_t at, std::byte* out) {
+    each<8>([&](auto r) __attribute__((always_inline)) { std::memcpy(out + r * kBytes, eight.rows[r] + at, kBytes); });
+  }
+  // Two words of each row.
+  __attribute__((always_inline)) static void two_words(const EightRows& eight, size_t at, std::byte* out) {
+    each<2>([&](auto side) __attribute__((always_inline)) {
+      const auto both = [&](size_t p) __attribute__((always_inline)) {
+        return _mm256_inserti128_si256(_mm256_castsi128_si256(load_half(place(eight, side * 4 + p) + at)), load_half(place(eight, side * 4 + p + 2) + at), 1);
+      };
+      const __m256i even = both(0), odd = both(1);
+      _mm256_storeu_si256(reinterpret_cast<__m256i*>(out + side * 32), _mm256_unpacklo_epi64(even, odd));
+      _mm256_storeu_si256(reinterpret_cast<__m256i*>(out + 64 + side * 32), _mm256_unpackhi_epi64(even, odd));
+    });
+  }
+  template <class Weights>
+  __attribute__((always_inline)) static void column(const EightRows& eight, size_t at, std::byte* out) {
+    constexpr Cut kCut = Weights::kCut;
+    constexpr size_t kFirst = kCut.before();
+    static_assert(kCut.words % 2 == 0 && kCut.behind == 0);
+    piece<kCut.first>(eight, at, out);
+    piece<kCut.second>(eight, at + kCut.first, out + kCut.first * kInterleavedRows);
+    each<kCut.words / 2>([&](auto i) __attribute__((always_inline)) { two_words(eight, at + kFirst + i * 16, out + (kFirst + i * 16) * kInterleavedRows); });
+  }
+};
+
+// The columns of eight rows' blocks, up to kMost at a time: where they lie side by side, or brought together from where they
+// lie in a file (kPlain). There the next eight rows are asked for while these are read: eight are too many, and too short, for
+// the processor to read ahead in.
+template <class Gathers, class Weights, bool kPlain, size_t kMost>
+class Columns {
+ public:
+  static constexpr size_t kBytes = Weights::kBytes * kInterleavedRows;
+  Columns(const DotRows& args, size_t first)
+      : eight(args, first), begin_(args.weights + first * args.row_bytes), ask_(args.rows - first > kInterleavedRows), next_(begin_ + kInterleavedRows * args.row_bytes),
+        near_(args.row_bytes <= kNearRow) {}
+
+  const EightRows eight;
+
+  template <size_t kCount>
+  __attribute__((always_inline)) const std::byte* take(size_t b) {
+    if constexpr (!kPlain) {
+      return begin_ + b * kBytes;
+    } else {
+      if (ask_) {
+        if (near_) prefetch<kCount * kBytes, _MM_HINT_T0>(next_ + b * kBytes);
+        else prefetch<kCount * kBytes>(next_ + b * kBytes);
+      }
+      each<kCount>([&](auto c) __attribute__((always_inline)) { Gathers::template column<Weights>(eight, (b + c) * Weights::kBytes, gathered_ + c * kBytes); });
+      return gathered_;
+    }
+  }
+
+ private:
+  static constexpr size_t kNearRow = 2048;   // eight rows of so many bytes find room in the first cache
+  const std::byte* const begin_;
+  const bool ask_;
+  const std::byte* const next_;
+  const bool near_;
+  alignas(64) std::byte gathered_[kPlain ? kMost * kBytes : 1];
+};
+
 // ------------------------------------------------------------------ blocks of 256
 //
 // Objects of a column's eight blocks; Plain is the type as it lies in a file. Columns are taken in kSteps steps of kGroups
@@ -314,16 +386,16 @@ struct EightQ5_1 {
   }
 };
 
-template <class Arithmetic, class Eight, size_t T>
+template <class Arithmetic, class Eight, bool kPlain, size_t T>
 void interleaved_32(const DotRows& args, size_t first, size_t token, const Ahead& ahead) {
   using Plain = typename Eight::Plain;
   const InputRow* inputs = args.inputs + token;
-  constexpr size_t kBytes = Plain::kBytes * kInterleavedRows;
-  const std::byte* block = args.weights + first * args.row_bytes;
+  Columns<Gather, Plain, kPlain, 1> columns(args, first);
   __m256 sum[T];
   for (size_t t = 0; t < T; ++t) sum[t] = _mm256_setzero_ps();
-  for (size_t b = 0; b < args.n / 32; ++b, block += kBytes) {
-    ask_ahead<kBytes>(block, ahead);
+  for (size_t b = 0; b < args.n / 32; ++b) {
+    const std::byte* const block = columns.template take<1>(b);
+    if constexpr (!kPlain) ask_ahead<Plain::kBytes * kInterleavedRows>(block, ahead);
     __m256i products[T];
     each<2>([&](auto side) __attribute__((always_inline)) {
       __m256i w[4];
@@ -345,7 +417,7 @@ void interleaved_32(const DotRows& args, size_t first, size_t token, const Ahead
         sum[t] = add_block(sum[t], inputs[t].scale32[b], scales.first, products[t]);
     });
   }
-  for (size_t t = 0; t < T; ++t) _mm256_storeu_ps(args.outputs[token + t] + args.first + first, sum[t]);
+  for (size_t t = 0; t < T; ++t) columns.eight.store(sum[t], args.outputs[token + t] + args.first + first);
 }
 
 // A type's kernels for rows that lie so.
@@ -355,7 +427,7 @@ template <class Eight_> struct Of256 {
 };
 template <class Eight_> struct Of32 {
   static constexpr size_t kMost = 4;
-  template <class Arithmetic, class, size_t T> static constexpr auto kernel = interleaved_32<Arithmetic, Eight_, T>;
+  template <class Arithmetic, class, size_t T> static constexpr auto kernel = interleaved_32<Arithmetic, Eight_, false, T>;
 };
 template <class Weights> struct Interleaved;
 template <> struct Interleaved<WeightsQ4K> : Of256<EightQ4K> {};
@@ -369,11 +441,27 @@ template <> struct Interleaved<WeightsQ4_1> : Of32<EightQ4_1> {};
 template <> struct Interleaved<WeightsQ5_1> : Of32<EightQ5_1> {};
 template <> struct Interleaved<WeightsIQ4NL> : Of32<EightIQ4NL> {};
 
+// Rows as they lie in a file: those of some types are brought together from kFrom tokens on. For fewer, to read rows from end to end
+// is kinder to memories that want it so.
+template <class Few, class> struct AsTheyLie : Few {};
+template <class Eight_, size_t kFrom> struct Gathered32 {
+  static constexpr size_t kMost = 4;
+  template <class Arithmetic, class Weights, size_t T>
+  static constexpr auto kernel = [] {
+    if constexpr (T < kFrom) return eight_rows_32<Arithmetic, Weights, T>;
+    else return interleaved_32<Arithmetic, Eight_, true, T>;
+  }();
+};
+template <class Few> struct AsTheyLie<Few, WeightsQ8_0> : Gathered32<EightQ8_0, 2> {};
+template <class Few> struct AsTheyLie<Few, WeightsQ5_0> : Gathered32<EightQ5_0, 2> {};
+template <class Few> struct AsTheyLie<Few, WeightsQ4_0> : Gathered32<EightQ4_0, 1> {};
+template <class Few> struct AsTheyLie<Few, WeightsIQ4NL> : Gathered32<EightIQ4NL, 1> {};
+
 template <class Few, class Arithmetic, class Weights>
 void few_tokens_as_they_lie(const DotRows& args) {
   if constexpr (kHasCut<Weights>)
     if (args.interleaved) return few_tokens<Interleaved<Weights>, Arithmetic, Weights>(args);
-  few_tokens<Few, Arithmetic, Weights>(args);
+  few_tokens<AsTheyLie<Few, Weights>, Arithmetic, Weights>(args);
 }
 
 }  // namespace

@@ -57,10 +57,6 @@ inline void interleave(const void* rows, size_t bytes, Out& out) {
     }
 }
 
-template <size_t kBytes, auto kHint = _MM_HINT_T1>
-__attribute__((always_inline)) inline void prefetch(const std::byte* p) {
-  for (size_t line = 0; line < kBytes; line += 64) _mm_prefetch(reinterpret_cast<const char*>(p) + line, kHint);
-}
 // The same columns of the rows that the next tile takes, while there is still this one to do.
 template <size_t kBytes>
 __attribute__((always_inline)) inline void prefetch_next_rows(const std::byte* columns, size_t row_bytes) {

@@ -62,11 +62,7 @@ struct EvenAndOdd {
 
 // ------------------------------------------------------------------ rows as they lie in a file
 //
-// A column of eight rows' blocks is brought into the order of interleaved.h before it is multiplied: some thirty instructions for
-// what eight rows of 64 bytes hold, less than multiplying saves.
-
-// The row whose words lie at a place: row 2's lie at place 4, and row 4's at place 2.
-inline const std::byte* place(const EightRows& eight, size_t p) { return eight.rows[kPlaces[p]]; }
+// Some thirty instructions for what eight rows of 64 bytes hold, less than multiplying saves.
 
 // Eight vectors of a word of each place, out of eight words of each row.
 inline void put_eight_words(const EightRows& eight, size_t at, std::byte* out) {
@@ -129,53 +125,22 @@ inline void put_piece(const EightRows& eight, size_t at, std::byte* out) {
   }
 }
 
-// The column of blocks that begins `at` bytes into the rows. out: as many bytes as they have.
-template <class Weights>
-__attribute__((always_inline)) inline void put_column(const EightRows& eight, size_t at, std::byte* out) {
-  constexpr Cut kCut = Weights::kCut;
-  constexpr size_t kFirst = kCut.before(), kWords = kCut.words;
-  put_piece<kCut.first>(eight, at, out);
-  put_piece<kCut.second>(eight, at + kCut.first, out + kCut.first * kInterleavedRows);
-  std::byte* const words = out + kFirst * kInterleavedRows;
-  constexpr size_t kEights = kWords / 8, kFours = kWords % 8 / 4, kTwos = kWords % 4 / 2, kOnes = kWords % 2;
-  each<kEights>([&](auto i) __attribute__((always_inline)) { put_eight_words(eight, at + kFirst + i * 64, words + i * 512); });
-  if constexpr (kFours > 0) put_four_words(eight, at + kFirst + kEights * 64, words + kEights * 512);
-  if constexpr (kTwos > 0) put_two_words(eight, at + kFirst + kEights * 64 + kFours * 32, words + kEights * 512 + kFours * 256);
-  if constexpr (kOnes > 0) put_word(eight, at + kFirst + (kWords - 1) * 8, words + (kWords - 1) * 64);
-  put_piece<kCut.behind>(eight, at + kFirst + kWords * 8, words + kWords * 64);
-}
-
-// The columns of eight rows' blocks, up to kMost at a time: where they lie side by side, or brought together from where they
-// lie in a file (kPlain). There the next eight rows are asked for while these are read: eight are too many, and too short, for
-// the processor to read ahead in.
-template <class Weights, bool kPlain, size_t kMost>
-class Columns {
- public:
-  static constexpr size_t kBytes = Weights::kBytes * kInterleavedRows;
-  Columns(const DotRows& args, size_t first)
-      : eight(args, first), begin_(args.weights + first * args.row_bytes), ask_(args.rows - first > kInterleavedRows), next_(begin_ + kInterleavedRows * args.row_bytes),
-        near_(args.row_bytes <= kNearRow) {}
-
-  const EightRows eight;
-
-  template <size_t kCount>
-  __attribute__((always_inline)) const std::byte* take(size_t b) {
-    if constexpr (!kPlain) return begin_ + b * kBytes;
-    if (ask_) {
-      if (near_) prefetch<kCount * kBytes, _MM_HINT_T0>(next_ + b * kBytes);
-      else prefetch<kCount * kBytes>(next_ + b * kBytes);
-    }
-    each<kCount>([&](auto c) __attribute__((always_inline)) { put_column<Weights>(eight, (b + c) * Weights::kBytes, gathered_ + c * kBytes); });
-    return gathered_;
+// As few_interleaved.h's.
+struct GatherWide {
+  template <class Weights>
+  __attribute__((always_inline)) static void column(const EightRows& eight, size_t at, std::byte* out) {
+    constexpr Cut kCut = Weights::kCut;
+    constexpr size_t kFirst = kCut.before(), kWords = kCut.words;
+    put_piece<kCut.first>(eight, at, out);
+    put_piece<kCut.second>(eight, at + kCut.first, out + kCut.first * kInterleavedRows);
+    std::byte* const words = out + kFirst * kInterleavedRows;
+    constexpr size_t kEights = kWords / 8, kFours = kWords % 8 / 4, kTwos = kWords % 4 / 2, kOnes = kWords % 2;
+    each<kEights>([&](auto i) __attribute__((always_inline)) { put_eight_words(eight, at + kFirst + i * 64, words + i * 512); });
+    if constexpr (kFours > 0) put_four_words(eight, at + kFirst + kEights * 64, words + kEights * 512);
+    if constexpr (kTwos > 0) put_two_words(eight, at + kFirst + kEights * 64 + kFours * 32, words + kEights * 512 + kFours * 256);
+    if constexpr (kOnes > 0) put_word(eight, at + kFirst + (kWords - 1) * 8, words + (kWords - 1) * 64);
+    put_piece<kCut.behind>(eight, at + kFirst + kWords * 8, words + kWords * 64);
   }
-
- private:
-  static constexpr size_t kNearRow = 2048;   // eight rows of so many bytes find room in the first cache
-  const std::byte* const begin_;
-  const bool ask_;
-  const std::byte* const next_;
-  const bool near_;
-  alignas(64) std::byte gathered_[kPlain ? kMost * kBytes : 1];
 };
 
 // ------------------------------------------------------------------ blocks of 256
@@ -266,7 +231,7 @@ struct WideIQ4XS : EightIQ4XS {
 
 template <class Wide, bool kPlain, size_t T>
 void wide_256(const DotRows& args, size_t first, size_t token, const Ahead& ahead) {
-  Columns<typename Wide::Plain, kPlain, 1> columns(args, first);
+  Columns<GatherWide, typename Wide::Plain, kPlain, 1> columns(args, first);
   const InputRow* inputs = args.inputs + token;
   __m256 sum[T];
   for (size_t t = 0; t < T; ++t) sum[t] = _mm256_setzero_ps();
@@ -411,7 +376,7 @@ __attribute__((always_inline)) inline void add_columns(const std::byte* block, c
 
 template <class Wide, bool kPlain, size_t T>
 void wide_32(const DotRows& args, size_t first, size_t token, const Ahead& ahead) {
-  Columns<typename Wide::Plain, kPlain, 2> columns(args, first);
+  Columns<GatherWide, typename Wide::Plain, kPlain, 2> columns(args, first);
   const size_t blocks = args.n / 32;
   __m256 sum[T];
   for (size_t t = 0; t < T; ++t) sum[t] = _mm256_setzero_ps();
