@@ -26,7 +26,7 @@ template <size_t kBytes>
 __attribute__((always_inline)) inline void ask_ahead(const std::byte* p, const Ahead& ahead) {
   const auto ask = [&]<auto kHint>(size_t distance) __attribute__((always_inline)) {
     const char* at = reinterpret_cast<const char*>(p) + distance;
-    __asm__("" : "+r"(at));   // one register for all lines: GCC would keep a distance for each
+    if constexpr (kBytes > 64) __asm__("" : "+r"(at));   // one register for all lines: GCC would keep a distance for each
     for (size_t line = 0; line < kBytes; line += 64) _mm_prefetch(at + line, kHint);
   };
   if (ahead.second_cache > 0) ask.template operator()<_MM_HINT_T1>(ahead.second_cache);

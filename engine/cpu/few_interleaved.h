@@ -1,4 +1,4 @@
-// Quantized weights whose rows lie eight side by side (interleaved.h) times one token or a few.
+// Quantized weights whose rows lie eight side by side (interleaved.h), or are brought together so, times one token or a few.
 //
 // A vector of 32 bytes has eight columns of four rows, two such vectors ("sides") have all eight rows: nothing is added
 // across a vector before a block's end, and what scales eight rows is taken apart for all of them at once. Sums of 32
@@ -266,7 +266,7 @@ struct EightIQ4XS {
 template <size_t kBytes, size_t kParts, size_t kPart>
 __attribute__((always_inline)) inline void ask_for_part(const std::byte* column, const Ahead& ahead) {
   constexpr size_t kLines = (kBytes + 63) / 64, kBegin = kPart * kLines / kParts, kEnd = (kPart + 1) * kLines / kParts;
-  ask_ahead<(kEnd - kBegin) * 64>(column + kBegin * 64, ahead);
+  if constexpr (kEnd > kBegin) ask_ahead<(kEnd - kBegin) * 64>(column + kBegin * 64, ahead);
 }
 
 template <class Arithmetic, class Eight, size_t T>
@@ -443,7 +443,7 @@ template <> struct Interleaved<WeightsIQ4NL> : Of32<EightIQ4NL> {};
 
 // Rows as they lie in a file: those of some types are brought together from kFrom tokens on. For fewer, to read rows from end to end
 // is kinder to memories that want it so.
-template <class Few, class> struct AsTheyLie : Few {};
+template <class Few, class> struct PlainRows : Few {};
 template <class Eight_, size_t kFrom> struct Gathered32 {
   static constexpr size_t kMost = 4;
   template <class Arithmetic, class Weights, size_t T>
@@ -452,16 +452,16 @@ template <class Eight_, size_t kFrom> struct Gathered32 {
     else return interleaved_32<Arithmetic, Eight_, true, T>;
   }();
 };
-template <class Few> struct AsTheyLie<Few, WeightsQ8_0> : Gathered32<EightQ8_0, 2> {};
-template <class Few> struct AsTheyLie<Few, WeightsQ5_0> : Gathered32<EightQ5_0, 2> {};
-template <class Few> struct AsTheyLie<Few, WeightsQ4_0> : Gathered32<EightQ4_0, 1> {};
-template <class Few> struct AsTheyLie<Few, WeightsIQ4NL> : Gathered32<EightIQ4NL, 1> {};
+template <class Few> struct PlainRows<Few, WeightsQ8_0> : Gathered32<EightQ8_0, 2> {};
+template <class Few> struct PlainRows<Few, WeightsQ5_0> : Gathered32<EightQ5_0, 2> {};
+template <class Few> struct PlainRows<Few, WeightsQ4_0> : Gathered32<EightQ4_0, 1> {};
+template <class Few> struct PlainRows<Few, WeightsIQ4NL> : Gathered32<EightIQ4NL, 1> {};
 
 template <class Few, class Arithmetic, class Weights>
 void few_tokens_as_they_lie(const DotRows& args) {
   if constexpr (kHasCut<Weights>)
     if (args.interleaved) return few_tokens<Interleaved<Weights>, Arithmetic, Weights>(args);
-  few_tokens<AsTheyLie<Few, Weights>, Arithmetic, Weights>(args);
+  few_tokens<PlainRows<Few, Weights>, Arithmetic, Weights>(args);
 }
 
 }  // namespace
