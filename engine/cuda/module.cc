@@ -2,10 +2,14 @@
 
 #include <dlfcn.h>
 #include <fmt/format.h>
+#include <fmt/ranges.h>
+#include <link.h>
 
 #include <cstdlib>
+#include <cstring>
 #include <filesystem>
-#include <mutex>
+#include <string>
+#include <vector>
 
 namespace wenqu::engine::cuda {
 namespace {
@@ -13,12 +17,38 @@ namespace {
 constexpr const char* kFileName = "libwenqu-cuda.so";
 constexpr const char* kVariable = "WENQU_CUDA_MODULE";
 
-// Of this library or program.
+// Of this library or program. A program's own name may be a bare word, which the shell found on its path.
 std::filesystem::path own_folder() {
   Dl_info info;
-  if (dladdr(reinterpret_cast<const void*>(&own_folder), &info) == 0 || !info.dli_fname) return {};
+  link_map* map = nullptr;
+  if (dladdr1(reinterpret_cast<const void*>(&own_folder), &info, reinterpret_cast<void**>(&map), RTLD_DL_LINKMAP) == 0 || !map) return {};
   std::error_code ignored;
-  return std::filesystem::canonical(info.dli_fname, ignored).parent_path();
+  return std::filesystem::canonical(map->l_name && *map->l_name ? map->l_name : "/proc/self/exe", ignored).parent_path();
+}
+
+// Beside what this code is part of, or, where that is a program in bin, where its libraries were installed.
+std::vector<std::string> places() {
+  const std::filesystem::path own = own_folder();
+  if (own.empty()) return {};
+  return {(own / kFileName).string(), (own / WENQU_LIBRARIES_FROM_PROGRAMS / kFileName).lexically_normal().string()};
+}
+
+Result<void*> load_file() {
+  if (const char* const named = std::getenv(kVariable); named && *named) {
+    if (void* handle = dlopen(named, RTLD_NOW | RTLD_LOCAL)) return handle;
+    return Status(StatusCode::not_found, fmt::format("the CUDA module that {} names cannot be loaded: {}", kVariable, dlerror()), "CUDA");
+  }
+  const std::vector<std::string> paths = places();
+  for (const std::string& path : paths) {
+    if (void* handle = dlopen(path.c_str(), RTLD_NOW | RTLD_LOCAL)) return handle;
+    const std::string problem = dlerror();
+    std::error_code ignored;
+    if (std::filesystem::exists(path, ignored)) return Status(StatusCode::not_found, "the CUDA module cannot be loaded: " + problem, "CUDA");
+  }
+  if (void* handle = dlopen(kFileName, RTLD_NOW | RTLD_LOCAL)) return handle;
+  return Status(StatusCode::not_found,
+                fmt::format("the CUDA module is neither at {} nor on the loader's path: put it there (docs/gpu.md tells how it is built), or name its path in {}",
+                            fmt::join(paths, " nor at "), kVariable), "CUDA");
 }
 
 Result<const Module*> load() {
@@ -28,19 +58,13 @@ Result<const Module*> load() {
   } else {
     return Status(StatusCode::not_found, "no NVIDIA driver is installed (libcuda.so.1 cannot be loaded)", "CUDA");
   }
-  const char* const named = std::getenv(kVariable);
-  const std::string path = named && *named ? named : (own_folder() / kFileName).string();
-  void* handle = dlopen(path.c_str(), RTLD_NOW | RTLD_LOCAL);
-  std::string problem = handle ? "" : dlerror();
-  if (!handle && !(named && *named)) handle = dlopen(kFileName, RTLD_NOW | RTLD_LOCAL);
-  if (!handle)
-    return Status(StatusCode::not_found,
-                  fmt::format("the CUDA module cannot be loaded: {}; put {} beside wenqu, or name its path in {}", problem, kFileName, kVariable), "CUDA");
+  WENQU_ASSIGN_OR_RETURN(void* const handle, load_file());
+  Dl_info info;
   const auto* const module = static_cast<const Module*>(dlsym(handle, "wenqu_cuda_module"));
+  const std::string path = module && dladdr(module, &info) != 0 && info.dli_fname ? info.dli_fname : kFileName;
   if (!module) return Status(StatusCode::version_mismatch, "is not wenqu's CUDA module", path);
-  if (module->version != kModuleVersion || module->status_bytes != sizeof(Status))
-    return Status(StatusCode::version_mismatch,
-                  fmt::format("the CUDA module has version {}, this build needs {}: install those of one build", module->version, kModuleVersion), path);
+  if (std::memcmp(module->interface, WENQU_CUDA_INTERFACE, sizeof module->interface) != 0 || module->status_bytes != sizeof(Status))
+    return Status(StatusCode::version_mismatch, "the CUDA module was built of other sources than this program: build and install both together (docs/gpu.md)", path);
   return module;   // stays loaded: devices may live as long as the process
 }
 

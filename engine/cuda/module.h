@@ -1,13 +1,11 @@
 // The CUDA module: a shared object with the kernels and the toolkit's runtime, loaded only when an NVIDIA driver is
 // there. Nothing else of wenqu needs CUDA.
 //
-// It is looked for at $WENQU_CUDA_MODULE, beside the library or program that this code is part of, and on the loader's
-// path, as libwenqu-cuda.so. It must be of the same build.
+// It is looked for at $WENQU_CUDA_MODULE; or as libwenqu-cuda.so beside the library or program that this code is part of, in the
+// folder of libraries next to it (../lib), and on the loader's path. It must be of the same sources.
 #pragma once
 
 #include <memory>
-#include <string>
-#include <vector>
 
 #include "engine/cuda/device.h"
 
@@ -15,13 +13,11 @@ namespace wenqu::engine::cuda {
 
 // What the module exports, as `wenqu_cuda_module`.
 struct Module {
-  uint32_t version = 0;         // kModuleVersion of its build; the rest is read when it is this build's
-  uint32_t status_bytes = 0;    // sizeof(Status): whether both were built alike
+  char interface[17] = {};     // digest of the headers that both share (interface.cmake); the rest is read when it is this build's
+  uint32_t status_bytes = 0;   // sizeof(Status): whether both were built alike
   Result<int> (*count)() = nullptr;
   Result<Device*> (*open)(int index) = nullptr;   // the caller's
 };
-// Counted up whenever Module, Device or the list of kernels changes.
-inline constexpr uint32_t kModuleVersion = 3;
 
 // The GPU of that number. Thread safety: any thread. Errors: not_found (no driver, no module, no such GPU: with what to
 // do), version_mismatch (a module of another build), unsupported (a GPU older than the kernels).

@@ -260,6 +260,6 @@ Result<int> count() {
 
 }  // namespace
 
-extern "C" __attribute__((visibility("default"))) const Module wenqu_cuda_module = {kModuleVersion, sizeof(Status), count, CudaDevice::open};
+extern "C" __attribute__((visibility("default"))) const Module wenqu_cuda_module = {WENQU_CUDA_INTERFACE, sizeof(Status), count, CudaDevice::open};
 
 }  // namespace wenqu::engine::cuda
