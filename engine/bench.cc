@@ -11,6 +11,7 @@
 #include <new>
 #include <thread>
 
+#include "base/thread.h"
 #include "engine/cpu/bandwidth.h"
 #include "engine/model/work.h"
 #include "engine/runtime.h"
@@ -167,10 +168,10 @@ class Bench {
     try {
       threads.reserve(timelines_.size());
       for (size_t i = 0; i < timelines_.size(); ++i)
-        threads.emplace_back([&, i] {
+        threads.push_back(start_thread([&, i] {
           all_here.wait();
           if (started) ends[i] = decode_one(i, each[i]);
-        });
+        }));
     } catch (const std::exception& error) {
       started = Status(StatusCode::limit_exceeded, fmt::format("cannot start {} threads: {}", timelines_.size(), error.what()),
                        "sessions");

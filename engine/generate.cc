@@ -71,7 +71,7 @@ Result<GenerateResult> generate(Timeline& timeline, Sampler& sampler, const Gene
     if (const std::string rest = stop.finish(); !rest.empty() && !sink({id, rest, false})) result.reason = StopReason::sink;
     return result;
   };
-  // What is left of a character when the generation ends is told with its last token.
+  // What is left of a character is told with the control token behind it; when the generation ends amid one, it is dropped.
   while (result.tokens < options.max_tokens) {
     WENQU_RETURN_IF_ERROR(cancel.status());
     const SamplingHistory history{timeline.tokens().first(prompt), timeline.tokens().subspan(prompt)};

@@ -44,7 +44,8 @@ struct GeneratedToken {
 };
 
 // Return false to stop after this token. Text that may begin a stop string is held back and told with a
-// later token, or, when generation ends first, in one more call with the last token's id.
+// later token, or, when generation ends first, in one more call with the last token's id. The beginning of a character
+// that the generation does not come to the end of is not told.
 using TokenSink = std::function<bool(const GeneratedToken&)>;
 
 struct GenerateResult {

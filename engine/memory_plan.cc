@@ -41,6 +41,7 @@ MemoryNeeds memory_needs(const gguf::File& file, const Config& config, const Wei
   needs.weights = all - std::min(all, needs.experts) + weights.derived_bytes();
   const uint64_t tokens = std::min<uint64_t>(options.context_tokens, config.context);
   const uint64_t segments = (tokens + KvCache::kSegmentTokens - 1) / KvCache::kSegmentTokens;
+  needs.context_tokens = tokens;
   needs.kv_cache = kv_shape(config, options.kv_type).bytes_per_token() * segments * KvCache::kSegmentTokens;
   needs.logits = session_logits_bytes(config);
   needs.prefix_cache = options.prefix_cache_bytes;
@@ -57,7 +58,7 @@ MemoryEstimate memory_estimate(const MemoryNeeds& needs, uint64_t context_tokens
   estimate.kv_cache = needs.kv_cache;
   estimate.scratch = needs.scratch(kMaxBatch) + needs.logits;
   estimate.prefix_cache = needs.prefix_cache;
-  estimate.context_tokens = context_tokens;
+  estimate.context_tokens = std::min(context_tokens, needs.context_tokens);
   estimate.least = estimate.total() - estimate.prefix_cache;
   if (needs.experts > 0 && needs.can_be_read_again) estimate.least = on_demand(needs, 1);
   return estimate;

@@ -21,7 +21,8 @@ struct MemoryNeeds {
   uint64_t largest_expert = 0;
   uint32_t experts_used = 0;    // by a token, in a layer
   bool can_be_read_again = false;   // the weights stay in a mapped file
-  uint64_t kv_cache = 0;        // of the context asked for
+  uint64_t context_tokens = 0;  // asked for, or what the model has if that is less
+  uint64_t kv_cache = 0;        // of these
   uint64_t logits = 0;          // of one session
   uint64_t prefix_cache = 0;    // at most
   std::function<uint64_t(size_t tokens)> scratch;   // of a batch, and of one between its layers

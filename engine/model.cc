@@ -192,7 +192,7 @@ Result<DevicePlan> plan_devices(std::span<const std::shared_ptr<cuda::Device>> d
   const size_t layers = runtime.config.layers;
   std::vector<device::PlacedShare> rooms;
   for (const std::shared_ptr<cuda::Device>& one : devices) {
-    // Beside what is planned there come attention's partial sums, recorded launches, and the steps in which a driver gives memory.
+    // Beside what is planned there come tables, recorded launches, and the steps in which a driver gives memory.
     constexpr uint64_t kMostKept = uint64_t{1} << 30;
     const uint64_t all = one->free_bytes(), free = all - std::min(all / 16, kMostKept);
     device::PlacedShare& room = rooms.emplace_back();
@@ -207,7 +207,7 @@ Result<DevicePlan> plan_devices(std::span<const std::shared_ptr<cuda::Device>> d
   // Sessions may hold what each place has left for its layers.
   memory.shared = UINT64_MAX;
   const auto bound = [&](const device::PlacedShare& place, uint64_t left) {
-    // Tables and partial sums of attention come on top, and whatever the driver keeps.
+    // Tables come on top, and whatever the driver keeps.
     left -= std::min(left - std::min(left, place.kv_cache), left / 16);
     memory.shared = std::min(memory.shared, left / place.layers.count() * layers);
   };
@@ -232,15 +232,20 @@ Status place_on_devices(std::span<const std::shared_ptr<cuda::Device>> devices, 
   return {};
 }
 
-void describe_places(const device::PlacementPlan& plan, ModelInfo& info) {
+void describe_places(const device::PlacementPlan& plan, std::span<const std::shared_ptr<cuda::Device>> devices, ModelInfo& info) {
   const auto add = [&](const device::PlacedShare& place) {
     info.places.push_back({place.name, static_cast<uint32_t>(place.layers.first), static_cast<uint32_t>(place.layers.count()), static_cast<uint32_t>(place.cpu_experts),
-                           place.weights, place.kv_cache, place.scratch, place.room});
+                           place.weights, place.kv_cache, place.scratch, place.expert_cache, place.room});
   };
   info.device.clear();
   for (const device::PlacedShare& place : plan.devices) {
     add(place);
     info.device += (info.device.empty() ? "" : ", ") + place.name;
+  }
+  for (const size_t chosen : plan.chosen) {
+    const cuda::DeviceInfo& one = devices[chosen]->info();
+    if (!one.no_warpgroups.empty()) info.warpgroups = "not used: " + one.no_warpgroups;
+    else if (one.warpgroups && info.warpgroups.empty()) info.warpgroups = "used";
   }
   if (plan.cpu.weights > 0) add(plan.cpu);
   info.cpu_layers = static_cast<uint32_t>(plan.cpu.layers.count());
@@ -312,14 +317,16 @@ Status load_into(Runtime& runtime, const OpenFile& open, const LoadOptions& opti
     runtime.chat = parse_chat_template(options.chat_template);
     if (!runtime.chat)
       return Status(StatusCode::invalid_argument, fmt::format("there is no chat template '{}'", options.chat_template), "chat_template");
-  } else if (Result<ChatTemplate> chat = detect_chat_template(file, *runtime.tokenizer); chat) {
-    runtime.chat = *chat;
+    WENQU_RETURN_IF_ERROR(check_chat_marks(*runtime.chat, *runtime.tokenizer));
   } else {
-    runtime.chat_status = chat.status();
+    // A model that cannot be talked to may still be searched with.
+    const Result<ChatTemplate> chat = detect_chat_template(file, *runtime.tokenizer);
+    runtime.chat_status = chat ? check_chat_marks(*chat, *runtime.tokenizer) : chat.status();
+    if (runtime.chat_status) runtime.chat = *chat;
   }
   runtime.info = describe(runtime, options.kv_type);
   runtime.info.device = "cpu";
-  if (placed) describe_places(*placed, runtime.info);
+  if (placed) describe_places(*placed, chosen.devices, runtime.info);
   runtime.info.device_problem = chosen.why;
   return progress(1);
 }

@@ -62,10 +62,10 @@ struct LoadOptions {
 
 struct MemoryEstimate {
   uint64_t weights = 0;    // mapped from the file, and derived from it
-  uint64_t kv_cache = 0;   // for the context asked for
+  uint64_t kv_cache = 0;   // for context_tokens
   uint64_t scratch = 0;
   uint64_t prefix_cache = 0;   // at most; less where memory is short
-  uint64_t context_tokens = 0;
+  uint64_t context_tokens = 0;   // asked for, or what the model has if that is less
   uint64_t least = 0;      // budget that is enough: without a prefix cache, and with experts read on demand
   uint64_t total() const { return weights + kv_cache + scratch + prefix_cache; }
 };
@@ -89,6 +89,7 @@ struct PlaceOfLayers {
   uint32_t first_layer = 0, layers = 0;
   uint32_t cpu_experts = 0;    // of these: those whose routed experts the CPU has. Of the CPU: those that it has the experts of
   uint64_t weights = 0, kv_cache = 0, scratch = 0;   // bytes; KV cache for the context asked for
+  uint64_t expert_cache = 0;   // of a GPU: for those of the CPU's experts that are used most
   uint64_t room = 0;           // that there are for them; 0: not known
 };
 
@@ -127,6 +128,7 @@ struct ModelInfo {
   std::vector<PlaceOfLayers> places;   // on GPUs: each of them, and the CPU where it has anything
   uint32_t cpu_layers = 0;          // on GPUs: layers that the CPU computes,
   uint32_t cpu_experts = 0;         // and others whose routed experts it computes
+  std::string warpgroups;           // of GPUs that have them: "used", or why not; else empty
   std::string device_problem;       // why no GPU is used: with LoadOptions::device "auto", and of inspect()
 };
 

@@ -10,6 +10,7 @@
 #include <system_error>
 #include <thread>
 
+#include "base/thread.h"
 #include "base/utf8.h"
 #include "engine/cpu/kernels.h"
 #include "engine/gguf/file.h"
@@ -170,7 +171,7 @@ Result<std::vector<float>> RelevanceJudge::score(const std::string& query, std::
   std::vector<std::thread> others;
   others.reserve(options_.texts_at_once);
   try {
-    while (others.size() + 1 < std::min(options_.texts_at_once, texts.size())) others.emplace_back(work);
+    while (others.size() + 1 < std::min(options_.texts_at_once, texts.size())) others.push_back(start_thread(work));
   } catch (const std::system_error&) {
     // With fewer threads it takes longer.
   }

@@ -1,6 +1,7 @@
 /* Asks one question of an index and prints the answer as it comes.
  *
  *   ask INDEX QUESTION [deep]        events as JSON lines, as `wenqu ask --json` prints them
+ *   cc ask.c $(pkg-config --cflags --libs wenqu) -o ask
  */
 #include <stdio.h>
 #include <string.h>

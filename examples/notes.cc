@@ -1,6 +1,7 @@
 // Keeps two notes in an index and asks about them: the whole life of an index in one page.
 //
 //   notes DIRECTORY
+//   c++ -std=c++20 notes.cc $(pkg-config --cflags --libs wenqu) -o notes
 #include <iostream>
 #include <wenqu/wenqu.hpp>
 

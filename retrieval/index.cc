@@ -60,7 +60,7 @@ class LocalIndex final : public Index {
   }
 
   Result<SearchResponse> search(const SearchRequest& request, const CancelToken& cancel) const override;
-  Result<std::vector<WeighedTerm>> weigh(std::string_view text, bool is_question) const override;
+  Result<std::vector<WeighedTerm>> weigh(std::string_view text, bool is_question, const CancelToken&) const override;
   Result<Document> fetch(const std::string& document_id) const override;
   Status add(const Document& document) override;
   Status remove(const std::string& document_id) override;
@@ -68,11 +68,21 @@ class LocalIndex final : public Index {
   Status make_visible() override;
   Status optimize(const CancelToken& cancel) override;
   Status upkeep_status() const override { return upkeep_ ? upkeep_->status() : Status(); }
-  Status refresh() override;
+  Status refresh(const CancelToken&) override;
   Status scrub(const CancelToken& cancel) const override;
   IndexStats stats() const override;
 
  private:
+  // A request as it is understood.
+  struct Question {
+    const std::shared_ptr<const Snapshot>& snapshot;
+    const SearchRequest& request;
+    const std::string& text;
+    const std::vector<QuestionTerm>& terms;
+    const PassageSet* among;   // null: all
+  };
+  Result<bool> list(const Question& asking, PassageReader& reader, size_t listed, const CancelToken& cancel, SearchResponse& response) const;
+
   std::shared_ptr<const Snapshot> current() const {
     const std::lock_guard lock(snapshot_mutex_);
     return snapshot_;
@@ -180,6 +190,35 @@ Result<Hit> make_hit(PassageReader& reader, const ScoredPassage& scored) {
   return hit;
 }
 
+// The best `listed` hits, from the first on where the request's are known only then; whether there are more.
+Result<bool> LocalIndex::list(const Question& asking, PassageReader& reader, size_t listed, const CancelToken& cancel, SearchResponse& response) const {
+  const SearchRequest& request = asking.request;
+  const size_t neighbours = response.dense ? candidates_for(listed, request.hybrid.candidates) : 0;
+  RankRequest wanted;
+  wanted.parameters = options_.ranking;
+  wanted.top = candidates_for(std::max({listed, neighbours, second_stage(options_.ranking)}), options_.ranking.rescored);
+  wanted.one_per_document = request.one_per_document;
+  wanted.among = asking.among;
+  wanted.threads = std::max<size_t>(options_.search_threads, 1);
+  WENQU_ASSIGN_OR_RETURN(Ranking ranking, rank_passages(*asking.snapshot, asking.terms, wanted, cancel));
+  if (request.one_per_document) wanted.parameters.nearby = 0;
+  WENQU_RETURN_IF_ERROR(rescore(reader, asking.text, asking.terms, wanted.parameters, cancel, ranking.best));
+  if (response.dense) WENQU_RETURN_IF_ERROR(hybrid_.fuse_dense(*asking.snapshot, request, asking.among, neighbours, cancel, ranking.best));
+  response.total = std::max(ranking.total, ranking.best.size());
+  response.total_is_exact = ranking.total_is_exact && response.total == ranking.total;
+  const bool has_more = ranking.best.size() > listed || response.total > ranking.best.size();
+  if (ranking.best.size() > listed) ranking.best.resize(listed);
+  // Which hits are copies of better ones, and which are better in other eyes, is known only from the first on.
+  const size_t first = request.collapse_duplicates || response.reranked ? 0 : std::min(request.offset, ranking.best.size());
+  response.hits.clear();
+  for (size_t place = first; place < ranking.best.size(); ++place) {
+    WENQU_RETURN_IF_ERROR(cancel.status());
+    WENQU_ASSIGN_OR_RETURN(Hit hit, make_hit(reader, ranking.best[place]));
+    response.hits.push_back(std::move(hit));
+  }
+  return has_more;
+}
+
 Result<SearchResponse> LocalIndex::search(const SearchRequest& request, const CancelToken& cancel) const {
   WENQU_RETURN_IF_ERROR(check_search(request));
   WENQU_RETURN_IF_ERROR(cancel.status());
@@ -199,35 +238,19 @@ Result<SearchResponse> LocalIndex::search(const SearchRequest& request, const Ca
   WENQU_ASSIGN_OR_RETURN(response.reranked, hybrid_.reranks(request.hybrid));
   // A model that ranks again looks at the same ones for every page.
   const size_t end = std::max(request.offset + request.top, response.reranked ? request.hybrid.reranked : 0);
-  // Of copies so many that enough are left.
-  const size_t listed = request.collapse_duplicates ? std::min(kMaxTop, end * 2) : end;
-  const size_t neighbours = response.dense ? candidates_for(listed, request.hybrid.candidates) : 0;
   WENQU_ASSIGN_OR_RETURN(const auto among, snapshot->filter().passages(request.sources, request.filter));
-  RankRequest wanted;
-  wanted.parameters = options_.ranking;
-  wanted.top = candidates_for(std::max(listed, neighbours), options_.ranking.rescored);
-  wanted.one_per_document = request.one_per_document;
-  wanted.among = among.get();
-  wanted.threads = std::max<size_t>(options_.search_threads, 1);
-  WENQU_ASSIGN_OR_RETURN(Ranking ranking, rank_passages(*snapshot, asked, wanted, cancel));
+  const Question asking{snapshot, request, question, asked, among.get()};
   PassageReader reader(*snapshot);
-  if (request.one_per_document) wanted.parameters.nearby = 0;
-  WENQU_RETURN_IF_ERROR(rescore(reader, question, asked, wanted.parameters, cancel, ranking.best));
-  if (response.dense) WENQU_RETURN_IF_ERROR(hybrid_.fuse_dense(*snapshot, request, among.get(), neighbours, cancel, ranking.best));
-  response.total = std::max(ranking.total, ranking.best.size());
-  response.total_is_exact = ranking.total_is_exact && response.total == ranking.total;
-  if (ranking.best.size() > listed) ranking.best.resize(listed);
-  // Which hits are copies of better ones, and which are better in other eyes, is known only from the first on.
-  const size_t passed_over = request.collapse_duplicates || response.reranked ? request.offset : 0;
-  const size_t first = passed_over > 0 ? 0 : std::min(request.offset, ranking.best.size());
-  for (size_t place = first; place < ranking.best.size(); ++place) {
-    const ScoredPassage& scored = ranking.best[place];
-    WENQU_RETURN_IF_ERROR(cancel.status());
-    WENQU_ASSIGN_OR_RETURN(Hit hit, make_hit(reader, scored));
-    response.hits.push_back(std::move(hit));
+  // Where most are copies, more are listed until enough are left.
+  size_t listed = request.collapse_duplicates ? std::min(kMaxTop, end * 2) : end;
+  for (;; listed = std::min(kMaxTop, listed * 4)) {
+    WENQU_ASSIGN_OR_RETURN(const bool has_more, list(asking, reader, listed, cancel, response));
+    if (!request.collapse_duplicates) break;
+    collapse_near_duplicates(response.hits);
+    if (response.hits.size() >= end || !has_more || listed == kMaxTop) break;
   }
-  if (request.collapse_duplicates) collapse_near_duplicates(response.hits);
   if (response.reranked) WENQU_RETURN_IF_ERROR(hybrid_.rerank(request, cancel, response.hits));
+  const size_t passed_over = request.collapse_duplicates || response.reranked ? request.offset : 0;
   response.hits.erase(response.hits.begin(), response.hits.begin() + static_cast<ptrdiff_t>(std::min(passed_over, response.hits.size())));
   if (response.hits.size() > request.top) response.hits.resize(request.top);
   if (request.snippets) add_snippets(terms, analyzer, response.hits);
@@ -235,7 +258,7 @@ Result<SearchResponse> LocalIndex::search(const SearchRequest& request, const Ca
   return response;
 }
 
-Result<std::vector<WeighedTerm>> LocalIndex::weigh(std::string_view text, bool is_question) const {
+Result<std::vector<WeighedTerm>> LocalIndex::weigh(std::string_view text, bool is_question, const CancelToken&) const {
   WENQU_RETURN_IF_ERROR(check_query_size(text));
   const std::string clean = utf8_sanitize(text);
   const auto snapshot = current();
@@ -317,7 +340,7 @@ Status LocalIndex::optimize(const CancelToken& cancel) {
   });
 }
 
-Status LocalIndex::refresh() {
+Status LocalIndex::refresh(const CancelToken&) {
   if (writer_) return {};  // nobody else can have committed
   const std::lock_guard lock(change_mutex_);
   if (!together_.empty()) {

@@ -3,9 +3,15 @@
 // One process at a time may hold an index open for writing; any number may read it, also while it
 // is written. What a reader sees is the last commit. A writer's own searches see that too, or, after
 // make_visible(), what was added and removed since. After commit() has returned ok, the documents of
-// that commit survive the death of the process and of the machine; what is only visible does not. A
-// commit that fails leaves the previous one as it was; what was added and removed since is dropped
-// then, as after a failed add, and has to be given again.
+// that commit survive the death of the process and of the machine; what is only visible does not.
+//
+// An add that fails leaves out its document and nothing else. A commit that fails leaves the previous
+// one as it was and keeps what was added and removed since, so that the next commit() makes it last
+// (no space, too many open files, a model that is away). Only where it cannot be known any more what
+// was written (a file reads back as another, memory ended in the middle of a change) those changes
+// are dropped. From then on every add, remove, make_visible and commit fails with the same error, of
+// so many documents since such a commit, until the index is opened again: nothing answers ok over a
+// loss. In a cluster it is different: remote_index.h.
 //
 // A writer merges segments on a thread of its own, and, where its options ask for it, makes changes
 // visible and commits them by itself.
@@ -55,7 +61,8 @@ struct IndexOptions {
   // A document is found so long after add() at the latest, without a call of the host. 0: only after commit() or
   // make_visible(), and whole: a search never sees a part of what lies between two of them.
   std::chrono::milliseconds visible_within{0};
-  // The same for the commit that makes it safe. 0: only commit() does.
+  // The same for the commit that makes it safe. 0: only commit() does. What fails is tried again each second;
+  // upkeep_status() tells.
   std::chrono::milliseconds durable_within{0};
   // false: no thread is started; commit() merges what is due before it returns, and the two above do nothing.
   bool own_threads = true;
@@ -91,14 +98,18 @@ class Index : public Retriever {
   static Result<std::unique_ptr<Index>> open_together(const std::vector<std::string>& directories);
 
   // Adds the document, replacing the one of the same id. Ill-formed UTF-8 is replaced by U+FFFD.
-  // Seen by searches and safe after the next commit(). Errors: invalid_argument (empty id, id over
-  // 512 bytes), limit_exceeded (text over 64 MiB), io_error; unsupported when opened for reading.
+  // Seen by searches and safe after the next commit(). After an error this document is not added, the one
+  // of its id stays, and so do all others. Errors: invalid_argument (empty id, id over 512 bytes),
+  // limit_exceeded (text over 64 MiB), io_error, those of the embedding model; unsupported when opened for
+  // reading; that of a loss, as said above. The model is given texts of several documents at once: where it
+  // goes on refusing one, its errors name them, and remove() of that document mends it.
   virtual Status add(const Document& document) = 0;
   // Removing what is not there is no error.
   virtual Status remove(const std::string& document_id) = 0;
+  // After an error the next call commits what this one did not, but after a loss. Errors: as of add(); corrupt, internal.
   virtual Status commit() = 0;
   // Lets this object's own searches see all changes so far. They do not last before the next commit(), and
-  // are gone from sight again if it fails. Errors: as of add().
+  // are gone from sight again after a loss. Errors: as of commit().
   virtual Status make_visible() = 0;
   // Commits, and merges everything into one segment, which is searched fastest. Vectors become one graph, where the
   // index was opened with their model. Searches go on meanwhile, and changes but while that graph is built.
@@ -106,8 +117,9 @@ class Index : public Retriever {
   virtual Status optimize(const CancelToken& cancel) = 0;
   // Why the last merge or automatic commit failed; ok when it did not.
   virtual Status upkeep_status() const = 0;
-  // Makes the newest commit of any process the one that is searched; cheap when nothing changed.
-  virtual Status refresh() = 0;
+  // Makes the newest commit of any process the one that is searched; cheap when nothing changed. Errors: those of open;
+  // cancelled, where a cluster is asked.
+  virtual Status refresh(const CancelToken& cancel = {}) = 0;
   // Reads all files of the commit that is searched from the disk again and holds them against their
   // checksums: for hosts that run for long, at night. Searches go on meanwhile. Errors: corrupt,
   // io_error, naming the file; cancelled.

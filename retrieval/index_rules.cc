@@ -100,6 +100,8 @@ void name_synonyms(const Synonyms& synonyms, const std::vector<Term>& question, 
 void add_snippets(const std::vector<Term>& terms, const Analyzer& analyzer, std::vector<Hit>& hits) {
   for (Hit& hit : hits) {
     Snippet snippet = make_snippet(hit.passage.text, terms, analyzer);
+    for (const Mark& mark : hit.passage.marks)
+      if (mark.begin <= snippet.place) hit.passage.locator = mark.locator;
     hit.snippet = std::move(snippet.text);
     hit.matches = std::move(snippet.matches);
   }

@@ -17,7 +17,8 @@ struct Passage {
   // Key under which anything about this passage may be cached (token ids, KV segment): hex of a
   // digest over the text and the version of the analysis. It changes when the document does.
   std::string hash;
-  Locator locator;        // where the passage begins in the original
+  Locator locator;        // where the passage begins in the original, or what was found in it does (SearchRequest::snippets)
+  std::vector<Mark> marks;   // other places of the original that begin within it, in code points of `text`, in order
 };
 
 // A passage that a search found, with what an answer needs to cite it.

@@ -82,8 +82,9 @@ class Retriever {
     return responses;
   }
   // The distinct terms of `text` in order of appearance: those of a question when `is_question`
-  // (question and stop words left out, words of the dictionary told), else all, Chinese by characters and pairs. Errors: limit_exceeded, corrupt, io_error.
-  virtual Result<std::vector<WeighedTerm>> weigh(std::string_view text, bool is_question) const = 0;
+  // (question and stop words left out, words of the dictionary told), else all, Chinese by characters and pairs. Errors: limit_exceeded, corrupt, io_error;
+  // cancelled, where a cluster is asked.
+  virtual Result<std::vector<WeighedTerm>> weigh(std::string_view text, bool is_question, const CancelToken& cancel = {}) const = 0;
   // The whole document. Errors: not_found.
   virtual Result<Document> fetch(const std::string& document_id) const = 0;
 };

@@ -72,6 +72,7 @@ Snippet make_snippet(std::string_view passage, const std::vector<Term>& question
   for (const Match& match : matches) {
     if (match.range.begin < begin || match.range.end > end) continue;
     const CharRange range{match.range.begin - begin + shift, match.range.end - begin + shift};
+    if (snippet.matches.empty()) snippet.place = match.range.begin;
     if (!snippet.matches.empty() && range.begin <= snippet.matches.back().end)
       snippet.matches.back().end = std::max(snippet.matches.back().end, range.end);
     else

@@ -15,6 +15,7 @@ namespace wenqu::retrieval {
 struct Snippet {
   std::string text;                  // begins and ends with "…" where the passage was cut
   std::vector<CharRange> matches;    // in code points of `text`, in order, apart from each other
+  uint32_t place = 0;                // in code points of the passage: where the first of them begins
 };
 
 // `question_terms`: what was searched for. A Chinese character alone is marked only where no pair or

@@ -19,6 +19,8 @@
 #include <thread>
 #include <vector>
 
+#include "base/thread.h"
+
 namespace wenqu {
 namespace {
 
@@ -162,6 +164,7 @@ class Connection {
     error_code error;
     tcp::resolver::results_type found;
     WENQU_RETURN_IF_ERROR(wait(deadline, cancel, error, [&](auto done) {
+      const SignalsBlocked blocked;   // the resolver starts a thread
       resolver_.async_resolve(url.host, std::to_string(url.port), tcp::resolver::numeric_service,
                               [&found, done](error_code code, tcp::resolver::results_type results) {
                                 found = std::move(results);

@@ -167,35 +167,42 @@ size_t KvShape::row_bytes(size_t numbers) const {
   return 0;
 }
 
-std::shared_ptr<Segment> KvCache::new_segment() const {
+Result<std::shared_ptr<Segment>> KvCache::new_segment() const {
   if (SegmentMemory* const elsewhere = account_ ? account_->memory() : nullptr) return elsewhere->allocate(segment_bytes(), account_);
-  MemoryCharge charge(account_, segment_bytes());
-  return charge ? std::make_shared<HostSegment>(segment_bytes(), std::move(charge)) : nullptr;
+  std::shared_ptr<Segment> segment;
+  if (MemoryCharge charge(account_, segment_bytes()); charge) segment = std::make_shared<HostSegment>(segment_bytes(), std::move(charge));
+  return segment;
+}
+
+Result<bool> KvCache::add_segments(size_t wanted) {
+  segments_.reserve(wanted);
+  while (segments_.size() < wanted) {
+    WENQU_ASSIGN_OR_RETURN(std::shared_ptr<Segment> segment, new_segment());
+    if (!segment) return false;
+    segments_.push_back({std::move(segment)});
+  }
+  return true;
 }
 
 Status KvCache::resize(size_t size) {
   const size_t wanted = (size + kSegmentTokens - 1) / kSegmentTokens;
   const size_t before = segments_.size();
   // What can never be had drives nothing out.
-  bool granted = !account_ || wanted <= before || wanted * segment_bytes() <= account_->chargeable();
+  Result<bool> granted = !account_ || wanted <= before || wanted * segment_bytes() <= account_->chargeable();
   bool enough = true;
   try {
-    segments_.reserve(wanted);
-    while (granted && segments_.size() < wanted) {
-      std::shared_ptr<Segment> segment = new_segment();
-      granted = segment != nullptr;
-      if (granted) segments_.push_back({std::move(segment)});
-    }
-    if (granted && size > size_ && size_ % kSegmentTokens != 0) granted = own_tail(size_ / kSegmentTokens);
+    if (*granted) granted = add_segments(wanted);
+    if (granted && *granted && size > size_ && size_ % kSegmentTokens != 0) granted = own_tail(size_ / kSegmentTokens);
   } catch (const std::bad_alloc&) {
     enough = false;
   }
-  if (granted && enough) {
+  if (granted && *granted && enough) {
     segments_.resize(wanted);
     size_ = size;
     return {};
   }
   segments_.resize(before);
+  if (!granted) return granted.status();
   constexpr double kMiB = 1 << 20;
   const double needed = static_cast<double>(shape_.bytes_per_token() * size) / kMiB;
   if (!enough || account_->limit() == MemoryAccount::kNoLimit)
@@ -208,8 +215,8 @@ Status KvCache::resize(size_t size) {
                             size, needed, static_cast<double>(account_->chargeable()) / kMiB, static_cast<double>(account_->used()) / kMiB));
 }
 
-// What is added to must not be seen by others. False when the account refuses.
-bool KvCache::own_tail(size_t segment) {
+// What is added to must not be seen by others.
+Result<bool> KvCache::own_tail(size_t segment) {
   Held& tail = segments_[segment];
   const auto alone = [&] {
     if (tail.data.use_count() > 1) return false;
@@ -218,10 +225,10 @@ bool KvCache::own_tail(size_t segment) {
     return tail.own = true;
   };
   if (tail.own || alone()) return true;
-  std::shared_ptr<Segment> copy = new_segment();
+  WENQU_ASSIGN_OR_RETURN(std::shared_ptr<Segment> copy, new_segment());
   if (!copy) return alone();   // who gave way may have been the other one
   if (SegmentMemory* const elsewhere = account_ ? account_->memory() : nullptr) {
-    if (!elsewhere->copy(*copy, *tail.data)) return false;
+    WENQU_RETURN_IF_ERROR(elsewhere->copy(*copy, *tail.data));
   } else {
     std::memcpy(copy->host(), tail.data->host(), segment_bytes());
   }

@@ -99,8 +99,10 @@ class KvCache {
     bool own = true;                 // no fork has it too
   };
   // nullptr when the account refuses. Throws std::bad_alloc.
-  std::shared_ptr<Segment> new_segment() const;
-  bool own_tail(size_t segment);
+  Result<std::shared_ptr<Segment>> new_segment() const;
+  // False when the account refuses.
+  Result<bool> add_segments(size_t wanted);
+  Result<bool> own_tail(size_t segment);
   size_t head_bytes() const { return kSegmentTokens * (shape_.key_bytes() + shape_.value_bytes()); }
   std::byte* rows(size_t layer, size_t head, size_t segment) const {
     return segments_[segment].data->host() + (layer * shape_.heads + head) * head_bytes();

@@ -31,8 +31,8 @@ class SegmentMemory {
  public:
   virtual ~SegmentMemory() = default;
   // A segment of so many bytes, charged to the account as long as it takes up this memory; nullptr: the account refuses,
-  // or there is no memory left. May throw std::bad_alloc.
-  virtual std::shared_ptr<Segment> allocate(uint64_t bytes, const std::shared_ptr<MemoryAccount>& account) = 0;
+  // or there is no memory left. May throw std::bad_alloc. Errors: what else the device tells.
+  virtual Result<std::shared_ptr<Segment>> allocate(uint64_t bytes, const std::shared_ptr<MemoryAccount>& account) = 0;
   virtual Status copy(Segment& to, Segment& from) = 0;
   // All of a segment's bytes.
   virtual Status to_host(std::byte* to, Segment& from) = 0;

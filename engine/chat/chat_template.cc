@@ -240,6 +240,26 @@ Result<ChatTemplate> detect_chat_template(const gguf::File& file, const Tokenize
                 "metadata key 'tokenizer.chat_template'");
 }
 
+Status check_chat_marks(ChatTemplate chat, const Tokenizer& tokenizer) {
+  const ChatMessage messages[] = {{Role::system, "x"}, {Role::user, "x"}, {Role::assistant, "x"}, {Role::user, "x"}};
+  for (const bool think : {false, true})
+    for (const Piece& piece : render_chat(chat, messages, think).pieces) {
+      if (piece.kind != Piece::Kind::control) continue;
+      const std::string_view text = piece.text;
+      for (size_t begin = text.find('<'); begin != text.npos; begin = text.find('<', begin + 1)) {
+        const std::string_view mark = text.substr(begin, text.find('>', begin) - begin + 1);
+        const std::vector<TokenId> ids = tokenizer.encode_control(mark);
+        if (ids.size() == 1 && ids != tokenizer.encode(mark)) continue;
+        return Status(StatusCode::unsupported,
+                      fmt::format("the chat template '{}' writes '{}', which is no control token of this model: name the template that the model "
+                                  "follows (--chat-template), or convert it anew if its file has lost the kinds of its tokens",
+                                  chat_template_name(chat), mark),
+                      "metadata key 'tokenizer.ggml.token_type'");
+      }
+    }
+  return {};
+}
+
 RenderedChat render_chat(ChatTemplate chat, std::span<const ChatMessage> messages, bool think) {
   switch (chat) {
     case ChatTemplate::deepseek_v2: return render_deepseek_v2(messages);

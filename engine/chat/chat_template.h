@@ -46,6 +46,10 @@ std::optional<ChatTemplate> parse_chat_template(std::string_view name);
 // tokens. Errors: unsupported, listing the names that can be given instead.
 Result<ChatTemplate> detect_chat_template(const gguf::File& file, const Tokenizer& tokenizer);
 
+// Whether each mark that the template writes is a token of the model's that no plain text becomes. Without one of them the prompt
+// would be spelled as text, which whoever writes a passage can write, too. Errors: unsupported, with the first such mark.
+Status check_chat_marks(ChatTemplate chat, const Tokenizer& tokenizer);
+
 struct RenderedChat {
   std::vector<Piece> pieces;      // ends where the model is to go on
   bool starts_in_thinking = false;  // the prompt itself opened <think>

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <charconv>
 #include <filesystem>
 
 #include "engine/convert/checkpoint.h"
@@ -37,6 +38,17 @@ Status check_not_input(const ConvertOptions& options) {
   return {};
 }
 
+// Whether a tensor is a bias or a norm of the layers that are computed. Others that have no place may belong to another part of
+// the folder's model, such as its eyes.
+bool changes_results(std::string_view name, const HfConfig& config) {
+  constexpr std::string_view kLayers = "model.layers.";
+  if (!name.ends_with(".bias") && name.find("norm") == name.npos) return false;
+  if (!name.starts_with(kLayers)) return name.starts_with("lm_head.") || name.starts_with("model.norm") || name.starts_with("model.embed_");
+  uint32_t layer = 0;
+  std::from_chars(name.data() + kLayers.size(), name.data() + name.size(), layer);
+  return layer < config.layers + config.next_token_layers;
+}
+
 }  // namespace
 
 Result<ConvertReport> convert(const ConvertOptions& options, const CancelToken& cancel) try {
@@ -51,8 +63,8 @@ Result<ConvertReport> convert(const ConvertOptions& options, const CancelToken& 
   Result<Layout> layout = plan_layout(*checkpoint, config);
   if (!layout) return layout.status().at(options.folder);
   for (const std::string& name : layout->left_over)
-    if (name.ends_with("proj.bias"))
-      return Status(StatusCode::unsupported, "biases of this matrix are not computed: without it the model would be another one", fmt::format("tensor '{}'", name));
+    if (changes_results(name, config))
+      return Status(StatusCode::unsupported, "is not computed: without it the model would be another one", fmt::format("tensor '{}'", name));
 
   gguf::Writer writer;
   write_metadata(config, writer);

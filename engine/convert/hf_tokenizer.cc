@@ -81,6 +81,34 @@ Result<std::string> find_pre(const Object& json, const std::string& given) {
                                       fmt::join(patterns, "  then  ")));
 }
 
+// What changes a text before it is cut. NFC, which Qwen's tokenizers begin with, is not applied: it leaves nearly all texts as
+// they are, and other programs that read such files do not apply it either.
+Status check_normalizer(const Object& normalizer) {
+  std::string type;
+  WENQU_RETURN_IF_ERROR(normalizer.may_text("type", type));
+  if (type == "NFC") return {};
+  if (type != "Sequence")
+    return normalizer.unsupported("type", fmt::format("'{}' is not supported: text that it changes would become other tokens; none and NFC are", type));
+  const Json* steps = normalizer.find("normalizers");
+  if (!steps) return {};
+  if (!steps->IsArray()) return normalizer.wrong("normalizers", "is no list");
+  for (const Json& inner : steps->GetArray()) {
+    if (!inner.IsObject()) return normalizer.wrong("normalizers", "holds what is no object");
+    WENQU_RETURN_IF_ERROR(check_normalizer(Object(inner, normalizer.place() + ": normalizers")));
+  }
+  return {};
+}
+
+// Llama 3's words that are tokens are taken as they stand, those of the others never. Its first files do not say so.
+Status check_ignore_merges(const Object& model, const std::string& pre) {
+  const bool llama = pre == "llama-bpe";
+  bool ignores = llama;
+  WENQU_RETURN_IF_ERROR(model.may_flag("ignore_merges", ignores));
+  if (ignores == llama) return {};
+  return model.unsupported("ignore_merges", fmt::format("is {}, but with the pre-tokenizer {} words that are tokens are {}", ignores, pre,
+                                                        llama ? "taken as they stand" : "always merged"));
+}
+
 Status read_vocabulary(const Object& model, uint64_t rows, HfTokenizer& out) {
   WENQU_ASSIGN_OR_RETURN(const std::optional<Object> words, model.object("vocab"));
   if (!words) return model.wrong("vocab", "is missing");
@@ -173,7 +201,10 @@ Result<HfTokenizer> read_tokenizer_json(const Object& json, uint64_t rows, const
   if (type != "BPE" || byte_fallback)
     return model->unsupported("type", fmt::format("'{}'{} is not supported: byte-level BPE is", type, byte_fallback ? " with byte_fallback" : ""));
   HfTokenizer out;
+  WENQU_ASSIGN_OR_RETURN(const std::optional<Object> normalizer, json.object("normalizer"));
+  if (normalizer) WENQU_RETURN_IF_ERROR(check_normalizer(*normalizer));
   WENQU_ASSIGN_OR_RETURN(out.pre, find_pre(json, pre));
+  WENQU_RETURN_IF_ERROR(check_ignore_merges(*model, out.pre));
   WENQU_RETURN_IF_ERROR(read_vocabulary(*model, rows, out));
   WENQU_RETURN_IF_ERROR(read_merges(*model, out));
   WENQU_RETURN_IF_ERROR(read_added(json, rows, out));

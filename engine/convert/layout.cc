@@ -41,6 +41,9 @@ class LayerPlan {
     return planner_.matrix(to_ + std::string(to), from_ + std::string(from), in, out);
   }
 
+  // Qwen2 always has biases; elsewhere all layers have them or none has.
+  bool biased() const { return config_.family == HfConfig::Family::qwen2 || planner_.has("model.layers.0.self_attn.q_proj.bias"); }
+
   Status mla() {
     const uint64_t d = config_.hidden, heads = config_.heads, head = uint64_t{config_.nope} + config_.rotated;
     if (config_.q_lora > 0) {
@@ -71,7 +74,7 @@ class LayerPlan {
       order = [head](uint64_t row) { return row / head * head + row % 2 * (head / 2) + row % head / 2; };
     const std::string source = from_ + std::string(from), target = to_ + std::string(to);
     WENQU_RETURN_IF_ERROR(planner_.ordered(target + ".weight", source + ".weight", {d, rows}, rows, order));
-    return planner_.has(source + ".bias") ? planner_.vector(target + ".bias", source + ".bias", rows, order) : Status();
+    return biased() ? planner_.vector(target + ".bias", source + ".bias", rows, order) : Status();
   }
 
   Status gqa() {
@@ -79,7 +82,7 @@ class LayerPlan {
     WENQU_RETURN_IF_ERROR(rotated("attn_q", "self_attn.q_proj", config_.heads));
     WENQU_RETURN_IF_ERROR(rotated("attn_k", "self_attn.k_proj", config_.kv_heads));
     WENQU_RETURN_IF_ERROR(matrix("attn_v.weight", "self_attn.v_proj.weight", d, kv));
-    if (has("self_attn.v_proj.bias")) WENQU_RETURN_IF_ERROR(vector("attn_v.bias", "self_attn.v_proj.bias", kv));
+    if (biased()) WENQU_RETURN_IF_ERROR(vector("attn_v.bias", "self_attn.v_proj.bias", kv));
     if (config_.family == HfConfig::Family::qwen3 || config_.family == HfConfig::Family::qwen3moe) {
       WENQU_RETURN_IF_ERROR(vector("attn_q_norm.weight", "self_attn.q_norm.weight", head));
       WENQU_RETURN_IF_ERROR(vector("attn_k_norm.weight", "self_attn.k_norm.weight", head));

@@ -6,8 +6,9 @@
 #include <unistd.h>
 #endif
 
+#include <strings.h>
+
 #include <cstdlib>
-#include <string_view>
 
 namespace wenqu::engine::cpu {
 namespace {
@@ -53,7 +54,7 @@ Isa detect_best() {
   Isa best = Isa::scalar;
   for (const Isa isa : kIsas) {
     if (is_supported(isa)) best = isa;
-    if (most && std::string_view(most) == name(isa)) break;
+    if (most && ::strcasecmp(most, name(isa)) == 0) break;
   }
   return best;
 }

@@ -1,5 +1,6 @@
 // Which instruction set the kernels use, chosen once from what the processor has. The environment
-// variable WENQU_ISA=scalar|avx2|avx512|amx chooses none above that, for tests and comparisons.
+// variable WENQU_ISA=scalar|avx2|avx512|amx (in any case) chooses none above that, for tests and comparisons; the program
+// refuses another value.
 #pragma once
 
 #include <array>

@@ -14,6 +14,8 @@
 #include <new>
 #include <utility>
 
+#include "base/thread.h"
+
 namespace wenqu::engine::cpu {
 namespace {
 
@@ -104,15 +106,15 @@ ThreadPool::ThreadPool(const ThreadPoolOptions& options)
   workers_.reserve(static_cast<size_t>(wanted));
   try {
     if (nice > 0)
-      leader_ = std::thread([this, nice] {
+      leader_ = start_thread([this, nice] {
         step_back(nice);
         lead_on_own_thread();
       });
     for (int i = 1; i < wanted; ++i)
-      workers_.emplace_back([this, nice] {
+      workers_.push_back(start_thread([this, nice] {
         step_back(nice);
         work();
-      });
+      }));
   } catch (const std::exception&) {
     // The system gives no more threads, or no memory for one: those there are do the work.
   }

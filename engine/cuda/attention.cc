@@ -11,7 +11,7 @@ namespace wenqu::engine::cuda {
 namespace {
 
 constexpr int kMaxSplits = 128;         // what they leave to be put together costs too
-constexpr size_t kMaxTiles = 65535;        // blocks of a grid's third dimension
+constexpr int kMaxTiles = 65535;           // blocks of a grid's third dimension
 constexpr int kBlocksAtOnce = 2;           // of a multiprocessor, at least
 
 constexpr int kAlikeKeys = 1024;           // of a split, where a row's result must not depend on the batch
@@ -47,6 +47,41 @@ std::vector<Run> runs_of(std::span<const Place> places) {
   return runs;
 }
 
+// Runs in pieces of a tile's tokens.
+std::vector<Run> pieces_of(std::span<const Run> runs, int together) {
+  std::vector<Run> pieces;
+  for (const Run& run : runs)
+    for (int t = 0; t < run.count; t += together) pieces.push_back({run.first + t, std::min(together, run.count - t)});
+  return pieces;
+}
+
+// Every context is cut at the same places, and put together: one that is not cut is rounded otherwise.
+int alike_splits(int longest) { return std::max(2, divide_up(longest, kAlikeKeys)); }
+
+Status take_turn(Device& device, const AttentionPlan& plan, const AttentionPlan::Turn& turn, AttentionArguments arguments, Rounded rounded) {
+  const ptrdiff_t rows_before = ptrdiff_t{turn.first_token} * arguments.row_heads;
+  arguments.queries += rows_before * arguments.cache.key, arguments.out += rows_before * arguments.value;
+  arguments.places += turn.first_token, arguments.tiles += turn.first_tile;
+  arguments.splits = turn.splits;
+  if (rounded.q) rounded.q += rows_before * rounded.stride, rounded.scales += rows_before * (rounded.stride / kBlock);
+  const Grid grid{static_cast<unsigned>(turn.splits), static_cast<unsigned>(plan.kv_heads), static_cast<unsigned>(turn.tiles)};
+  WENQU_RETURN_IF_ERROR(
+      device.launch({plan.kernel, grid, plan.threads, plan.shared_bytes, &arguments, sizeof arguments}));
+  if (turn.splits == 1) {
+    if (!rounded.q) return {};
+    return launch<RoundRows>(device,
+                             {static_cast<unsigned>(turn.tokens * arguments.row_heads),
+                              static_cast<unsigned>(divide_up(arguments.value, RoundRows::kBlocks * kBlock))},
+                             {arguments.out, arguments.value, arguments.value, rounded});
+  }
+  const int rows = turn.tokens * arguments.heads;
+  return launch<CombineSplits>(
+      device,
+      {static_cast<unsigned>(divide_up(rows, CombineSplits::kRows)),
+       static_cast<unsigned>(divide_up(arguments.value, CombineSplits::kColumns))},
+      {arguments.partial, arguments.partial_scale, arguments.out, rows, turn.splits, arguments.value, arguments.heads, arguments.row_heads, rounded});
+}
+
 }  // namespace
 
 size_t AttentionPlan::partial_numbers(const AttentionShape& shape) const {
@@ -54,11 +89,22 @@ size_t AttentionPlan::partial_numbers(const AttentionShape& shape) const {
 }
 
 size_t AttentionPlan::partial_scales(const AttentionShape& shape) const {
-  return splits > 1 ? static_cast<size_t>(tokens) * static_cast<size_t>(shape.heads) * static_cast<size_t>(splits) : 0;
+  size_t most = 0;
+  for (const Turn& turn : turns)
+    if (turn.splits > 1) most = std::max(most, static_cast<size_t>(turn.tokens) * static_cast<size_t>(turn.splits));
+  return most * static_cast<size_t>(shape.heads);
+}
+
+size_t partial_room(const AttentionShape& shape, size_t tokens, size_t context) {
+  constexpr size_t kLeastKeys = 2 * std::min({ManyRows::kKeys, ManyWideRows::kKeys, SomeWideRows::kKeys, FewRows::kKeys, FewWideRows::kKeys});
+  const size_t longest = std::bit_ceil(context);
+  const size_t splits = std::max({std::min<size_t>(kMaxSplits, longest / kLeastKeys), longest / kAlikeKeys, size_t{2}});
+  constexpr size_t kTokens = 64;   // that decode together; more of them are blocks enough with few splits
+  return std::min(kMostPartial, std::min(tokens, kTokens) * splits * static_cast<size_t>(shape.heads) * static_cast<size_t>(shape.value));
 }
 
 Result<AttentionPlan> attention_plan(const AttentionShape& shape, std::span<const Place> places, int longest,
-                                     const DeviceInfo& device, bool alike) {
+                                     const DeviceInfo& device, bool alike, size_t room) {
   if (shape.kv_heads < 1 || shape.heads < 1 || shape.heads % shape.kv_heads != 0 || shape.key < 8 || shape.key % 8 != 0 ||
       shape.value < 8 || shape.value % 8 != 0 || (shape.values_are_keys && shape.value > shape.key))
     return Status(StatusCode::unsupported,
@@ -89,60 +135,61 @@ Result<AttentionPlan> attention_plan(const AttentionShape& shape, std::span<cons
   AttentionPlan plan;
   plan.kernel = chosen->kernel, plan.threads = chosen->threads;
   plan.shared_bytes = chosen->shared_bytes, plan.buffers = chosen->buffers;
-  plan.tokens = static_cast<int>(places.size()), plan.kv_heads = shape.kv_heads;
-  const int together = std::max(1, chosen->rows / group);
-  for (const Run& run : runs)
-    for (int t = 0; t < run.count; t += together)
-      for (int h = 0; h < group; h += chosen->rows)
-        plan.tiles.push_back({run.first + t, std::min(together, run.count - t), h, std::min(chosen->rows, group - h)});
-  if (plan.tiles.size() > kMaxTiles)
-    return Status(StatusCode::limit_exceeded,
-                  fmt::format("{} tokens at once on a GPU: use smaller batches", places.size()));
-  // The last of a prompt see most keys: they had better not begin last.
-  std::reverse(plan.tiles.begin(), plan.tiles.end());
+  plan.kv_heads = shape.kv_heads;
+  // Tokens, each times its splits, whose partial sums there is room for.
+  const int64_t most = static_cast<int64_t>(room) / (int64_t{shape.heads} * shape.value);
+  int64_t together = std::max(1, chosen->rows / group);
+  if (alike) {
+    together = std::min(together, most / alike_splits(longest));
+    if (together == 0)
+      return Status(StatusCode::limit_exceeded,
+                    fmt::format("a deterministic session of {} tokens leaves more partial sums than the {} MiB that are kept for them on a GPU: use a "
+                                "smaller context, or a session that is not deterministic", longest, (room * sizeof(float)) >> 20));
+  }
+  const std::vector<Run> pieces = pieces_of(runs, static_cast<int>(together));
+  const int tiles_of_piece = divide_up(group, chosen->rows);
+  const auto seen_by = [&](const Run& piece) { return places[static_cast<size_t>(piece.first + piece.count - 1)].position + 1; };
 
   if (alike) {
-    // Every context is cut at the same places, and put together: one that is not cut is rounded otherwise.
     plan.split_keys = kAlikeKeys;
-    plan.splits = std::max(2, divide_up(longest, kAlikeKeys));
-    return plan;
+  } else {
+    // All keys that tiles see, divided among the blocks that run at once; at least two fetches' worth for each.
+    int64_t keys = 0;
+    for (const Run& piece : pieces) keys += int64_t{seen_by(piece)} * tiles_of_piece;
+    const int64_t blocks = std::max(1, device.multiprocessors) * kBlocksAtOnce;
+    const int least = 2 * chosen->keys;
+    const int share = static_cast<int>(
+        std::clamp<int64_t>((keys * shape.kv_heads + blocks - 1) / blocks, least, std::max(longest, least)));
+    // In coarse steps, so that a plan changes seldom while the contexts grow.
+    const int step = static_cast<int>(std::bit_floor(static_cast<unsigned>(share))) / 4;
+    plan.split_keys = round_up(share, std::max(chosen->keys, step));
   }
-
-  // All keys that tiles see, divided among the blocks that run at once; at least two fetches' worth for each.
-  int64_t keys = 0;
-  for (const QueryTile& tile : plan.tiles)
-    keys += places[static_cast<size_t>(tile.first_token + tile.tokens - 1)].position + 1;
-  const int64_t blocks = std::max(1, device.multiprocessors) * kBlocksAtOnce;
-  const int least = 2 * chosen->keys;
-  const int share = static_cast<int>(
-      std::clamp<int64_t>((keys * shape.kv_heads + blocks - 1) / blocks, least, std::max(longest, least)));
-  // In coarse steps, so that a plan changes seldom while the contexts grow.
-  const int step = static_cast<int>(std::bit_floor(static_cast<unsigned>(share))) / 4;
-  plan.split_keys = round_up(share, std::max(chosen->keys, step));
-  plan.splits = std::clamp(divide_up(longest, plan.split_keys), 1, kMaxSplits);
+  const auto splits_of = [&](const Run& piece) {
+    const int seen = std::min(longest, static_cast<int>(std::bit_ceil(static_cast<unsigned>(seen_by(piece)))));
+    if (alike) return alike_splits(seen);
+    return std::clamp(divide_up(seen, plan.split_keys), 1, static_cast<int>(std::clamp<int64_t>(most / piece.count, 1, kMaxSplits)));
+  };
+  for (const Run& piece : pieces) {
+    const int splits = splits_of(piece);
+    const auto goes_with = [&](const AttentionPlan::Turn& turn) {
+      const int64_t more = std::max(turn.splits, splits);
+      return turn.tiles + tiles_of_piece <= kMaxTiles && (more == 1 || (turn.tokens + piece.count) * more <= most);
+    };
+    if (plan.turns.empty() || !goes_with(plan.turns.back())) plan.turns.push_back({piece.first, 0, static_cast<int>(plan.tiles.size()), 0, 1});
+    AttentionPlan::Turn& turn = plan.turns.back();
+    for (int h = 0; h < group; h += chosen->rows)
+      plan.tiles.push_back({piece.first - turn.first_token, piece.count, h, std::min(chosen->rows, group - h)});
+    turn.tokens += piece.count, turn.tiles += tiles_of_piece, turn.splits = std::max(turn.splits, splits);
+  }
+  // The last of a prompt see most keys: they had better not begin last.
+  for (const AttentionPlan::Turn& turn : plan.turns) std::reverse(plan.tiles.begin() + turn.first_tile, plan.tiles.begin() + turn.first_tile + turn.tiles);
   return plan;
 }
 
 Status attend(Device& device, const AttentionPlan& plan, AttentionArguments arguments, const Rounded& rounded) {
-  if (plan.tiles.empty()) return {};
-  arguments.splits = plan.splits, arguments.split_keys = plan.split_keys, arguments.buffers = plan.buffers;
-  const Grid grid{static_cast<unsigned>(plan.splits), static_cast<unsigned>(plan.kv_heads),
-                  static_cast<unsigned>(plan.tiles.size())};
-  WENQU_RETURN_IF_ERROR(
-      device.launch({plan.kernel, grid, plan.threads, plan.shared_bytes, &arguments, sizeof arguments}));
-  if (plan.splits == 1) {
-    if (!rounded.q) return {};
-    return launch<RoundRows>(device,
-                             {static_cast<unsigned>(plan.tokens * arguments.row_heads),
-                              static_cast<unsigned>(divide_up(arguments.value, RoundRows::kBlocks * kBlock))},
-                             {arguments.out, arguments.value, arguments.value, rounded});
-  }
-  const int rows = plan.tokens * arguments.heads;
-  return launch<CombineSplits>(
-      device,
-      {static_cast<unsigned>(divide_up(rows, CombineSplits::kRows)),
-       static_cast<unsigned>(divide_up(arguments.value, CombineSplits::kColumns))},
-      {arguments.partial, arguments.partial_scale, arguments.out, rows, plan.splits, arguments.value, arguments.heads, arguments.row_heads, rounded});
+  arguments.split_keys = plan.split_keys, arguments.buffers = plan.buffers;
+  for (const AttentionPlan::Turn& turn : plan.turns) WENQU_RETURN_IF_ERROR(take_turn(device, plan, turn, arguments, rounded));
+  return {};
 }
 
 }  // namespace wenqu::engine::cuda

@@ -20,6 +20,7 @@ struct DeviceInfo {
   size_t memory_bytes = 0;
   size_t shared_bytes = 0;       // that a block may use
   bool warpgroups = false;       // multiplies tiles as machine.h says (Hopper), and was seen to
+  std::string no_warpgroups;     // why it does not, where it is one that could
   int driver_version = 0, runtime_version = 0;   // 13000 for 13.0
 };
 

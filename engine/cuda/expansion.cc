@@ -50,7 +50,7 @@ bool expansion_pays(const LatentShape& shape, size_t position, size_t tokens) {
 size_t expansion_bytes(const LatentShape& shape, size_t pages) { return k_bytes(shape, 1) + v_bytes(shape, 1) + pages * page_bytes(shape, 1); }
 
 Result<ExpansionPlan> expansion_plan(const LatentShape& shape, std::span<const Place> places, size_t sequences, std::byte* scratch,
-                                     size_t scratch_bytes, const DeviceInfo& device) {
+                                     size_t scratch_bytes, const DeviceInfo& device, size_t partial_room) {
   ExpansionPlan plan;
   plan.first_page.resize(sequences);
   size_t pages = 0;
@@ -73,7 +73,7 @@ Result<ExpansionPlan> expansion_plan(const LatentShape& shape, std::span<const P
   plan.heads = divide_up(shape.heads, turns);
   std::byte* const first = scratch + k_bytes(shape, plan.heads) + v_bytes(shape, plan.heads);
   for (size_t p = 0; p < pages; ++p) plan.pages.push_back(first + p * page_bytes(shape, plan.heads));
-  WENQU_ASSIGN_OR_RETURN(plan.attention, attention_plan(plan.shape(shape), places, longest, device));
+  WENQU_ASSIGN_OR_RETURN(plan.attention, attention_plan(plan.shape(shape), places, longest, device, false, partial_room));
   return plan;
 }
 

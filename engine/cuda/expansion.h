@@ -42,9 +42,9 @@ struct ExpansionPlan {
 };
 
 // `places` as attention_plan() takes them, of those sequences alone that are expanded; `sequences`: how many the batch
-// has in all. Errors: limit_exceeded, where the scratch has no room for one head; those of attention_plan().
+// has in all; `partial_room` as there. Errors: limit_exceeded, where the scratch has no room for one head; those of attention_plan().
 Result<ExpansionPlan> expansion_plan(const LatentShape& shape, std::span<const Place> places, size_t sequences, std::byte* scratch,
-                                     size_t scratch_bytes, const DeviceInfo& device);
+                                     size_t scratch_bytes, const DeviceInfo& device, size_t partial_room = kMostPartial);
 
 // A head's matrices: k_b as [latent][nope], v_b as [value][latent].
 struct LatentMatrices {

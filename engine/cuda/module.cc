@@ -11,6 +11,8 @@
 #include <string>
 #include <vector>
 
+#include "base/thread.h"
+
 namespace wenqu::engine::cuda {
 namespace {
 
@@ -69,13 +71,15 @@ Result<const Module*> load() {
 }
 
 const Result<const Module*>& module() {
-  static const Result<const Module*> loaded = load();
+  static const auto& loaded = *new const Result<const Module*>(load());   // never destroyed: a host may exit while answers run
   return loaded;
 }
 
 }  // namespace
 
+// The driver starts threads of its own, when it is first asked and for each device.
 Result<int> count_devices() {
+  const SignalsBlocked blocked;
   if (!module()) return module().status();
   return (*module())->count();
 }
@@ -85,6 +89,7 @@ Result<std::shared_ptr<Device>> open_device(int index) {
   if (index < 0 || index >= count)
     return Status(StatusCode::not_found,
                   count == 0 ? "there is no NVIDIA GPU" : fmt::format("there is no GPU {}: they are numbered from 0 to {}", index, count - 1), "CUDA");
+  const SignalsBlocked blocked;
   WENQU_ASSIGN_OR_RETURN(Device* const device, (*module())->open(index));
   return std::shared_ptr<Device>(device);
 }

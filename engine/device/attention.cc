@@ -39,7 +39,7 @@ Status place_tokens(const Workplace& w, size_t tokens, const cuda::QueryRows& qu
 cuda::AttentionArguments attention_arguments(const Workplace& w, const Batch& batch, size_t layer, const float* queries, float* out) {
   cuda::AttentionArguments arguments{};
   arguments.queries = queries, arguments.out = out;
-  arguments.partial = batch.partial, arguments.partial_scale = batch.partial_scale;
+  arguments.partial = w.scratch.partial, arguments.partial_scale = w.scratch.partial_scale;
   arguments.tiles = batch.tables.tiles, arguments.places = batch.tables.places;
   arguments.cache = cache_rows(w, batch, layer);
   arguments.scale = w.config.attention_scale;

@@ -69,7 +69,7 @@ size_t Batches::tell(size_t absorbed, Batch& batch, Told& told) const {
   return longest;
 }
 
-Result<Batch> Batches::describe(std::span<const Sequence> unordered, std::byte* expansion) {
+Result<Batch> Batches::describe(std::span<const Sequence> unordered, const Scratch& scratch) {
   Batch batch;
   batch.order.assign(unordered.begin(), unordered.end());
   batch.kv = batch.order.front().cache->shape();
@@ -78,24 +78,23 @@ Result<Batch> Batches::describe(std::span<const Sequence> unordered, std::byte* 
   const std::span<const cuda::Place> places = told.places;
   // Rounded up, so that a plan and what was recorded for it serve for a while.
   WENQU_ASSIGN_OR_RETURN(batch.plan, cuda::attention_plan(attention_shape(config_), places.first(batch.planned), as_int(std::bit_ceil(longest)),
-                                                          device_->info(), batch.kind == cuda::Rows::alike));
+                                                          device_->info(), batch.kind == cuda::Rows::alike, scratch.partial_numbers));
   if (batch.planned < batch.tokens) {
-    WENQU_ASSIGN_OR_RETURN(batch.expansion, cuda::expansion_plan(latent_shape(config_), places.subspan(batch.planned), batch.sequences, expansion,
-                                                                 expansion_scratch(config_, placement_.batch_tokens), device_->info()));
+    WENQU_ASSIGN_OR_RETURN(batch.expansion, cuda::expansion_plan(latent_shape(config_), places.subspan(batch.planned), batch.sequences, scratch.expansion,
+                                                                 expansion_scratch(config_, placement_.batch_tokens), device_->info(), scratch.partial_numbers));
   }
   WENQU_RETURN_IF_ERROR(place_tables(told, batch));
-  WENQU_RETURN_IF_ERROR(place_partials(batch));
   return batch;
 }
 
-Status Batches::grow(Memory& memory, size_t bytes) {
-  if (bytes <= memory.bytes()) return {};
+Status Batches::grow_tables(size_t bytes) {
+  if (bytes <= table_memory_.bytes()) return {};
   ++moves_;
-  memory = {};
+  table_memory_ = {};
   // In steps, so that it moves seldom; of what is large, steps of an eighth.
   constexpr size_t kLarge = size_t{16} << 20;
   const size_t step = bytes < kLarge ? std::bit_ceil(bytes) : std::bit_floor(bytes) / 8;
-  WENQU_ASSIGN_OR_RETURN(memory, Memory::allocate(device_, (bytes + step - 1) / step * step));
+  WENQU_ASSIGN_OR_RETURN(table_memory_, Memory::allocate(device_, (bytes + step - 1) / step * step));
   return {};
 }
 
@@ -106,7 +105,7 @@ Status Batches::place_tables(const Told& told, Batch& batch) {
                               expansion.tiles.size(), expansion.pages.size(), told.pages.size()};
   Parts counting(nullptr);
   const Tables sizes(counting, counts);
-  WENQU_RETURN_IF_ERROR(grow(table_memory_, counting.bytes()));
+  WENQU_RETURN_IF_ERROR(grow_tables(counting.bytes()));
   host_tables_.resize(counting.bytes());
   const auto fill = [&](const Tables& to) {
     std::copy(told.tokens.begin(), told.tokens.end(), to.tokens);
@@ -130,21 +129,6 @@ Status Batches::place_tables(const Told& told, Batch& batch) {
   fill(place(host_tables_.data()));
   WENQU_RETURN_IF_ERROR(device_->upload(table_memory_.data(), host_tables_.data(), host_tables_.size()));
   batch.tables = place(table_memory_.data());
-  return {};
-}
-
-Status Batches::place_partials(Batch& batch) {
-  // Both forms' in turn.
-  const cuda::AttentionShape shape = attention_shape(config_), expanded = batch.expansion.shape(latent_shape(config_));
-  const size_t numbers = std::max(batch.plan.partial_numbers(shape), batch.expansion.attention.partial_numbers(expanded));
-  const size_t scales = std::max(batch.plan.partial_scales(shape), batch.expansion.attention.partial_scales(expanded));
-  Parts counting(nullptr);
-  counting.take<float>(numbers);
-  counting.take<cuda::Float2>(scales);
-  WENQU_RETURN_IF_ERROR(grow(partial_memory_, counting.bytes()));
-  Parts parts(partial_memory_.data());
-  batch.partial = parts.take<float>(numbers);
-  batch.partial_scale = parts.take<cuda::Float2>(scales);
   return {};
 }
 

@@ -34,8 +34,6 @@ struct Batch {
   bool all_rows() const { return rows_at_once() == tokens; }                     // as they lie
   // On the device, until the next batch is described.
   Tables tables;
-  float* partial = nullptr;       // of attention whose keys are split
-  cuda::Float2* partial_scale = nullptr;
 };
 
 // Whether a sequence's best logits may be enough.
@@ -51,9 +49,9 @@ class Batches {
 
   // How many sequences keep the absorbed form: those that stand first then.
   size_t put_expanded_last(std::vector<Sequence>& order) const;
-  // `expansion`: the scratch's. Errors: those of the device, unsupported.
-  Result<Batch> describe(std::span<const Sequence> unordered, std::byte* expansion);
-  // How often tables or partial results have moved: launches recorded before know their old place.
+  // `scratch`: that the batch will be computed in. Errors: those of the device, unsupported, limit_exceeded.
+  Result<Batch> describe(std::span<const Sequence> unordered, const Scratch& scratch);
+  // How often the tables have moved: launches recorded before know their old place.
   uint64_t moves() const { return moves_; }
 
  private:
@@ -68,13 +66,12 @@ class Batches {
   size_t tell(size_t absorbed, Batch& batch, Told& told) const;
   void add_rows(const Sequence& sequence, size_t first, Batch& batch) const;
   Status place_tables(const Told& told, Batch& batch);
-  Status place_partials(Batch& batch);
-  Status grow(Memory& memory, size_t bytes);
+  Status grow_tables(size_t bytes);
 
   const std::shared_ptr<cuda::Device> device_;
   const Config& config_;
   const Placement& placement_;
-  Memory table_memory_, partial_memory_;
+  Memory table_memory_;
   std::vector<std::byte> host_tables_;
   uint64_t moves_ = 0;
 };

@@ -117,7 +117,7 @@ Status DeviceModel::Implementation::run(const Workplace& w, const Batch& batch, 
 }
 
 Status DeviceModel::Implementation::forward(std::span<const Sequence> sequences, const States& before, const CancelToken& cancel) {
-  WENQU_ASSIGN_OR_RETURN(const Batch batch, batches_.describe(sequences, scratch_->expansion));
+  WENQU_ASSIGN_OR_RETURN(const Batch batch, batches_.describe(sequences, *scratch_));
   const Workplace w{*device_, config_, placement_, weights_, *scratch_};
   const size_t state_bytes = batch.tokens * config_.embedding * sizeof(float);
   if (before.host) WENQU_RETURN_IF_ERROR(device_->upload(scratch_->hidden, before.host, state_bytes));
@@ -135,7 +135,7 @@ DeviceNeeds DeviceModel::needs(const Config& config, const Weights& weights, con
   Parts parts(nullptr);
   const size_t cached = placement.expert_cache > 0 ? ExpertsOnCpu::most_cached(config, weights, placement) : 0;
   const Scratch counted(parts, config, placement.batch_tokens, feed_forward_scratch(config, weights, placement, cached), placement.has_last(config));
-  return {device_weight_bytes(weights, config, choice_of(placement)), parts.bytes()};
+  return {device_weight_bytes(weights, config, choice_of(placement)), parts.bytes(), counted.partial_numbers * sizeof(float)};
 }
 
 size_t DeviceModel::layer_bytes(const Config& config, const Weights& weights, size_t layer, size_t on_cpu) {

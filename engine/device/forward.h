@@ -47,6 +47,7 @@ struct Placement {
 struct DeviceNeeds {
   size_t weights = 0;    // bytes
   size_t scratch = 0;    // of a batch
+  size_t partials = 0;   // of it, attention's partial sums
   size_t total() const { return weights + scratch; }
 };
 

@@ -57,8 +57,11 @@ class Planner {
 
  private:
   bool is_small_beside_the_room(const std::vector<LayerRange>& ranges) const {
-    for (size_t d = 0; d < ranges.size(); ++d)
-      if (ranges[d].count() > 0 && needs(ranges[d]).scratch > rooms_[d].room / 128) return false;
+    for (size_t d = 0; d < ranges.size(); ++d) {
+      if (ranges[d].count() == 0) continue;
+      const DeviceNeeds own = needs(ranges[d]);
+      if (own.scratch - own.partials > rooms_[d].room / 128) return false;   // partial sums do not grow with a batch
+    }
     return true;
   }
   DeviceNeeds needs(const LayerRange& range) const {

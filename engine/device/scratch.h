@@ -71,6 +71,9 @@ struct Scratch {
   cuda::Rounded rounded_q_latent;
   float *absorbed, *latents;                 // [tokens][heads][kv_lora + rope], [tokens][heads][kv_lora]
   std::byte* expansion;                      // expansion_scratch() bytes
+  size_t partial_numbers;                    // of attention whose keys are split:
+  float* partial;
+  cuda::Float2* partial_scale;               // one for as many numbers as a value has
   float* attended;                           // [tokens][heads][value]
   cuda::Rounded rounded_attended;            // [tokens][heads * value]
   float* scores;                             // [tokens][experts]
@@ -103,6 +106,10 @@ struct Scratch {
     rounded_q_latent = parts.rounded(tokens, m.q_lora);
     absorbed = parts.take<float>(mla ? tokens * heads * row : 0), latents = parts.take<float>(mla ? tokens * heads * m.kv_lora : 0);
     expansion = parts.take<std::byte>(expansion_scratch(config, tokens));
+    const cuda::AttentionShape attention = attention_shape(config);
+    partial_numbers = cuda::partial_room(attention, tokens, config.context);
+    partial = parts.take<float>(partial_numbers);
+    partial_scale = parts.take<cuda::Float2>(partial_numbers / std::max<size_t>(1, std::min(value, static_cast<size_t>(attention.value))));
     attended = parts.take<float>(tokens * heads * value);
     rounded_attended = parts.rounded(tokens, heads * value);
     scores = parts.take<float>(tokens * config.moe.router.experts);

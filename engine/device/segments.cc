@@ -53,20 +53,21 @@ Result<std::vector<Memory>> DeviceSegments::allocate_parts(uint64_t bytes) {
   }
 }
 
-std::shared_ptr<Segment> DeviceSegments::allocate(uint64_t bytes, const std::shared_ptr<MemoryAccount>& account) {
+Result<std::shared_ptr<Segment>> DeviceSegments::allocate(uint64_t bytes, const std::shared_ptr<MemoryAccount>& account) {
+  const std::shared_ptr<Segment> refused;
   MemoryCharge charge(account, bytes);
-  if (!charge) return nullptr;
+  if (!charge) return refused;
   auto segment = std::make_shared<Placed>(shared_from_this(), account, bytes);
   if (segment->host()) std::memset(segment->host(), 0, host_bytes(bytes));
   const std::lock_guard lock(*mutex_);
   Result<std::vector<Memory>> parts = allocate_parts(bytes);
-  if (!parts) return nullptr;
+  if (!parts && parts.status().code() == StatusCode::out_of_memory) return refused;
+  if (!parts) return parts.status();
   // Saved sessions hold no rest of what somebody else had there.
-  for (size_t s = 0; s < shares_.size(); ++s)
-    if (!shares_[s].device->clear((*parts)[s].data(), part_bytes(bytes, s))) return nullptr;
+  for (size_t s = 0; s < shares_.size(); ++s) WENQU_RETURN_IF_ERROR(shares_[s].device->clear((*parts)[s].data(), part_bytes(bytes, s)));
   segment->parts_ = std::move(*parts), segment->charge_ = std::move(charge);
   segment->used_ = ++clock_;
-  return segment;
+  return std::shared_ptr<Segment>(std::move(segment));
 }
 
 // Under mutex_: the devices' layers.

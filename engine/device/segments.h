@@ -30,7 +30,7 @@ class DeviceSegments final : public SegmentMemory, public std::enable_shared_fro
   // The mutex is held over whatever is asked of the devices but memory.
   DeviceSegments(std::vector<Share> shares, size_t host_layers, std::shared_ptr<std::mutex> mutex);
 
-  std::shared_ptr<Segment> allocate(uint64_t bytes, const std::shared_ptr<MemoryAccount>& account) override;
+  Result<std::shared_ptr<Segment>> allocate(uint64_t bytes, const std::shared_ptr<MemoryAccount>& account) override;
   Status copy(Segment& to, Segment& from) override;
   Status to_host(std::byte* to, Segment& from) override;
   Status from_host(Segment& to, const std::byte* from) override;

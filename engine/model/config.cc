@@ -15,6 +15,21 @@ namespace {
 
 constexpr uint64_t kMaxExperts = 4096;
 
+// YaRN's knobs that no published model turns. Below 0 is how some writers say that one is not set. Readers disagree on whether
+// yarn_attn_factor multiplies YaRN's own magnitude or stands for it: only what leaves that as it is is taken.
+Status check_yarn(const MetadataReader& reader, bool yarn, double factor) {
+  double ext_factor = -1, magnitude = 1;
+  WENQU_RETURN_IF_ERROR(reader.may_real("rope.scaling.yarn_ext_factor", -1, 1e6, ext_factor));
+  WENQU_RETURN_IF_ERROR(reader.may_real("rope.scaling.yarn_attn_factor", -1, 1e6, magnitude));
+  const auto refused = [&](const char* key, double value) {
+    return Status(StatusCode::unsupported, fmt::format("is {}: YaRN with other than its usual values is not supported", value), reader.place(key));
+  };
+  if (ext_factor >= 0 && factor != 1 && ext_factor != (yarn ? 1 : 0)) return refused("rope.scaling.yarn_ext_factor", ext_factor);
+  const double own = yarn && factor > 1 ? 1 + 0.1 * std::log(factor) : 1;
+  if (magnitude >= 0 && magnitude != 1 && std::abs(magnitude - own) > 1e-4) return refused("rope.scaling.yarn_attn_factor", magnitude);
+  return {};
+}
+
 // Sets rope's frequencies, and gives YaRN's factor on the softmax scale (1 without YaRN).
 Result<double> read_rope(const MetadataReader& reader, bool deepseek, Config& config) {
   double base = 10000, factor = 1, beta_fast = 32, beta_slow = 1, log_multiplier = 0, attention_factor = 1;
@@ -30,12 +45,14 @@ Result<double> read_rope(const MetadataReader& reader, bool deepseek, Config& co
   // Kimi-K2's files from before the keys were written mean 1 for both, as its own configuration has it.
   const bool kimi_k2 = deepseek && config.moe.router.experts == 384;
   if (kimi_k2 && !reader.has("rope.scaling.yarn_beta_fast") && !reader.has("rope.scaling.yarn_beta_slow")) beta_fast = 1;
-  const std::string_view type = reader.text("rope.scaling.type");
+  std::string_view type;
+  WENQU_RETURN_IF_ERROR(reader.may_text("rope.scaling.type", type));
   if (!type.empty() && type != "none" && type != "linear" && type != "yarn")
     return Status(StatusCode::unsupported, fmt::format("the rope scaling '{}' is not supported: none, linear and yarn are", type),
-                  "metadata key 'rope.scaling.type'");
+                  reader.place("rope.scaling.type"));
   const bool yarn = type == "yarn";
   if (type == "none") factor = 1;
+  WENQU_RETURN_IF_ERROR(check_yarn(reader, yarn, factor));
 
   const double n = config.rope.dimensions;
   // The pair that turns `rotations` times over the original context.

@@ -394,7 +394,7 @@ class Pass {
 
   // Work that is already one piece of a parallel loop runs on its own thread alone.
   static cpu::ThreadPool& one_thread() {
-    static cpu::ThreadPool pool(1);
+    static auto& pool = *new cpu::ThreadPool(1);   // never destroyed: a host may exit while answers run
     return pool;
   }
 

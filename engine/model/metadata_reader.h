@@ -22,9 +22,8 @@ class MetadataReader {
  public:
   MetadataReader(const gguf::File& file, std::string prefix) : file_(file), prefix_(std::move(prefix)) {}
 
-  Status wrong(std::string_view key, std::string what) const {
-    return Status(StatusCode::corrupt, std::move(what), fmt::format("metadata key '{}{}'", prefix_, key));
-  }
+  std::string place(std::string_view key) const { return fmt::format("metadata key '{}{}'", prefix_, key); }
+  Status wrong(std::string_view key, std::string what) const { return Status(StatusCode::corrupt, std::move(what), place(key)); }
 
   template <typename Number>
   Status need(std::string_view key, uint64_t low, uint64_t high, Number& out) const {
@@ -58,10 +57,15 @@ class MetadataReader {
     out = *value;
     return {};
   }
-  bool has(std::string_view key) const { return file_.has(prefix_ + std::string(key)); }
-  std::string_view text(std::string_view key) const {
-    return file_.get_string(prefix_ + std::string(key)).value_or(std::string_view());
+  Status may_text(std::string_view key, std::string_view& out) const {
+    const std::string name = prefix_ + std::string(key);
+    if (!file_.has(name)) return {};
+    const auto value = file_.get_string(name);
+    if (!value) return wrong(key, "is no text");
+    out = *value;
+    return {};
   }
+  bool has(std::string_view key) const { return file_.has(prefix_ + std::string(key)); }
 
  private:
   const gguf::File& file_;

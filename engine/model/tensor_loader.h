@@ -1,4 +1,5 @@
-// Takes tensors out of a model file by name, held against the shape that the hyper-parameters call for.
+// Takes tensors out of a model file by name, held against the shape that the hyper-parameters call for, and knows in the
+// end which ones nobody took.
 //
 // Thread safety: one thread at a time. Lifetime: matrices are views into the file, which outlives them.
 #pragma once
@@ -7,6 +8,8 @@
 
 #include <initializer_list>
 #include <string>
+#include <string_view>
+#include <unordered_set>
 #include <vector>
 
 #include "base/status.h"
@@ -50,12 +53,28 @@ class TensorLoader {
     return has(name) ? vector(name, size, out) : Status();
   }
 
+  // Of tensors, by the beginning of their names, that somebody else reads or that are of no use beside others.
+  void pass_over(std::string_view beginning) {
+    for (const gguf::Tensor& tensor : file_.tensors())
+      if (tensor.name.starts_with(beginning)) taken_.insert(tensor.name);
+  }
+  // A model that is computed without some of its tensors is another one. Errors: unsupported, with the first of them.
+  Status all_taken() const {
+    for (const gguf::Tensor& tensor : file_.tensors())
+      if (!taken_.contains(tensor.name))
+        return Status(StatusCode::unsupported,
+                      "is not computed: the model has parts that are not supported, or its metadata or its other tensors are not those of this model",
+                      fmt::format("tensor '{}'", tensor.name));
+    return {};
+  }
+
  private:
   Status find(const std::string& name, std::initializer_list<uint64_t> shape, const gguf::Tensor*& out) {
     out = file_.tensor(name);
     if (!out)
       return Status(StatusCode::corrupt, "is missing: the file is incomplete or of another kind of model",
                     fmt::format("tensor '{}'", name));
+    taken_.insert(out->name);
     size_t d = 0;
     bool fits = true;
     for (uint64_t wanted : shape) fits = fits && out->ne[d++] == wanted;
@@ -68,6 +87,7 @@ class TensorLoader {
   }
 
   const gguf::File& file_;
+  std::unordered_set<std::string_view> taken_;   // names, which are views into the file
 };
 
 }  // namespace wenqu::engine

@@ -62,21 +62,26 @@ Status load_mla(TensorLoader& loader, const std::string& block, const Config& co
     Matrix kv_b;
     WENQU_RETURN_IF_ERROR(loader.matrix(block + "attn_kv_b.weight", {mla.kv_lora, heads * (uint64_t{mla.nope} + mla.value)}, kv_b));
     derive_mla(kv_b, config, layer, weights);
+    // One of the two is of no use without the other.
+    for (const char* name : {"attn_k_b.", "attn_v_b."}) loader.pass_over(block + name);
   } else {
     WENQU_RETURN_IF_ERROR(loader.matrix(block + "attn_k_b.weight", {mla.nope, mla.kv_lora, heads}, layer.k_b));
     WENQU_RETURN_IF_ERROR(loader.matrix(block + "attn_v_b.weight", {mla.kv_lora, mla.value, heads}, layer.v_b));
+    loader.pass_over(block + "attn_kv_b.");
   }
   return loader.matrix(block + "attn_output.weight", {heads * mla.value, d}, layer.attention_output);
 }
 
 Status load_gqa(TensorLoader& loader, const std::string& block, const Config& config, Layer& layer) {
   const uint64_t d = config.embedding, q = uint64_t{config.heads} * config.head, kv = uint64_t{config.kv_heads} * config.head;
+  // Qwen2 always has biases; elsewhere all layers have them or none has.
+  const bool biased = config.architecture == Architecture::qwen2 || loader.has("blk.0.attn_q.bias") || loader.has("blk.0.attn_qkv.bias");
   if (loader.has(block + "attn_qkv.weight")) {
     // The rows of the three below each other.
     Matrix all;
     std::vector<float> bias;
     WENQU_RETURN_IF_ERROR(loader.matrix(block + "attn_qkv.weight", {d, q + 2 * kv}, all));
-    WENQU_RETURN_IF_ERROR(loader.vector_if_any(block + "attn_qkv.bias", q + 2 * kv, bias));
+    if (biased) WENQU_RETURN_IF_ERROR(loader.vector(block + "attn_qkv.bias", q + 2 * kv, bias));
     const auto rows = [&](uint64_t first, uint64_t count, Matrix& matrix, std::vector<float>& part) {
       matrix = all;
       matrix.data = all.row(0, first);
@@ -91,9 +96,11 @@ Status load_gqa(TensorLoader& loader, const std::string& block, const Config& co
     WENQU_RETURN_IF_ERROR(loader.matrix(block + "attn_q.weight", {d, q}, layer.q));
     WENQU_RETURN_IF_ERROR(loader.matrix(block + "attn_k.weight", {d, kv}, layer.k));
     WENQU_RETURN_IF_ERROR(loader.matrix(block + "attn_v.weight", {d, kv}, layer.v));
-    WENQU_RETURN_IF_ERROR(loader.vector_if_any(block + "attn_q.bias", q, layer.q_bias));
-    WENQU_RETURN_IF_ERROR(loader.vector_if_any(block + "attn_k.bias", kv, layer.k_bias));
-    WENQU_RETURN_IF_ERROR(loader.vector_if_any(block + "attn_v.bias", kv, layer.v_bias));
+    if (biased) {
+      WENQU_RETURN_IF_ERROR(loader.vector(block + "attn_q.bias", q, layer.q_bias));
+      WENQU_RETURN_IF_ERROR(loader.vector(block + "attn_k.bias", kv, layer.k_bias));
+      WENQU_RETURN_IF_ERROR(loader.vector(block + "attn_v.bias", kv, layer.v_bias));
+    }
   }
   if (config.normed_heads) {
     WENQU_RETURN_IF_ERROR(loader.vector(block + "attn_q_norm.weight", config.head, layer.q_norm));
@@ -115,7 +122,10 @@ Status load_feed_forward(TensorLoader& loader, const std::string& block, const C
   WENQU_RETURN_IF_ERROR(loader.matrix(block + "ffn_gate_inp.weight", {d, moe.router.experts}, layer.router));
   if (cpu::input_form(layer.router.type) != cpu::kPlain)
     return Status(StatusCode::unsupported, "the router must be F32, F16 or BF16", fmt::format("tensor '{}ffn_gate_inp.weight'", block));
-  WENQU_RETURN_IF_ERROR(loader.vector_if_any(block + "exp_probs_b.bias", moe.router.experts, layer.router_bias));
+  // All mixtures of the trunk have a bias or none has.
+  const uint32_t like = index < config.layers ? moe.leading_dense : index;
+  if (loader.has(fmt::format("blk.{}.exp_probs_b.bias", like)))
+    WENQU_RETURN_IF_ERROR(loader.vector(block + "exp_probs_b.bias", moe.router.experts, layer.router_bias));
   WENQU_RETURN_IF_ERROR(loader.matrix(block + "ffn_gate_exps.weight", {d, moe.width, moe.router.experts}, layer.expert_gate));
   WENQU_RETURN_IF_ERROR(loader.matrix(block + "ffn_up_exps.weight", {d, moe.width, moe.router.experts}, layer.expert_up));
   WENQU_RETURN_IF_ERROR(loader.matrix(block + "ffn_down_exps.weight", {moe.width, d, moe.router.experts}, layer.expert_down));
@@ -124,9 +134,6 @@ Status load_feed_forward(TensorLoader& loader, const std::string& block, const C
 
 Status load_layer(TensorLoader& loader, uint32_t index, const Config& config, Layer& layer, Weights& weights) {
   const std::string block = fmt::format("blk.{}.", index);
-  // Without what other models of the architecture have, the answers would be another model's.
-  for (const char* name : {"attn_norm.bias", "attn_output.bias", "ffn_norm.bias", "ffn_gate.bias", "ffn_up.bias", "ffn_down.bias"})
-    if (loader.has(block + name)) return Status(StatusCode::unsupported, "biases of this matrix are not computed", fmt::format("tensor '{}{}'", block, name));
   WENQU_RETURN_IF_ERROR(loader.vector(block + "attn_norm.weight", config.embedding, layer.attention_norm));
   WENQU_RETURN_IF_ERROR(loader.vector(block + "ffn_norm.weight", config.embedding, layer.ffn_norm));
   WENQU_RETURN_IF_ERROR(config.has_mla() ? load_mla(loader, block, config, layer, weights) : load_gqa(loader, block, config, layer));
@@ -192,6 +199,12 @@ Result<Weights> load_weights(const gguf::File& file, Config& config) {
   weights.next_token_layers.resize(config.next_token_layers);
   for (uint32_t i = 0; i < config.next_token_layers; ++i)
     WENQU_RETURN_IF_ERROR(load_next_token_layer(loader, config.layers + i, config, weights.next_token_layers[i], weights));
+  // Layers of multi-token prediction that the file does not count, and the head of a model that ranks texts, which is read by
+  // whoever ranks with it: neither changes what is written.
+  for (uint32_t i = config.layers + config.next_token_layers; loader.has(fmt::format("blk.{}.nextn.eh_proj.weight", i)); ++i)
+    loader.pass_over(fmt::format("blk.{}.", i));
+  loader.pass_over("cls.");
+  WENQU_RETURN_IF_ERROR(loader.all_taken());
   size_t mixtures = 0;
   for (Layer& layer : weights.layers)
     if (layer.is_moe) layer.mixture = mixtures++;

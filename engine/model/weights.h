@@ -77,8 +77,8 @@ struct Weights {
   ExpertResidency* residency = nullptr;
 };
 
-// Sets config.vocabulary, and divides the rotary frequencies by the file's factors. Errors: corrupt (a missing or misshapen tensor, by name), unsupported (its
-// type, with those that are supported).
+// Sets config.vocabulary, and divides the rotary frequencies by the file's factors. Errors, each with the tensor: corrupt (missing or misshapen),
+// unsupported (its type, with those that are supported; or that it has no part in what is computed).
 Result<Weights> load_weights(const gguf::File& file, Config& config);
 
 }  // namespace wenqu::engine

@@ -6,6 +6,7 @@
 #include <system_error>
 
 #include "base/page_advice.h"
+#include "base/thread.h"
 
 namespace wenqu::engine {
 namespace {
@@ -68,7 +69,7 @@ ExpertResidency::ExpertResidency(std::vector<ExpertLayer> layers, size_t experts
   for (const ExpertLayer& layer : layers_)
     for (const ExpertStack& stack : layer) expect_no_order({stack.data, stack.bytes * experts_});
   try {
-    reader_ = std::thread([this] { work(); });
+    reader_ = start_thread([this] { work(); });
   } catch (const std::system_error&) {
     // Whoever wants then reads.
   }

@@ -33,7 +33,7 @@ std::vector<uint16_t> build_table() {
 }  // namespace
 
 uint16_t CharClass::of(char32_t c) {
-  static const std::vector<uint16_t> table = build_table();
+  static const auto& table = *new const std::vector<uint16_t>(build_table());   // never destroyed: a host may exit while answers run
   return c < kLimit ? table[c] : 0;
 }
 

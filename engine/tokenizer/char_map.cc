@@ -1,5 +1,8 @@
 #include "engine/tokenizer/char_map.h"
 
+#include <fmt/format.h>
+
+#include <algorithm>
 #include <cstring>
 
 #include "base/utf8.h"
@@ -7,7 +10,8 @@
 namespace wenqu::engine {
 namespace {
 
-constexpr size_t kMaxMatch = 64;   // bytes; real rules have a dozen
+constexpr size_t kMaxMatch = 64;          // bytes; real rules have a dozen
+constexpr size_t kMaxReplacement = 128;   // bytes, so that a text cannot become many times as long; real ones have 33 at most
 
 // A unit of the array: a node's label, where its children begin, and whether it has a value; or the value.
 bool has_value(uint32_t unit) { return (unit >> 8) & 1; }
@@ -28,7 +32,13 @@ Result<CharMap> CharMap::parse(std::string_view bytes) {
   CharMap map;
   map.units_.resize(size / sizeof(uint32_t));
   std::memcpy(map.units_.data(), bytes.data(), size);
-  map.replacements_ = bytes.substr(size);
+  const std::string_view replacements = bytes.substr(size);
+  for (size_t begin = 0, end = 0; begin < replacements.size(); begin = end + 1) {
+    end = std::min(replacements.find('\0', begin), replacements.size());
+    if (end - begin > kMaxReplacement)
+      return Status(StatusCode::corrupt, fmt::format("has a replacement of {} bytes; {} are allowed", end - begin, kMaxReplacement), corrupt.where());
+  }
+  map.replacements_ = replacements;
   map.replacements_ += '\0';
   return map;
 }

@@ -17,74 +17,77 @@ constexpr int kEventsPerTurn = 200;
 }  // namespace
 
 Conversation::~Conversation() {
-  finish_request();
+  abandon_request();
   give_up_ = true;
-  if (opener_.joinable()) opener_.join();
-  if (opened_watch_) host_.unwatch(opened_watch_);
-  if (opened_fd_ >= 0) ::close(opened_fd_);
-  wq_assistant_close(opening_);
+  if (preparer_.joinable()) preparer_.join();
+  if (prepared_watch_) host_.unwatch(prepared_watch_);
+  if (prepared_fd_ >= 0) ::close(prepared_fd_);
+  for (const auto& [request, watch] : abandoned_) {
+    host_.unwatch(watch);
+    wq_request_free(request);
+  }
   wq_assistant_close(assistant_);
 }
 
 void Conversation::ask(const std::string& question, bool deep) {
-  finish_request();
+  abandon_request();
   question_ = question;
   deep_ = deep;
   if (deep) host_.print(Style::info, "思考中…");
-  if (opener_.joinable()) return;   // asked when it is open
+  if (preparer_.joinable()) return;   // asked when it is done
   const std::string index = host_.option("index"), model = host_.option("model");
   if (index.empty()) {
     host_.print(Style::info, "no index: /set plugins.var.wenqu.index /path/to/index");
     return;
   }
-  if (assistant_ && index == opened_index_ && model == opened_model_) {
-    // What was indexed since the last question is found too.
-    if (wq_assistant_refresh(assistant_) != WQ_OK) host_.print(Style::info, clean(wq_last_error()));
-    start();
-    return;
+  if (index != opened_index_ || model != opened_model_) {
+    wq_assistant_close(assistant_);
+    assistant_ = nullptr;
+    opened_index_ = index;
+    opened_model_ = model;
   }
-  wq_assistant_close(assistant_);
-  assistant_ = nullptr;
-  opened_index_ = index;
-  opened_model_ = model;
-  open();
+  prepare();
 }
 
-void Conversation::open() {
-  if (opened_fd_ < 0) opened_fd_ = ::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-  if (opened_fd_ < 0) {
+void Conversation::prepare() {
+  if (prepared_fd_ < 0) prepared_fd_ = ::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+  if (prepared_fd_ < 0) {
     host_.print(Style::info, "cannot make an eventfd");
     return;
   }
-  opened_watch_ = host_.watch(opened_fd_, [this] { on_opened(); });
+  prepared_watch_ = host_.watch(prepared_fd_, [this] { on_prepared(); });
+  prepare_error_.clear();
   try {
-    opener_ = std::thread([this, index = opened_index_, model = opened_model_] {
+    preparer_ = std::thread([this, index = opened_index_, model = opened_model_] {
+      if (assistant_) {
+        // What was indexed since the last question is found too; a cluster may take its time to say so.
+        if (wq_assistant_refresh(assistant_) != WQ_OK) prepare_error_ = wq_last_error();
+        ::eventfd_write(prepared_fd_, 1);
+        return;
+      }
       wq_assistant_options options = WQ_ASSISTANT_OPTIONS_INIT;
       options.index_directory = index.c_str();
       options.model_path = model.empty() ? nullptr : model.c_str();
       options.on_progress = [](double, void* user) -> int32_t { return static_cast<Conversation*>(user)->give_up_ ? 1 : 0; };
       options.user = this;
-      open_error_.clear();
-      if (wq_assistant_open(&options, &opening_) != WQ_OK) open_error_ = wq_last_error();
-      ::eventfd_write(opened_fd_, 1);
+      if (wq_assistant_open(&options, &assistant_) != WQ_OK) prepare_error_ = wq_last_error();
+      ::eventfd_write(prepared_fd_, 1);
     });
   } catch (const std::system_error&) {
-    host_.unwatch(opened_watch_);
-    opened_watch_ = nullptr;
+    host_.unwatch(prepared_watch_);
+    prepared_watch_ = nullptr;
     host_.print(Style::info, "cannot start a thread");
   }
 }
 
-void Conversation::on_opened() {
+void Conversation::on_prepared() {
   eventfd_t count;
-  if (::eventfd_read(opened_fd_, &count) != 0) return;
-  opener_.join();
-  host_.unwatch(opened_watch_);
-  opened_watch_ = nullptr;
-  assistant_ = opening_;
-  opening_ = nullptr;
+  if (::eventfd_read(prepared_fd_, &count) != 0) return;
+  preparer_.join();
+  host_.unwatch(prepared_watch_);
+  prepared_watch_ = nullptr;
+  if (!prepare_error_.empty()) host_.print(Style::info, clean(prepare_error_));
   if (assistant_) start();
-  else host_.print(Style::info, clean(open_error_));
 }
 
 void Conversation::start() {
@@ -123,6 +126,34 @@ void Conversation::finish_request() {
   request_watch_ = nullptr;
   if (request_) wq_request_free(request_);
   request_ = nullptr;
+}
+
+// The question makes place for another one, or for nothing. What its request still says is thrown away as it comes.
+void Conversation::abandon_request() {
+  wq_request* const request = request_;
+  int fd = -1;
+  if (request && wq_request_cancel(request) == WQ_OK && wq_request_fd(request, &fd) == WQ_OK) {
+    request_ = nullptr;
+    abandoned_[request] = host_.watch(fd, [this, request] { on_abandoned(request); });
+  }
+  finish_request();
+}
+
+void Conversation::on_abandoned(wq_request* request) {
+  for (int i = 0; i < kEventsPerTurn; ++i) {
+    wq_string* event = nullptr;
+    const wq_status status = wq_request_next(request, 0, &event);
+    if (status == WQ_E_TIMEOUT) return;
+    if (status == WQ_OK) {
+      wq_string_free(event);
+      continue;
+    }
+    const auto place = abandoned_.find(request);
+    host_.unwatch(place->second);
+    abandoned_.erase(place);
+    wq_request_free(request);
+    return;
+  }
 }
 
 void Conversation::stop() {

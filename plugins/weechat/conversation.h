@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// One user's questions to one index: opens it when first asked, keeps one answer running, and does
-// both without ever making WeeChat wait.
+// One user's questions to one index: opens it when first asked, looks for what is new in it before each
+// question, keeps one answer running, and never makes WeeChat wait for any of it.
 //
 // Thread safety: WeeChat's main thread only.
 #pragma once
 
 #include <atomic>
 #include <functional>
+#include <map>
 #include <memory>
 #include <string>
 #include <thread>
@@ -28,7 +29,7 @@ struct Host {
 class Conversation {
  public:
   explicit Conversation(Host host) : host_(std::move(host)) {}
-  // Stops what runs, and waits for it: as long as a layer of the model takes.
+  // Stops what runs, and waits for it: as long as a layer of the model takes, or a cluster to answer.
   ~Conversation();
 
   void ask(const std::string& question, bool deep);
@@ -36,28 +37,30 @@ class Conversation {
   void show_sources();
 
  private:
-  void open();
-  void on_opened();
+  void prepare();
+  void on_prepared();
   void start();
   void on_event();
   void finish_request();
+  void abandon_request();
+  void on_abandoned(wq_request* request);
 
   Host host_;
   wq_assistant* assistant_ = nullptr;
   std::string opened_index_, opened_model_;
 
-  // While the assistant is being opened.
-  std::thread opener_;
+  // While the assistant is being opened, or looks for the newest commit.
+  std::thread preparer_;
   std::atomic<bool> give_up_{false};
-  int opened_fd_ = -1;
-  void* opened_watch_ = nullptr;
-  wq_assistant* opening_ = nullptr;   // written by the opener before it signals
-  std::string open_error_;
+  int prepared_fd_ = -1;
+  void* prepared_watch_ = nullptr;
+  std::string prepare_error_;         // this and assistant_ are the preparer's until it signals
 
-  std::string question_;              // to be asked once the assistant is open
+  std::string question_;              // to be asked once the assistant is prepared
   bool deep_ = false;
   wq_request* request_ = nullptr;
   void* request_watch_ = nullptr;
+  std::map<wq_request*, void*> abandoned_;   // cancelled, with their watches: freeing them before they end would wait
   std::unique_ptr<Display> display_;
 };
 

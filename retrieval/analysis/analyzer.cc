@@ -95,8 +95,10 @@ std::vector<Term> Analyzer::analyze(std::string_view text) const {
   return terms;
 }
 
-std::vector<Term> Analyzer::analyze_title(std::string_view title) const {
-  const std::vector<FoldedChar> folded = fold(title);
+std::vector<Term> Analyzer::analyze_title(std::string_view title, std::string_view author) const {
+  std::string both(title);
+  if (!author.empty()) (both += '\n') += author;
+  const std::vector<FoldedChar> folded = fold(both);
   std::vector<Term> terms = scan_terms(folded, lexicon_->dictionary(), {});
   if (lexicon_->vocabulary().pinyin) add_pinyin_of_title(terms);
   return terms;
@@ -104,7 +106,7 @@ std::vector<Term> Analyzer::analyze_title(std::string_view title) const {
 
 std::vector<Term> Analyzer::analyze_question(std::string_view question) const {
   const std::vector<FoldedChar> folded = fold(question);
-  const std::vector<bool> asking = find_question_phrases(folded);
+  const std::vector<bool> asking = find_question_phrases(folded, lexicon_->dictionary());
   const bool capitals_count = has_small_letters_or_syllables(folded);
 
   TermFilter filter;

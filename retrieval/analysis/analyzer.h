@@ -4,7 +4,7 @@
 //   Chinese runs   every character (Kind::unigram), every adjacent pair (Kind::bigram) and the words
 //                  of two characters and more that a dictionary finds (Kind::dictionary_word);
 //   other words    the word, English ones stemmed (Kind::word); numbers and codes such as
-//                  "B2-107" stay whole and give their parts too.
+//                  "B2-107" stay whole and give their parts too; "Wi-Fi" is "wifi" too, "138-0013-8000" its digits, "v2.0.1" 2.0.1 and 2.0.
 // Where the index's vocabulary asks for it, dictionary words of documents give their pinyin too (Kind::pinyin).
 // Thread safety: Analyzer is immutable; any number of threads may use one.
 #pragma once
@@ -21,7 +21,7 @@
 namespace wenqu::retrieval {
 
 // Part of every passage's hash: raise it when analyze() changes what it gives for any text.
-inline constexpr int kAnalysisVersion = 3;
+inline constexpr int kAnalysisVersion = 4;
 
 class Lexicon;
 
@@ -42,8 +42,8 @@ class Analyzer {
 
   // All terms, stop words included, in the order of the text; pinyin behind.
   std::vector<Term> analyze(std::string_view text) const;
-  // The same of a document's title, which is found by the pinyin of several words together too.
-  std::vector<Term> analyze_title(std::string_view title) const;
+  // The same of a document's title and author, which are found by the pinyin of several words together too.
+  std::vector<Term> analyze_title(std::string_view title, std::string_view author = {}) const;
 
   // The terms worth searching for: without question words ("什么", "how many"), stop words and
   // punctuation, unless nothing else is left. Duplicates stay.

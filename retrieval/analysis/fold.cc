@@ -4,6 +4,7 @@
 
 #include <unicode/uchar.h>
 #include <unicode/unorm2.h>
+#include <unicode/uscript.h>
 #include <unicode/utf16.h>
 
 #include "base/utf8.h"
@@ -29,6 +30,47 @@ const UNormalizer2* normalizer() {
 
 // No character composes with an ideograph of the main block or changes it.
 bool stays_itself(char32_t c) { return c >= 0x4E00 && c <= 0x9FFF; }
+
+const UNormalizer2* decomposer() {
+  static const UNormalizer2* instance = [] {
+    UErrorCode error = U_ZERO_ERROR;
+    const UNormalizer2* found = unorm2_getNFDInstance(&error);
+    return U_SUCCESS(error) ? found : nullptr;
+  }();
+  return instance;
+}
+
+// Of scripts where a word is often written without its marks: é, ñ, ё, ά, and the vowels of Arabic and Hebrew.
+bool loses_marks(UChar32 base) {
+  UErrorCode error = U_ZERO_ERROR;
+  switch (uscript_getScript(base, &error)) {
+    case USCRIPT_LATIN: case USCRIPT_GREEK: case USCRIPT_ARABIC: case USCRIPT_HEBREW: return true;
+    default: return base == 0x435;   // ё is written е; й is another letter than и
+  }
+}
+
+bool is_mark(UChar32 c) { return u_charType(c) == U_NON_SPACING_MARK; }
+
+// The letter without its marks.
+UChar32 bare(UChar32 c) {
+  switch (c) {   // their strokes are no marks to Unicode
+    case 0xF8: return 'o';
+    case 0x142: return 'l';
+    case 0x111: return 'd';
+    case 0x131: return 'i';
+    default: break;
+  }
+  const UNormalizer2* rules = decomposer();
+  if (c < 0xC0 || stays_itself(static_cast<char32_t>(c)) || !rules) return c;
+  std::array<UChar, kMaxExpansion> parts;
+  UErrorCode error = U_ZERO_ERROR;
+  const int32_t size = unorm2_getDecomposition(rules, c, parts.data(), static_cast<int32_t>(parts.size()), &error);
+  if (U_FAILURE(error) || size < 2) return c;
+  int32_t at = 0;
+  UChar32 base;
+  U16_NEXT(parts.data(), at, size, base);
+  return loses_marks(base) ? base : c;
+}
 
 bool starts_segment(const UNormalizer2* rules, char32_t c) {
   return c < 0x300 || stays_itself(c) || !rules ||
@@ -87,10 +129,11 @@ class Folder {
                                           static_cast<int32_t>(result.size()), &error);
     if (U_FAILURE(error)) return push(first, false);
     const bool capital = u_isupper(static_cast<UChar32>(first));
-    for (int32_t i = 0; i < size;) {
+    for (int32_t i = 0, last = 0; i < size;) {
       UChar32 c;
       U16_NEXT(result.data(), i, size, c);
-      push(static_cast<char32_t>(c), capital);
+      if (is_mark(c) && last != 0 && loses_marks(last)) continue;
+      push(static_cast<char32_t>(last = bare(c)), capital);
     }
   }
 

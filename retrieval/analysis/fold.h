@@ -1,6 +1,6 @@
 // Folds text so that what a reader takes for the same is the same: NFKC, case, full width (Unicode's
-// NFKC_Casefold, which also drops soft hyphens, joiners and variation selectors), then traditional
-// Chinese characters to simplified ones.
+// NFKC_Casefold, which also drops soft hyphens, joiners and variation selectors), Latin, Greek, Arabic and Hebrew letters with
+// and without their marks, then traditional Chinese characters to simplified ones.
 //
 // Every folded character keeps the range of the original text it came from. Folding works segment by
 // segment between normalisation boundaries, so a ligature's letters share its range and a letter

@@ -6,7 +6,8 @@ namespace wenqu::retrieval {
 namespace {
 
 std::shared_ptr<const Dictionary> dictionary_of(const std::vector<UserWord>& words) {
-  static const auto built_in = std::make_shared<const Dictionary>();
+  // Never destroyed, as plain() is not: a host may exit while searches run.
+  static const auto& built_in = *new const std::shared_ptr<const Dictionary>(std::make_shared<const Dictionary>());
   if (words.empty()) return built_in;
   std::vector<Dictionary::UserWord> folded;
   for (const UserWord& word : words) {
@@ -29,7 +30,7 @@ Result<std::shared_ptr<const Lexicon>> Lexicon::create(Vocabulary vocabulary) {
 }
 
 const std::shared_ptr<const Lexicon>& Lexicon::plain() {
-  static const std::shared_ptr<const Lexicon> made(new Lexicon(Vocabulary(), dictionary_of({})));
+  static const auto& made = *new const std::shared_ptr<const Lexicon>(new Lexicon(Vocabulary(), dictionary_of({})));
   return made;
 }
 

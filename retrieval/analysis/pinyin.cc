@@ -42,11 +42,12 @@ void each_reading(char32_t c, const Found& found) {
   if (c < kFirst || c >= kFirst + std::size(kReadings)) return;
   const std::string_view first = kSyllables[kReadings[c - kFirst]];
   if (!first.empty()) found(first);
-  static const auto others = [] {   // by character
+  // By character. Never destroyed, as all tables here are not: a host may exit while searches run.
+  static const auto& others = *new const auto([] {
     std::vector<OtherReadings> sorted(std::begin(kOthers), std::end(kOthers));
     std::sort(sorted.begin(), sorted.end(), [](const OtherReadings& a, const OtherReadings& b) { return a.character < b.character; });
     return sorted;
-  }();
+  }());
   const auto other = std::lower_bound(others.begin(), others.end(), c, [](const OtherReadings& a, char32_t b) { return a.character < b; });
   if (other == others.end() || other->character != c) return;
   for (const std::string_view reading : other->readings)
@@ -54,12 +55,12 @@ void each_reading(char32_t c, const Found& found) {
 }
 
 bool is_syllable(std::string_view text) {
-  static const auto syllables = [] {
+  static const auto& syllables = *new const auto([] {
     std::unordered_set<std::string_view> all(std::begin(kSyllables), std::end(kSyllables));
     for (const OtherReadings& other : kOthers) all.insert(other.readings.begin(), other.readings.end());
     std::erase_if(all, [](std::string_view syllable) { return syllable.find_first_of("aeiou") == syllable.npos; });   // "n"
     return all;
-  }();
+  }());
   return syllables.contains(text);
 }
 

@@ -32,7 +32,7 @@ constexpr std::u32string_view kAsking[] = {
     U"哪一家", U"哪一座", U"哪一地", U"哪一天", U"哪一日", U"哪一月", U"哪一世纪", U"哪个国家", U"哪一个国家", U"哪个地方", U"何者",
 };
 
-// Kept: words that hold an entry of the list above, or cross the edge of one.
+// Kept, where the dictionary does not: words that hold an entry of the list above, or cross the edge of one.
 constexpr std::u32string_view kProtected[] = {
     U"几何", U"几率", U"几乎", U"几内亚", U"茶几", U"几维", U"几丁", U"哪吒", U"多伦多", U"许多", U"很多",
     U"最多", U"更多", U"大多", U"众多", U"多重性", U"多重人格", U"一个人", U"一个月", U"一下子", U"酒吧",
@@ -56,6 +56,8 @@ constexpr std::string_view kEnglish[] = {
     "why", "will", "with", "would", "you", "your",
 };
 
+constexpr size_t kMaxRun = 4096;   // a longer run of syllables is cut into words piece by piece
+
 enum class Rule { ask, keep, ask_at_end };
 struct Phrase {
   std::u32string text;  // folded
@@ -66,7 +68,8 @@ struct Phrase {
 using PhraseTable = std::unordered_map<char32_t, std::vector<Phrase>>;
 
 const PhraseTable& phrases() {
-  static const PhraseTable table = [] {
+  // Never destroyed, as all tables here are not: a host may exit while searches run.
+  static const auto& table = *new const PhraseTable([] {
     PhraseTable made;
     const auto add = [&made](std::u32string_view text, Rule rule) {
       Phrase phrase{std::u32string(text), rule};
@@ -81,29 +84,49 @@ const PhraseTable& phrases() {
         return a.text.size() > b.text.size();
       });
     return made;
-  }();
+  }());
   return table;
 }
 
-bool stands_at(const std::vector<FoldedChar>& text, size_t at, const Phrase& phrase) {
+// Whether a word may begin before each character, or at the end of the text: where the dictionary cuts, or no syllable stands.
+std::vector<bool> word_borders(const std::vector<FoldedChar>& text, const Dictionary& dictionary) {
+  std::vector<bool> borders(text.size() + 1, true);
+  std::u32string run;
+  std::vector<uint32_t> ends;
+  for (size_t i = 0; i < text.size();) {
+    run.clear();
+    for (size_t c = i; c < text.size() && run.size() < kMaxRun && classify(text[c].code_point) == CharClass::syllable; ++c) run += text[c].code_point;
+    if (run.size() > 1 && dictionary.has_words()) {
+      std::fill_n(borders.begin() + static_cast<ptrdiff_t>(i + 1), run.size() - 1, false);
+      dictionary.cut(run, ends);
+      for (const uint32_t end : ends) borders[i + end] = true;
+    }
+    i += std::max<size_t>(run.size(), 1);
+  }
+  return borders;
+}
+
+bool stands_at(const std::vector<FoldedChar>& text, const std::vector<bool>& borders, size_t at, const Phrase& phrase) {
   const size_t end = at + phrase.text.size();
   if (end > text.size()) return false;
   for (size_t i = 0; i < phrase.text.size(); ++i)
     if (text[at + i].code_point != phrase.text[i]) return false;
-  return phrase.rule != Rule::ask_at_end || end == text.size() ||
-         classify(text[end].code_point) != CharClass::syllable;
+  if (phrase.rule == Rule::keep) return true;
+  if (!borders[at] || !borders[end]) return false;
+  return phrase.rule != Rule::ask_at_end || end == text.size() || classify(text[end].code_point) != CharClass::syllable;
 }
 
 }  // namespace
 
-std::vector<bool> find_question_phrases(const std::vector<FoldedChar>& text) {
+std::vector<bool> find_question_phrases(const std::vector<FoldedChar>& text, const Dictionary& dictionary) {
   std::vector<bool> found(text.size(), false);
   const PhraseTable& table = phrases();
+  const std::vector<bool> borders = word_borders(text, dictionary);
   for (size_t i = 0; i < text.size();) {
     size_t step = 1;
     if (const auto list = table.find(text[i].code_point); list != table.end()) {
       for (const Phrase& phrase : list->second) {
-        if (!stands_at(text, i, phrase)) continue;
+        if (!stands_at(text, borders, i, phrase)) continue;
         step = phrase.text.size();
         if (phrase.rule != Rule::keep) std::fill_n(found.begin() + static_cast<ptrdiff_t>(i), step, true);
         break;
@@ -119,7 +142,7 @@ bool is_function_character(char32_t c) {
 }
 
 bool is_english_stop_word(std::string_view word) {
-  static const std::unordered_set<std::string_view> words(std::begin(kEnglish), std::end(kEnglish));
+  static const auto& words = *new const std::unordered_set<std::string_view>(std::begin(kEnglish), std::end(kEnglish));
   return words.contains(word);
 }
 

@@ -2,7 +2,6 @@
 
 #include <array>
 #include <cstdint>
-#include <memory>
 #include <unordered_map>
 
 namespace wenqu::retrieval {
@@ -36,11 +35,11 @@ struct Table {
 
 char32_t simplified(char32_t c) {
   if (c < kFirst) return c;
-  static const auto table = std::make_unique<const Table>();
-  if (c <= kLast) return table->common[c - kFirst];
+  static const auto& table = *new const Table;   // never destroyed: a host may exit while searches run
+  if (c <= kLast) return table.common[c - kFirst];
   if (c < 0x20000) return c;
-  const auto found = table->rare.find(c);
-  return found == table->rare.end() ? c : found->second;
+  const auto found = table.rare.find(c);
+  return found == table.rare.end() ? c : found->second;
 }
 
 }  // namespace wenqu::retrieval

@@ -12,6 +12,9 @@ namespace {
 constexpr size_t kMaxWordChars = 64;      // of a longer word only so many characters are kept
 constexpr size_t kMaxRunChars = 4096;     // a longer run of syllables is cut into words piece by piece
 constexpr size_t kMaxCompoundParts = 8;   // a longer chain of parts is no name of anything
+constexpr size_t kMinGroupedDigits = 7;   // of a telephone, card or order number written in groups
+constexpr size_t kMaxGroupedDigits = 20;
+constexpr size_t kMinAmountDigits = 4;    // before the point, of an amount that is found without its cents too
 
 // A stretch of the folded text.
 struct Span {
@@ -152,8 +155,37 @@ class TermScanner {
     }
   }
 
+  // A number that is written in groups, "(010) 6512-3456", "138 0013 8000", is found by its digits alone, and after a
+  // country's code without that too.
+  void emit_grouped_digits(size_t i) {
+    if (i < digits_end_) return;
+    std::string digits;
+    size_t end = i, groups = 0, of_country = 0;
+    for (size_t begin = i;;) {
+      size_t group_end = begin;
+      while (digit_at(group_end)) ++group_end;
+      if (letter_at(group_end) || digits.size() + group_end - begin > kMaxGroupedDigits) break;
+      for (size_t d = begin; d < group_end; ++d) utf8_append(digits, at(d));
+      if (++groups == 1) of_country = group_end - begin;
+      digits_end_ = end = group_end;
+      size_t next = at(end) == ')' ? end + 1 : end;
+      const bool by_space = at(next) == ' ';
+      if (by_space || at(next) == '-' || at(next) == 0x2010) ++next;
+      if (next == end || !digit_at(next) || (by_space && !(digit_at(next + 1) && digit_at(next + 2)))) break;
+      begin = next;
+    }
+    const bool has_country = i > 0 && at(i - 1) == '+';
+    if (groups > 1 && digits.size() >= kMinGroupedDigits) {
+      emit(Term::Kind::word, digits, {i, end});
+      if (has_country && of_country <= 3 && digits.size() - of_country >= kMinGroupedDigits) emit(Term::Kind::word, digits.substr(of_country), {i, end});
+    } else if (groups == 1 && has_country && digits.size() == 13 && digits.starts_with("86")) {
+      emit(Term::Kind::word, digits.substr(2), {i, end});
+    }
+  }
+
   // The word or compound that begins at `i`; returns where it ends.
   size_t scan_word(size_t i) {
+    if (digit_at(i)) emit_grouped_digits(i);
     parts_.clear();
     Span part{i, i};
     size_t end = i;
@@ -205,11 +237,13 @@ class TermScanner {
     }
     const bool decimal = only_dots && parts_.size() == 2 && is_number(parts_[0]) && is_number(parts_[1]);
     if (decimal) {
-      emit(Term::Kind::word, number_of(whole), whole);
+      emit_decimal(whole);
       ++position_;
       return;
     }
-    // "well-known" and "and/or" are found by their words alone.
+    emit_versions(whole);
+    if (!has_digit && is_one_word_too()) emit_joined(whole);
+    // "well-known" and "and/or" are no names.
     const bool is_name = has_digit || !only_slashes_and_hyphens;
     if (is_name && whole.size() <= kMaxWordChars && parts_.size() <= kMaxCompoundParts) {
       std::string name;
@@ -223,6 +257,49 @@ class TermScanner {
       emit_part(part);
       ++position_;
     }
+  }
+
+  // 128.00 is 128 too, 1234.50 is 1234.5 and an amount of 1234.
+  void emit_decimal(Span whole) {
+    const std::string number = number_of(whole);
+    emit(Term::Kind::word, number, whole);
+    std::string plain = number.substr(0, number.find_last_not_of('0') + 1);
+    if (plain.ends_with('.')) plain.pop_back();
+    if (plain != number && !plain.empty()) emit(Term::Kind::word, plain, whole);
+    const std::string amount = number.substr(0, number.find('.'));
+    if (amount.size() >= kMinAmountDigits && amount != plain) emit(Term::Kind::word, amount, whole);
+  }
+
+  // v2.0.1 is 2.0.1, and one of 2.0.
+  void emit_versions(Span whole) {
+    const bool has_letter = at(whole.begin) == 'v' && digit_at(whole.begin + 1);
+    if (parts_.size() > kMaxCompoundParts) return;
+    std::string raw, chain;
+    for (size_t p = 0; p < parts_.size(); ++p) {
+      const Span part{parts_[p].begin + (p == 0 && has_letter ? 1 : 0), parts_[p].end};
+      if (!is_number(part) || (p > 0 && at(part.begin - 1) != '.')) return;
+    }
+    for (size_t p = 0; p < parts_.size(); ++p) {
+      const Span part{parts_[p].begin + (p == 0 && has_letter ? 1 : 0), parts_[p].end};
+      raw += (p > 0 ? "." : "") + utf8_of(part);
+      chain += (p > 0 ? "." : "") + number_of(part);
+      if (p > 0 && (has_letter || p + 1 < parts_.size())) emit(Term::Kind::word, p == 1 ? raw : chain, whole);   // of two parts as a decimal
+    }
+  }
+
+  // "Wi-Fi" and "Ph.D.", which are written "wifi" and "PhD" as well.
+  bool is_one_word_too() const {
+    for (size_t p = 0; p < parts_.size(); ++p) {
+      const char32_t joint = p > 0 ? at(parts_[p].begin - 1) : U'-';
+      if (joint != '-' && joint != 0x2010 && !(joint == '.' && parts_[p].size() <= 2 && parts_[p - 1].size() <= 2)) return false;
+    }
+    return parts_.size() <= kMaxCompoundParts;
+  }
+
+  void emit_joined(Span whole) {
+    std::string word;
+    for (const Span part : parts_) word += utf8_of(part);
+    if (whole.size() <= kMaxWordChars) emit_word(std::move(word), whole, /*stems=*/true);
   }
 
   bool is_number(Span part) const {
@@ -282,6 +359,7 @@ class TermScanner {
   size_t next_word_ = 0;             // the first of them that was not given out
   std::u32string whole_;             // the text, where the user's phrases are looked for
   Stemmer stemmer_;
+  size_t digits_end_ = 0;            // of the groups of digits last given out
   uint32_t position_ = 0;
 };
 

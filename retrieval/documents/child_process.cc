@@ -70,6 +70,7 @@ class Child {
     posix_spawn_file_actions_adddup2(&files, input, STDIN_FILENO);
     posix_spawn_file_actions_adddup2(&files, output, STDOUT_FILENO);
     posix_spawn_file_actions_addopen(&files, STDERR_FILENO, "/dev/null", O_WRONLY, 0);
+    posix_spawn_file_actions_addclosefrom_np(&files, STDERR_FILENO + 1);   // what the host has open is not the child's
     // The host's blocked and ignored signals are not the child's. A group of its own keeps Ctrl-C from it.
     sigset_t none, all;
     sigemptyset(&none);

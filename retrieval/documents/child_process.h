@@ -19,7 +19,7 @@ struct ChildLimits {
 };
 
 // What it wrote to standard output. It gets `input` (from its begin) as standard input, and an empty standard error;
-// it is found in PATH and gets no other part of the environment.
+// it is found in PATH and gets no other part of the environment and no other file that is open here.
 // Errors: not_found (no such program), corrupt (it failed or crashed: it could not read the file), limit_exceeded,
 // io_error, cancelled, deadline_exceeded.
 Result<std::string> run_child(const std::vector<std::string>& command, int input, const ChildLimits& limits,

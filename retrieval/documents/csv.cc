@@ -7,6 +7,7 @@
 #include <rapidjson/writer.h>
 
 #include "base/utf8.h"
+#include "retrieval/documents/acl_names.h"
 #include "retrieval/documents/read_limits.h"
 #include "retrieval/documents/text_builder.h"
 
@@ -100,12 +101,18 @@ bool holds_documents(const CsvRow& names) {
 }
 
 std::string csv_row_to_json(const CsvRow& names, const CsvRow& row, const std::string& default_id) {
-  constexpr std::array<std::string_view, 7> kMembers = {"id", "text", "title", "url", "source", "author", "published_at"};
+  constexpr std::array<std::string_view, 8> kMembers = {"id", "text", "title", "url", "source", "author", "published_at", "acl"};
   rapidjson::StringBuffer buffer;
   rapidjson::Writer<rapidjson::StringBuffer> json(buffer);
   const auto add = [&](const std::string& name, const std::string& value) {
     json.Key(name.data(), static_cast<rapidjson::SizeType>(name.size()));
     json.String(value.data(), static_cast<rapidjson::SizeType>(value.size()));
+  };
+  const auto add_acl = [&](const std::string& value) {
+    json.Key("acl");
+    json.StartArray();
+    for (const std::string& name : acl_names(value)) json.String(name.data(), static_cast<rapidjson::SizeType>(name.size()));
+    json.EndArray();
   };
   std::array<bool, kMembers.size()> taken{};
   std::vector<size_t> others;
@@ -116,7 +123,7 @@ std::string csv_row_to_json(const CsvRow& names, const CsvRow& row, const std::s
     if (member == kMembers.end()) {
       others.push_back(i);
     } else if (bool& done = taken[static_cast<size_t>(member - kMembers.begin())]; !done && !row[i].empty()) {
-      add(name, row[i]);
+      name == "acl" ? add_acl(row[i]) : add(name, row[i]);
       done = true;
     }
   }

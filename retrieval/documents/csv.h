@@ -20,8 +20,8 @@ Status for_each_csv_row(std::string_view text, const std::function<Status(CsvRow
 
 // Whether a table's rows are documents of their own: its names hold `text`.
 bool holds_documents(const CsvRow& names);
-// A row of such a table as the JSON of a document (reader.h): `id`, `text` and the other known names are members,
-// the rest attributes. A row without an id gets `default_id`.
+// A row of such a table as the JSON of a document (reader.h): `id`, `text` and the other known names are members (of `acl`
+// the names between ';'), the rest attributes. A row without an id gets `default_id`.
 std::string csv_row_to_json(const CsvRow& names, const CsvRow& row, const std::string& default_id);
 
 // Any other table as one text: a paragraph for each row, its fields after their names, each row marked.

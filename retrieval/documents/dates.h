@@ -7,8 +7,9 @@
 
 namespace wenqu::retrieval {
 
-// "2024年3月5日 08:00", "2024/3/5" and "2024.03.05" as 2024-03-05; a date already in ISO form stays; anything
-// else gives "".
+// "2024年3月5日 08:00", "2024/3/5", "2024.03.05" and "March 5, 2024" as 2024-03-05; seconds or milliseconds since 1970 as
+// iso_time(); a date that filters read (parse_time) stays; anything else gives "". A time of day is kept where a zone is named
+// that can be read: "2024/3/5 8:00 +0800" as 2024-03-05T08:00:00+08:00.
 std::string iso_date(std::string_view text);
 // "Tue, 5 Mar 2024 08:00:00 +0800" (RFC 5322) as 2024-03-05T00:00:00Z; anything else gives "".
 std::string mail_date(std::string_view text);

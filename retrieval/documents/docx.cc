@@ -10,7 +10,7 @@
 namespace wenqu::retrieval {
 namespace {
 
-// The text of word/document.xml or word/footnotes.xml.
+// The text of word/document.xml, word/footnotes.xml or word/endnotes.xml.
 class BodyVisitor : public XmlVisitor {
  public:
   BodyVisitor(TextBuilder& text, std::string& first_heading) : text_(text), heading_(first_heading) {}
@@ -88,10 +88,13 @@ Result<Extracted> extract_docx(std::string_view bytes, const CancelToken& cancel
   // Without a broken page nothing is known of pages.
   if (visitor.pages() > 1) out.marks = text.marks();
   text.break_paragraph();
-  // Footnotes and properties are extras: what is wrong with them costs them only.
-  if (const Result<std::string> notes = archive.read("word/footnotes.xml", cancel)) {
+  // Notes and properties are extras: what is wrong with them costs them only.
+  for (const char* part : {"word/footnotes.xml", "word/endnotes.xml"}) {
+    const Result<std::string> notes = archive.read(part, cancel);
+    if (!notes) continue;
     BodyVisitor note_visitor(text, heading);
     (void)visit_xml(*notes, note_visitor, cancel).is_ok();
+    text.break_paragraph();
   }
   out.text = text.take();
   if (const Result<std::string> core = archive.read("docProps/core.xml", cancel)) {

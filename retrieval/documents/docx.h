@@ -1,4 +1,4 @@
-// Word files (.docx, Office Open XML) to plain text: paragraphs, lists, tables row by row, footnotes. What was
+// Word files (.docx, Office Open XML) to plain text: paragraphs, lists, tables row by row, footnotes and endnotes. What was
 // deleted in tracked changes, field codes and hidden alternatives are left out. Pages are marked where the program
 // that wrote the file says where it broke them. Thread safety: pure.
 #pragma once

@@ -15,6 +15,7 @@ struct Extracted {
   std::string author;
   std::string published_at;
   std::string url;           // where the page says it was published
+  std::vector<std::string> acl;   // who may find it, where the file says so
   std::optional<Source> source;   // what kind of document it is, where its form tells
   std::vector<Mark> marks;   // of pages, times, sections or rows
 };

@@ -1,3 +1,5 @@
+#include <algorithm>
+#include <array>
 #include <new>
 
 #include <fmt/format.h>
@@ -6,6 +8,7 @@
 
 #include "base/json_depth.h"
 #include "base/utf8.h"
+#include "retrieval/documents/dates.h"
 #include "retrieval/documents/reader.h"
 
 namespace wenqu::retrieval {
@@ -28,6 +31,23 @@ std::string_view type_name(const rapidjson::Value& value) {
 }
 
 std::string string_of(const rapidjson::Value& value) { return {value.GetString(), value.GetStringLength()}; }
+
+// For a message.
+std::string_view shortened(std::string_view text) { return text.substr(0, utf8_complete_prefix(text.substr(0, 60))); }
+
+// A member that differs from a known one only in case was meant to be that one: "ACL" would let everybody in.
+Status check_spelling(const rapidjson::Value& object) {
+  constexpr std::array<std::string_view, 11> kMembers = {"id", "text", "passages", "title", "url", "source",
+                                                         "author", "published_at", "attributes", "acl", "marks"};
+  for (const auto& member : object.GetObject()) {
+    const std::string written = string_of(member.name);
+    std::string name = written;
+    for (char& c : name) c = c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c;
+    if (name != written && std::find(kMembers.begin(), kMembers.end(), name) != kMembers.end())
+      return invalid(fmt::format("`{}` is not known: write `{}`", written, name), written);
+  }
+  return {};
+}
 
 // Reads the string member `name` into `out`; a member that is absent or null leaves it as it is.
 Status read_string(const rapidjson::Value& object, const char* name, std::string& out) {
@@ -54,9 +74,24 @@ Status read_source(const rapidjson::Value& object, Source& source) {
   const std::optional<Source> known = parse_source(name);
   if (!known)
     return invalid(fmt::format("unknown source \"{}\": use official_account, video, web, chat or file",
-                               name.substr(0, utf8_complete_prefix(std::string_view(name).substr(0, 60)))),
+                               shortened(name)),
                    "source");
   source = *known;
+  return {};
+}
+
+Status read_published_at(const rapidjson::Value& object, std::string& out, std::string* undated) {
+  const auto member = object.FindMember("published_at");
+  if (member == object.MemberEnd() || member->value.IsNull()) return {};
+  std::string written;
+  if (member->value.IsNumber()) written = fmt::format("{:.0f}", member->value.GetDouble());
+  else WENQU_RETURN_IF_ERROR(read_string(object, "published_at", written));
+  out = iso_date(written);
+  if (!out.empty() || is_blank(written)) return {};
+  const std::string problem = fmt::format("`published_at` is no date that can be read: \"{}\"; write it as 2026-03-01 or 2026-03-01T10:00:00+08:00",
+                                          shortened(written));
+  if (!undated) return invalid(problem, "published_at");
+  *undated = problem + ". The document is kept without a date";
   return {};
 }
 
@@ -136,7 +171,8 @@ Status read_text(const rapidjson::Value& object, Document& document) {
   return document.passages.empty() ? invalid("`passages` is empty: every document needs one", "passages") : Status();
 }
 
-Result<Document> document_of(const rapidjson::Value& object, Source default_source) {
+Result<Document> document_of(const rapidjson::Value& object, Source default_source, std::string* undated) {
+  WENQU_RETURN_IF_ERROR(check_spelling(object));
   Document document;
   document.source = default_source;
   WENQU_RETURN_IF_ERROR(read_required(object, "id", document.id));
@@ -146,7 +182,7 @@ Result<Document> document_of(const rapidjson::Value& object, Source default_sour
   WENQU_RETURN_IF_ERROR(read_string(object, "title", document.title));
   WENQU_RETURN_IF_ERROR(read_string(object, "url", document.url));
   WENQU_RETURN_IF_ERROR(read_string(object, "author", document.author));
-  WENQU_RETURN_IF_ERROR(read_string(object, "published_at", document.published_at));
+  WENQU_RETURN_IF_ERROR(read_published_at(object, document.published_at, undated));
   WENQU_RETURN_IF_ERROR(read_source(object, document.source));
   WENQU_RETURN_IF_ERROR(read_attributes(object, document.attributes));
   WENQU_RETURN_IF_ERROR(read_acl(object, document.acl));
@@ -156,7 +192,7 @@ Result<Document> document_of(const rapidjson::Value& object, Source default_sour
 
 }  // namespace
 
-Result<Document> parse_document_json(std::string_view line, Source default_source) {
+Result<Document> parse_document_json(std::string_view line, Source default_source, std::string* undated) {
   try {
     if (!utf8_is_valid(line)) return invalid("the line is not valid UTF-8");
     if (json_is_deeper(line, kMaxDepth))
@@ -169,7 +205,7 @@ Result<Document> parse_document_json(std::string_view line, Source default_sourc
                                  rapidjson::GetParseError_En(json.GetParseError())));
     if (!json.IsObject())
       return invalid(fmt::format("a document is a JSON object, not {}", type_name(json)));
-    return document_of(json, default_source);
+    return document_of(json, default_source, undated);
   } catch (const std::bad_alloc&) {
     return Status(StatusCode::out_of_memory, "no memory to read this document");
   }

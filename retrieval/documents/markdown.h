@@ -8,7 +8,7 @@
 
 namespace wenqu::retrieval {
 
-// The title is that of the front matter ("---" lines with title, date, author), else the first heading.
+// The title is that of the front matter ("---" lines with title, date, author, acl), else the first heading.
 // REQUIRES: valid UTF-8.
 Extracted extract_markdown(std::string_view markdown);
 

@@ -134,6 +134,9 @@ class PassageSplitter {
     passage.text = utf32_to_utf8(std::u32string_view(text_).substr(range.begin, range.end - range.begin));
     passage.hash = passage_hash(passage.text);
     passage.locator = locator_at(range.begin);
+    const auto is_before = [](uint32_t at, const Mark& mark) { return at < mark.begin; };
+    for (auto mark = std::upper_bound(document_.marks.begin(), document_.marks.end(), range.begin, is_before); mark != document_.marks.end() && mark->begin < range.end; ++mark)
+      passage.marks.push_back({mark->begin - range.begin, mark->locator});
     passages_.push_back(std::move(passage));
   }
 

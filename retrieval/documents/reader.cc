@@ -145,8 +145,12 @@ class DocumentReader {
         repaired = utf8_sanitize(line.text);
         report(Status(StatusCode::corrupt, "invalid UTF-8 was replaced by U+FFFD", where));
       }
-      Result<Document> document = parse_document_json(repaired.empty() ? line.text : repaired, options_.source);
-      if (document) return hand_over(std::move(*document));
+      std::string undated;
+      Result<Document> document = parse_document_json(repaired.empty() ? line.text : repaired, options_.source, &undated);
+      if (document) {
+        if (!undated.empty()) report(Status(StatusCode::invalid_argument, undated, where));
+        return hand_over(std::move(*document));
+      }
       ++counts_.left_out;
       report(Status(document.status().code(), document.status().message(), where));
       return {};
@@ -197,11 +201,14 @@ class DocumentReader {
         return done ? Status() : stop;
       }
       ++number;
-      Result<Document> document = parse_document_json(csv_row_to_json(names, row, fmt::format("{}#{}", id, number)), options_.source);
+      const std::string where = fmt::format("{}: row {}", name, number);
+      std::string undated;
+      Result<Document> document = parse_document_json(csv_row_to_json(names, row, fmt::format("{}#{}", id, number)), options_.source, &undated);
       if (!document) {
-        report(Status(document.status().code(), document.status().message(), fmt::format("{}: row {}", name, number)));
+        report(Status(document.status().code(), document.status().message(), where));
         return {};
       }
+      if (!undated.empty()) report(Status(StatusCode::invalid_argument, undated, where));
       document->marks.push_back({0, {Locator::Kind::row, number}});
       return hand_over(std::move(*document));
     });
@@ -220,6 +227,7 @@ class DocumentReader {
     document.source = options_.source == Source::file ? extracted.source.value_or(Source::file) : options_.source;
     document.author = extracted.author;
     document.published_at = extracted.published_at.empty() ? file.changed_at() : extracted.published_at;
+    document.acl = extracted.acl;
     document.marks = extracted.marks;
     return hand_over(std::move(document));
   }

@@ -22,7 +22,7 @@ struct ReadOptions {
 
 struct ReadCounts {
   uint64_t documents = 0;     // handed to the sink
-  uint64_t problems = 0;      // reports made: files and lines left out, and texts repaired
+  uint64_t problems = 0;      // reports made: files and lines left out, texts repaired, and dates that cannot be read
   uint64_t bytes = 0;         // read from disk
   uint64_t left_out = 0;      // documents too large, and lines of JSON Lines that cannot be told to be which document
   bool ended_early = false;   // a file could not be read, or not to its end
@@ -52,9 +52,11 @@ Result<ReadCounts> read_file(const std::string& path, const ReadOptions& options
 
 // One line of JSON Lines: an object with `id` and `text` (or `passages`, a list of texts that are searched, shown and cited
 // as they are; the document's text is these, each on a line of its own), and optionally `title`, `url`, `source`,
-// `author`, `published_at` (all strings), `attributes` (object of strings, numbers, booleans) and `marks` (array of
+// `author` (all strings), `published_at` (any date that dates.h reads, or a number of seconds or milliseconds since 1970),
+// `acl` (list of names), `attributes` (object of strings, numbers, booleans) and `marks` (array of
 // {"begin": code point, "kind": "page", "time", "section" or "row", "number": its number}).
-// Other members are ignored. Errors: invalid_argument, naming the member.
-Result<Document> parse_document_json(std::string_view line, Source default_source);
+// Other members are ignored, unless they differ from one of these only in case: what they say would be lost. With `undated` a
+// date that cannot be read is told there and the document has none. Errors: invalid_argument, naming the member.
+Result<Document> parse_document_json(std::string_view line, Source default_source, std::string* undated = nullptr);
 
 }  // namespace wenqu::retrieval

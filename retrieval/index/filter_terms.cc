@@ -28,6 +28,7 @@ std::vector<std::string> filter_terms(const Document& document) {
   std::vector<std::string> terms;
   if (const auto time = parse_time(document.published_at)) terms.push_back(time_term(time->first));
   for (const auto& [name, value] : document.attributes) terms.push_back(attribute_term(name, value));
+  if (!document.author.empty() && !document.attributes.contains("author")) terms.push_back(attribute_term("author", document.author));
   for (const std::string& principal : document.acl) terms.push_back(principal_term(principal));
   if (!document.acl.empty()) terms.emplace_back(kRestrictedTerm);
   std::sort(terms.begin(), terms.end());

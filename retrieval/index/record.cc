@@ -113,7 +113,15 @@ std::string encode_passage(const Passage& passage) {
   put_number(out, passage.range.end);
   put_string(out, passage.hash);
   put_string(out, passage.text);
-  if (passage.locator.kind != Locator::Kind::none) put_locator(out, passage.locator);
+  if (passage.locator.kind != Locator::Kind::none || !passage.marks.empty()) put_locator(out, passage.locator);
+  if (passage.marks.empty()) return out;
+  put_number(out, passage.marks.size());
+  uint32_t place = 0;
+  for (const Mark& mark : passage.marks) {
+    put_number(out, mark.begin - place);
+    put_locator(out, mark.locator);
+    place = mark.begin;
+  }
   return out;
 }
 
@@ -126,6 +134,11 @@ Result<Passage> decode_passage(std::string_view bytes) {
   passage.hash = in.string();
   passage.text = in.string();
   if (in.has_more()) passage.locator = read_locator(in);
+  uint32_t place = 0;
+  for (uint64_t left = in.has_more() ? in.number() : 0; left > 0 && !in.failed(); --left) {
+    place += in.small_number();
+    passage.marks.push_back({place, read_locator(in)});
+  }
   if (!in.finished()) return damaged("passage");
   return passage;
 }

@@ -57,6 +57,7 @@ void SegmentList::close() {
   live_.clear();
   fresh_.clear();
   lasting_.clear();
+  doubtful_.clear();
   rearranged_ = false;
 }
 
@@ -81,10 +82,14 @@ Status SegmentList::add(Inverter& gathered) {
   }
   const std::string name = segment_name(next_name_++);
   WENQU_ASSIGN_OR_RETURN(auto output, SegmentOutput::create(*directory_, name, SegmentOutput::Shape::compound));
-  WENQU_RETURN_IF_ERROR(gathered.write(*output));
-  WENQU_ASSIGN_OR_RETURN(FinishedSegment finished, open_finished(directory_, *output, gathered.size()));
-  for (const ManifestFile& entry : finished.entries) fresh_[entry.name] = entry;
-  Live live{finished.info, finished.open, nullptr, false};
+  Status status = gathered.write(*output);
+  Result<FinishedSegment> finished = status ? open_finished(directory_, *output, gathered.size()) : Result<FinishedSegment>(status);
+  if (!finished) {
+    for (const std::string& file : output->files()) directory_->remove(file);
+    return finished.status();
+  }
+  for (const ManifestFile& entry : finished->entries) fresh_[entry.name] = entry;
+  Live live{finished->info, finished->open, nullptr, false};
   if (deletions.count() > 0) {
     live.deletions = std::make_shared<Deletions>(deletions);
     live.deletions_unwritten = true;
@@ -95,37 +100,32 @@ Status SegmentList::add(Inverter& gathered) {
   return {};
 }
 
-Result<bool> SegmentList::remove(const std::string& document_id) {
-  bool any = false;
-  if (live_.empty()) return any;
+Result<std::vector<SegmentList::Place>> SegmentList::find(const std::string& document_id) const {
+  std::vector<Place> places;
+  if (live_.empty()) return places;
   Status status;
-  WENQU_RETURN_IF_ERROR(call_lucene("deleting a document", [&] {
+  WENQU_RETURN_IF_ERROR(call_lucene("looking for a document", [&] {
     const auto id = newLucene<Lucene::Term>(Lucene::String(kIdField), id_to_wide(document_id));
-    for (Live& live : live_) {
+    for (size_t i = 0; status && i < live_.size(); ++i) {
+      const Live& live = live_[i];
       if (!live.open->may_hold(document_id)) continue;
-      const auto removed = remove_from(live, id);
-      status = removed.status();
-      if (!removed) return;
-      any = any || *removed;
+      const auto docs = live.open->reader()->termDocs(id);
+      while (status && docs->next()) {
+        const int32_t doc = docs->doc();
+        if (doc < 0 || doc >= live.open->size())
+          status = Status(StatusCode::corrupt, "a document lies outside of its segment", live.open->name());
+        else if (!live.deletions || !live.deletions->contains(static_cast<uint32_t>(doc)))
+          places.push_back({i, static_cast<uint32_t>(doc)});
+      }
+      docs->close();
     }
   }));
   if (!status) return status;
-  return any;
+  return places;
 }
 
-Result<bool> SegmentList::remove_from(Live& live, const Lucene::TermPtr& id) {
-  bool any = false;
-  const auto docs = live.open->reader()->termDocs(id);
-  while (docs->next()) {
-    const int32_t doc = docs->doc();
-    if (doc < 0 || doc >= live.open->size())
-      return Status(StatusCode::corrupt, "a document lies outside of its segment", live.open->name());
-    if (live.deletions && live.deletions->contains(static_cast<uint32_t>(doc))) continue;
-    changed_deletions(live).add(static_cast<uint32_t>(doc));
-    any = true;
-  }
-  docs->close();
-  return any;
+void SegmentList::remove(const std::vector<Place>& places) {
+  for (const Place& place : places) changed_deletions(live_[place.segment]).add(place.document);
 }
 
 // Snapshots and merges may share the bits, so a change begins with a copy.
@@ -170,7 +170,10 @@ void SegmentList::drop_empty_segments() {
 
 Status SegmentList::write_file(const std::string& name, const std::string& content) {
   WENQU_ASSIGN_OR_RETURN(const auto file, directory_->create(name));
-  WENQU_RETURN_IF_ERROR(file->write_at(0, content));
+  if (const Status written = file->write_at(0, content); !written) {
+    directory_->remove(name);
+    return written;
+  }
   fresh_[name] = {name, content.size(), crc32c(content)};
   return {};
 }
@@ -196,14 +199,21 @@ Status SegmentList::write_deletions() {
 }
 
 Status SegmentList::write_segments_file() {
+  // A copy for each attempt, which keeps the number of the file: one that fails may stay in the middle of it.
   infos_->clear();
+  infos_ = boost::dynamic_pointer_cast<Lucene::SegmentInfos>(infos_->clone());
   for (const Live& live : live_) infos_->add(live.info);
   infos_->counter = next_name_;
+  (void)directory_->take_write_status().is_ok();   // of an attempt before
   infos_->commit(Lucene::DirectoryPtr(directory_));
   directory_->remove(kHintFile);
-  WENQU_RETURN_IF_ERROR(directory_->write_status());
+  const std::string written = from_wide(infos_->getCurrentSegmentFileName());
+  if (const Status status = directory_->take_write_status(); !status) {
+    directory_->remove(written);
+    return status;
+  }
   if (!segments_file_.empty()) drop_file(segments_file_);
-  segments_file_ = from_wide(infos_->getCurrentSegmentFileName());
+  segments_file_ = written;
   WENQU_ASSIGN_OR_RETURN(fresh_[segments_file_], entry_of(*directory_, segments_file_));
   rearranged_ = false;
   return {};
@@ -224,8 +234,15 @@ Status SegmentList::make_last(const ManifestFile& entry) {
   const std::shared_ptr<File> file = directory_->written(entry.name);
   if (!file)
     return Status(StatusCode::internal, "a file of the commit was not written by it", folder_ + "/" + entry.name);
-  WENQU_RETURN_IF_ERROR(file->sync());
-  return verify_file(*file, entry);
+  if (doubtful_.contains(entry.name)) WENQU_RETURN_IF_ERROR(file->write_again(entry.bytes));
+  if (const Status synced = file->sync(); !synced) {
+    doubtful_.insert(entry.name);
+    return synced;
+  }
+  doubtful_.erase(entry.name);
+  WENQU_RETURN_IF_ERROR(verify_file(*file, entry));
+  lasting_.insert(entry.name);
+  return {};
 }
 
 Result<std::vector<ManifestFile>> SegmentList::describe(const Manifest* before, const std::set<std::string>& others, bool lasting) {
@@ -258,6 +275,7 @@ void SegmentList::committed() {
   for (const auto& [name, entry] : fresh_) directory_->release(name);
   fresh_.clear();
   lasting_.clear();
+  doubtful_.clear();
 }
 
 std::unique_ptr<MergeJob> SegmentList::plan_merge(MergeWish wish, size_t factor) {
@@ -306,10 +324,10 @@ Result<bool> SegmentList::finish_merge(MergeJob& merge) {
     fresh_[entry.name] = entry;
     lasting_.insert(entry.name);
   }
+  rearranged_ = true;
   WENQU_RETURN_IF_ERROR(call_lucene("dropping merged segments", [&] {
     for (const Live& live : replaced) forget(live);
   }));
-  rearranged_ = true;
   return true;
 }
 

@@ -44,16 +44,24 @@ class SegmentList {
   std::vector<std::shared_ptr<const OpenSegment>> opened() const;
   uint64_t surviving_documents() const;   // of all segments, as Lucene++ counts them
 
-  // What was gathered becomes a segment, unless all of it was removed again. Errors: io_error.
+  // What was gathered becomes a segment, unless all of it was removed again. After an error it is gathered as before.
+  // Errors: io_error.
   Status add(Inverter& gathered);
-  // Marks what has this id; gives whether there was anything. Errors: corrupt, io_error.
-  Result<bool> remove(const std::string& document_id);
+  // Where a document lies. Good until the segments change.
+  struct Place {
+    size_t segment = 0;
+    uint32_t document = 0;
+  };
+  // What has this id. Errors: corrupt, io_error.
+  Result<std::vector<Place>> find(const std::string& document_id) const;
+  // Marks it as deleted.
+  void remove(const std::vector<Place>& places);
 
   // A file of its own beside the segments, under a new name that begins with `prefix`. Errors: io_error.
   Result<std::string> add_file(std::string_view prefix, const std::string& content);
   void drop_file(const std::string& name);
 
-  // Everything there is goes into files. Errors: io_error.
+  // Everything there is goes into files. What an error leaves unwritten is written by the next call. Errors: io_error.
   Status write();
   // The files of what there is now, and the `other` ones; those that are not new are described as `before` has them.
   // `lasting`: they are synchronised, and read back against what was meant. Errors: io_error, corrupt, internal.
@@ -77,7 +85,6 @@ class SegmentList {
     uint32_t deleted() const { return deletions ? deletions->count() : 0; }
   };
 
-  Result<bool> remove_from(Live& live, const Lucene::TermPtr& id);
   Deletions& changed_deletions(Live& live);
   void forget(const Live& live);
   void drop_empty_segments();
@@ -93,6 +100,7 @@ class SegmentList {
   std::vector<Live> live_;
   std::map<std::string, ManifestFile> fresh_;      // files that no commit has yet
   std::set<std::string> lasting_;                  // those of them that were synchronised already
+  std::set<std::string> doubtful_;                 // those whose synchronisation failed
   int32_t next_name_ = 0;
   bool rearranged_ = false;                        // since the segments file
 };

@@ -33,12 +33,13 @@ std::string field_name(uint32_t number) {
 }
 
 const std::vector<uint32_t>& fields_in_order() {
-  static const std::vector<uint32_t> order = [] {
+  // Never destroyed: a host may exit while an index is written.
+  static const auto& order = *new const std::vector<uint32_t>([] {
     std::vector<uint32_t> numbers;
     for (uint32_t number = 0; number < kPropertiesNumber; ++number) numbers.push_back(number);
     std::sort(numbers.begin(), numbers.end(), [](uint32_t a, uint32_t b) { return field_name(a) < field_name(b); });
     return numbers;
-  }();
+  }());
   return order;
 }
 

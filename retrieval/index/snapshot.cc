@@ -217,7 +217,7 @@ Result<std::shared_ptr<const Snapshot>> Snapshot::combine(std::vector<std::share
 }
 
 const std::string& Snapshot::collection_of(int32_t doc) const {
-  static const std::string none;
+  static const auto& none = *new const std::string;   // never destroyed: a host may exit while searches run
   const auto after = std::upper_bound(segments_.begin(), segments_.end(), doc,
                                       [](int32_t place, const Segment& segment) { return place < segment.base; });
   return after == segments_.begin() ? none : std::prev(after)->collection;

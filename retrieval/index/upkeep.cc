@@ -1,25 +1,36 @@
 #include "retrieval/index/upkeep.h"
 
 #include <algorithm>
+#include <system_error>
+
+#include "base/thread.h"
 
 namespace wenqu::retrieval {
 namespace {
 
 // So long after the last change an index counts as idle.
 constexpr std::chrono::seconds kIdleAfter{2};
+// So long after a refresh or commit that failed another one is tried.
+constexpr std::chrono::seconds kRetryAfter{1};
 // Above it whoever adds has to wait for the merges.
 constexpr size_t kMostSegments = 60;
+
+// A merge that was told to end has not failed. A commit may say the same of a model that refused, and has.
+Status unless_stopped(const Status& status) { return status.code() == StatusCode::cancelled ? Status() : status; }
 
 }  // namespace
 
 Upkeep::Upkeep(Writer& writer, std::mutex& changes, Show show, const Options& options)
     : writer_(writer), changes_(changes), show_(std::move(show)), options_(options) {
   if (!options_.own_threads) return;
-  merger_ = std::thread([this] { merge_in_background(); });
-  if (options_.visible_within.count() == 0 && options_.durable_within.count() == 0) return;
   try {
-    refresher_ = std::thread([this] { refresh_in_background(); });
-  } catch (...) {   // the system gives no thread: the first one has to end
+    merger_ = start_thread([this] { merge_in_background(); });
+    if (options_.visible_within.count() == 0 && options_.durable_within.count() == 0) return;
+    refresher_ = start_thread([this] { refresh_in_background(); });
+  } catch (const std::system_error& error) {   // the system gives no thread: the first one, if there is one, has to end
+    stop();
+    throw std::system_error(error.code(), "cannot start a thread that looks after the index");
+  } catch (...) {
     stop();
     throw;
   }
@@ -78,7 +89,7 @@ Status Upkeep::status() const {
 
 void Upkeep::keep_status(Status status) {
   const std::lock_guard lock(mutex_);
-  status_ = status.code() == StatusCode::cancelled ? Status() : std::move(status);
+  status_ = std::move(status);
   room_.notify_all();
 }
 
@@ -103,7 +114,7 @@ Status Upkeep::merge_now(MergeWish wish, const CancelToken& cancel) {
   for (;;) {
     WENQU_RETURN_IF_ERROR(cancel.status());
     auto merged = merge_once(wish, cancel);
-    keep_status(merged.status());
+    keep_status(unless_stopped(merged.status()));
     if (!merged) return merged.status();
     if (!*merged) return {};
   }
@@ -132,7 +143,7 @@ void Upkeep::merge_in_background() {
     {
       const std::lock_guard merging(merging_);
       const auto merged = merge_once(wish, cancel_.token());
-      if (!merged || *merged) keep_status(merged.status());
+      if (!merged || *merged) keep_status(unless_stopped(merged.status()));
       lock.lock();
       // After a failure it is tried again when something has changed.
       if (merged && *merged) merge_due_ = true;
@@ -142,41 +153,45 @@ void Upkeep::merge_in_background() {
   }
 }
 
-bool Upkeep::refresh_is_due(Clock::time_point now) const {
-  return (unseen_since_ && options_.visible_within.count() > 0 && now >= *unseen_since_ + options_.visible_within / 2) ||
-         (uncommitted_since_ && options_.durable_within.count() > 0 &&
-          now >= *uncommitted_since_ + options_.durable_within / 2);
+// Half of the promised time is left for the work itself, and for whoever holds the index just then.
+Upkeep::Clock::time_point Upkeep::refresh_time() const {
+  if (!unseen_since_ || options_.visible_within.count() == 0) return Clock::time_point::max();
+  return std::max(*unseen_since_ + options_.visible_within / 2, not_before_);
 }
 
-// Half of the promised time is left for the work itself, and for whoever holds the index just then.
+Upkeep::Clock::time_point Upkeep::commit_time() const {
+  if (!uncommitted_since_ || options_.durable_within.count() == 0) return Clock::time_point::max();
+  return std::max(*uncommitted_since_ + options_.durable_within / 2, not_before_);
+}
+
 void Upkeep::refresh_in_background() {
+  bool failed = false;   // the last time
   std::unique_lock lock(mutex_);
   while (!stop_) {
     const auto now = Clock::now();
-    if (!refresh_is_due(now)) {
-      auto next = Clock::time_point::max();
-      if (unseen_since_ && options_.visible_within.count() > 0)
-        next = std::min(next, *unseen_since_ + options_.visible_within / 2);
-      if (uncommitted_since_ && options_.durable_within.count() > 0)
-        next = std::min(next, *uncommitted_since_ + options_.durable_within / 2);
+    const auto next = std::min(refresh_time(), commit_time());
+    if (now < next) {
       if (next == Clock::time_point::max())
         wake_.wait(lock);
       else
         wake_.wait_until(lock, next);
       continue;
     }
-    const bool commit = uncommitted_since_ && options_.durable_within.count() > 0 &&
-                        now >= *uncommitted_since_ + options_.durable_within / 2;
+    const bool commit = now >= commit_time();
     lock.unlock();
     Status status;
     {
       const std::lock_guard changes(changes_);
-      status = commit ? writer_.commit_unasked() : writer_.refresh();
+      status = commit ? writer_.commit() : writer_.refresh();
       show_(writer_.snapshot());
       note_change();
     }
-    if (!status) keep_status(std::move(status));
+    const bool well = status.is_ok();
+    if (!well || failed) keep_status(std::move(status));
     lock.lock();
+    failed = !well;
+    // What failed is kept by the writer, and tried again.
+    not_before_ = well ? Clock::time_point() : Clock::now() + kRetryAfter;
   }
 }
 

@@ -51,7 +51,9 @@ class Upkeep {
   // One merge; whether there was one to make.
   Result<bool> merge_once(MergeWish wish, const CancelToken& cancel);
   void keep_status(Status status);
-  bool refresh_is_due(Clock::time_point now) const;
+  // When changes are to be made visible, and when to be committed, if nobody does it before; never: time_point::max().
+  Clock::time_point refresh_time() const;
+  Clock::time_point commit_time() const;
 
   Writer& writer_;
   std::mutex& changes_;
@@ -70,6 +72,7 @@ class Upkeep {
   Clock::time_point last_change_{};
   std::optional<Clock::time_point> unseen_since_;
   std::optional<Clock::time_point> uncommitted_since_;
+  Clock::time_point not_before_{};   // the next try of either, after one that failed
   Status status_;
   CancelSource cancel_;
   std::thread merger_;

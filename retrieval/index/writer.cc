@@ -1,6 +1,9 @@
 #include "retrieval/index/writer.h"
 
+#include <exception>
+#include <new>
 #include <set>
+#include <string>
 #include <utility>
 #include <vector>
 
@@ -77,6 +80,7 @@ Status Writer::take_over(Vocabulary wanted) {
 }
 
 Status Writer::ensure_started() {
+  if (!lost_) return lost_;
   if (segments_.is_open()) return {};
   WENQU_RETURN_IF_ERROR(start());
   if (!vectors_ || !committed_) return {};
@@ -91,44 +95,84 @@ void Writer::stop() {
   if (vectors_) vectors_->roll_back();
   visible_ = committed_;
   changed_ = unseen_ = uncommitted_merge_ = false;
+  changes_ = 0;
 }
 
-Status Writer::fail(Status why) {
-  if (lost_) lost_ = why;
+Status Writer::lose(const Status& why) {
+  Status told = why;
+  if (changes_ > 0) {
+    const uint64_t commit = committed_ ? committed_->manifest().commit : 0;
+    told = lost_ = Status(why.code(),
+                          std::to_string(changes_) + " documents added or removed since commit " + std::to_string(commit) +
+                              " were dropped: " + why.message() + "; open the index again and make these changes again",
+                          why.where());
+  }
   stop();
-  return why;
+  return told;
+}
+
+Status Writer::keep(const Status& why) const {
+  return Status(why.code(), why.message() + "; the commit before stands, and what was changed since is kept: commit again", why.where());
+}
+
+// Of two errors the files are the matter, not the moment.
+Status Writer::lose_or_keep(const Status& why) {
+  return why.code() == StatusCode::corrupt || why.code() == StatusCode::internal ? lose(why) : keep(why);
+}
+
+// Whatever is thrown in the middle of a change leaves it half made.
+template <typename Call>
+Status Writer::change(Call&& make) {
+  try {
+    return make();
+  } catch (const std::bad_alloc&) {
+    return lose(Status(StatusCode::out_of_memory, "not enough memory", paths_.directory));
+  } catch (const std::exception& error) {
+    return lose(Status(StatusCode::internal, error.what(), paths_.directory));
+  }
 }
 
 Status Writer::add(const Document& document) {
   WENQU_RETURN_IF_ERROR(ensure_started());
-  Status status = delete_document(document.id);
-  if (status) status = write_passages(document);
-  if (status && buffer_.bytes() > options_.buffer_bytes) status = segments_.add(buffer_);
-  return status ? status : fail(status);
+  return change([&]() -> Status {
+    // Before the document, not after it: the one that cannot be written is then none of those that were accepted.
+    if (buffer_.bytes() > options_.buffer_bytes) WENQU_RETURN_IF_ERROR(segments_.add(buffer_));
+    return replace_document(document);
+  });
 }
 
 Status Writer::remove(const std::string& document_id) {
   WENQU_RETURN_IF_ERROR(ensure_started());
-  const Status status = delete_document(document_id);
-  return status ? status : fail(status);
+  return change([&]() -> Status {
+    WENQU_ASSIGN_OR_RETURN(const auto places, segments_.find(document_id));
+    delete_document(document_id, places);
+    return {};
+  });
 }
 
-Status Writer::delete_document(const std::string& document_id) {
+void Writer::delete_document(const std::string& document_id, const std::vector<SegmentList::Place>& places) {
   if (vectors_) vectors_->remove(document_id);
   const bool was_gathered = buffer_.remove(document_id);
-  WENQU_ASSIGN_OR_RETURN(const bool was_written, segments_.remove(document_id));
-  if (was_gathered || was_written) changed_ = unseen_ = true;
-  return {};
+  segments_.remove(places);
+  if (!was_gathered && places.empty()) return;
+  changed_ = unseen_ = true;
+  ++changes_;
 }
 
-Status Writer::write_passages(const Document& document) {
-  changed_ = unseen_ = true;
-  buffer_.begin_document(document, analyzer_.analyze_title(document.title));
+// All that can fail comes before anything is changed.
+Status Writer::replace_document(const Document& document) {
   std::vector<Passage> passages = split_passages(document);
   // A video may have nothing but a title; it is found by that.
   if (passages.empty()) passages.emplace_back();
+  WENQU_ASSIGN_OR_RETURN(const auto places, segments_.find(document.id));
+  if (vectors_) WENQU_RETURN_IF_ERROR(vectors_->add(document.id, document.title, passages));
+  buffer_.remove(document.id);
+  segments_.remove(places);
+  changed_ = unseen_ = true;
+  buffer_.begin_document(document, analyzer_.analyze_title(document.title, document.author));
   for (const Passage& passage : passages) buffer_.add_passage(passage, analyzer_.analyze(passage.text));
-  return vectors_ ? vectors_->add(document.id, document.title, passages) : Status();
+  ++changes_;
+  return {};
 }
 
 Status Writer::write_vocabulary() {
@@ -169,63 +213,54 @@ Result<std::shared_ptr<const Snapshot>> Writer::open_snapshot(const Manifest& ma
 Status Writer::refresh() {
   WENQU_RETURN_IF_ERROR(ensure_started());
   if (!unseen_ || (!committed_ && buffer_.size() == 0 && segments_.empty())) return {};
-  Status status = write_all();
-  if (status) {
-    auto manifest = describe(false);
-    status = manifest.status();
-    if (manifest) {
-      auto fresh = open_snapshot(*manifest);
-      status = fresh.status();
-      if (fresh) visible_ = std::move(*fresh);
-    }
-  }
-  if (!status) return fail(status);
+  return change([&]() -> Status {
+    const Status shown = show();
+    return shown ? shown : lose_or_keep(shown);
+  });
+}
+
+Status Writer::show() {
+  WENQU_RETURN_IF_ERROR(write_all());
+  WENQU_ASSIGN_OR_RETURN(const Manifest manifest, describe(false));
+  WENQU_ASSIGN_OR_RETURN(visible_, open_snapshot(manifest));
   unseen_ = false;
   return {};
 }
 
 Status Writer::commit() {
-  if (!lost_) {
-    const Status why = std::exchange(lost_, Status());
-    stop();
-    return Status(why.code(), "changes since the last commit were lost: " + why.message() + "; make them again",
-                  why.where());
-  }
   WENQU_RETURN_IF_ERROR(ensure_started());
   if (!changed_ && !uncommitted_merge_ && committed_) return {};
-  Status status = write_all();
-  if (status) status = publish();
-  if (!status) {
-    stop();
-    return Status(status.code(),
-                  status.message() + "; the commit before it stands, changes since then are dropped: "
-                                     "make them again",
-                  status.where());
-  }
+  return change([&]() -> Status {
+    if (const Status written = write_all(); !written) return lose_or_keep(written);
+    Result<Manifest> manifest = describe(true);
+    if (!manifest) return lose_or_keep(manifest.status());
+    // Made anew by each attempt, so that nothing of one that failed matters.
+    if (const Status written = write_vectors(*manifest); !written) return keep(written);
+    const Status published = publish(*manifest);
+    return published ? published : lose_or_keep(published);
+  });
+}
+
+Status Writer::write_vectors(Manifest& manifest) {
+  if (vectors_) return vectors_->write(manifest);
+  if (committed_) manifest.vectors = committed_->manifest().vectors;
   return {};
 }
 
-Status Writer::commit_unasked() {
-  if (!lost_) return {};   // that has to be told first
-  Status status = commit();
-  if (!status) lost_ = status;
-  return status;
-}
-
-Status Writer::publish() {
-  WENQU_ASSIGN_OR_RETURN(Manifest manifest, describe(true));
-  if (vectors_)
-    WENQU_RETURN_IF_ERROR(vectors_->write(manifest));
-  else if (committed_)
-    manifest.vectors = committed_->manifest().vectors;
+Status Writer::publish(const Manifest& manifest) {
   WENQU_RETURN_IF_ERROR(sync_directory(paths_.lucene));
   WENQU_ASSIGN_OR_RETURN(auto fresh, open_snapshot(manifest));
   WENQU_RETURN_IF_ERROR(lock_.check_still_there());
-  WENQU_RETURN_IF_ERROR(write_manifest(paths_, manifest));
+  if (const Status written = write_manifest(paths_, manifest); !written) {
+    // A power cut may yet bring it to the front: what it names stays until a later one lasts.
+    segments_.directory().protect_too(manifest);
+    return written;
+  }
   segments_.committed();
   committed_ = visible_ = std::move(fresh);
   if (vectors_) vectors_->committed();
   changed_ = unseen_ = uncommitted_merge_ = false;
+  changes_ = 0;
   collect_garbage(paths_, &committed_->manifest(), vectors_ != nullptr, segments_.directory());
   return {};
 }
@@ -238,7 +273,7 @@ Status Writer::finish_merge(std::unique_ptr<MergeJob> merge) {
   WENQU_ASSIGN_OR_RETURN(const bool fitted, segments_.finish_merge(*merge));
   if (!fitted) return {};
   uncommitted_merge_ = true;
-  return changed_ || !committed_ || !lost_ ? Status() : commit();
+  return changed_ || !committed_ ? Status() : commit();
 }
 
 }  // namespace wenqu::retrieval

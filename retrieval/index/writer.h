@@ -7,6 +7,11 @@
 // leaves the commit before as it was. Files of the last two commits are kept, and none is removed before the manifest
 // that no longer needs it lasts.
 //
+// What fails loses nothing of the changes but, in add(), the document itself: each step can be taken again, and the next
+// commit takes it. Only where nobody knows any more what was written (a file reads back as another, memory ended in the
+// middle of a change) the changes since the last commit are dropped. Then every further change, refresh() and commit()
+// says so, until the index is opened again: no answer is ok over a loss.
+//
 // Vectors, where they are kept, are part of the commit alone: what refresh() shows has those of the commit before, as
 // far as they fit it. They go by document and text, so merges do not matter to them.
 //
@@ -16,8 +21,10 @@
 // Thread safety: one thread at a time; only MergeJob::run() may go on beside.
 #pragma once
 
+#include <cstdint>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "base/status.h"
 #include "retrieval/analysis/analyzer.h"
@@ -63,10 +70,8 @@ class Writer {
   // REQUIRES: the document is valid as index.h asks, its strings are well-formed UTF-8
   Status add(const Document& document);
   Status remove(const std::string& document_id);
-  // After an error everything since the last commit is dropped; the next change starts from there.
+  // After an error the next call commits what this one did not.
   Status commit();
-  // The same without anybody waiting for the result: the next commit() tells of a failure too.
-  Status commit_unasked();
   // Makes a snapshot of all changes so far, which do not last before the next commit. Errors: as of add().
   Status refresh();
 
@@ -91,15 +96,21 @@ class Writer {
   Status ensure_started();  // start(), unless that is done
   Status learn();           // what the commit has, and what the options teach
   Status take_over(Vocabulary wanted);
-  void stop();              // drops what is not committed
-  Status fail(Status why);  // stop(), remembered for commit()
-  Status delete_document(const std::string& document_id);
-  Status write_passages(const Document& document);
+  void stop();                      // drops what is not committed
+  Status lose(const Status& why);   // stop(); gives what is to be said of it, from now on
+  Status keep(const Status& why) const;
+  Status lose_or_keep(const Status& why);
+  template <typename Call>
+  Status change(Call&& make);
+  void delete_document(const std::string& document_id, const std::vector<SegmentList::Place>& places);
+  Status replace_document(const Document& document);
   Status write_vocabulary();
   Status write_all();
+  Status show();            // refresh(), where something is to be shown
   Result<Manifest> describe(bool lasting);
   Result<std::shared_ptr<const Snapshot>> open_snapshot(const Manifest& manifest);
-  Status publish();
+  Status write_vectors(Manifest& manifest);
+  Status publish(const Manifest& manifest);
 
   const IndexPaths paths_;
   WriteLock lock_;
@@ -114,9 +125,10 @@ class Writer {
   Inverter buffer_;
   std::unique_ptr<VectorWriter> vectors_;          // null: none are kept
   bool changed_ = false;        // since the last commit, by add() and remove()
+  uint64_t changes_ = 0;        // how often, by these
   bool unseen_ = false;         // since the snapshot, by these
   bool uncommitted_merge_ = false;
-  Status lost_;  // why changes since the last commit were dropped, until commit() has said so
+  Status lost_;  // that changes since the last commit were dropped, and why; ok when none were
 };
 
 }  // namespace wenqu::retrieval

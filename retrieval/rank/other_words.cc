@@ -137,8 +137,17 @@ class PinyinSearch {
     return {};
   }
 
-  // Cuts them at syllables into the fewest pieces that are known, if that is possible.
+  // Cuts them at syllables into the fewest pieces that are known, if that is possible; and, as these may be of titles alone, once more
+  // without these pieces.
   Result<bool> add_pieces(const std::string& letters, const Term& place) {
+    std::set<std::string> taken;
+    WENQU_ASSIGN_OR_RETURN(const bool found, cut(letters, place, taken));
+    if (found) WENQU_RETURN_IF_ERROR(cut(letters, place, taken).status());
+    return found;
+  }
+
+  // Without pieces that are taken; takes those it finds.
+  Result<bool> cut(const std::string& letters, const Term& place, std::set<std::string>& taken) {
     const std::vector<size_t> ends = syllable_ends(letters);
     constexpr size_t kNone = SIZE_MAX;
     struct Best {
@@ -151,13 +160,17 @@ class PinyinSearch {
     for (const size_t end : ends) {
       for (const size_t begin : begins) {
         if (end - begin > kMaxPieceLetters || best[begin].pieces == kNone || best[begin].pieces + 1 >= best[end].pieces) continue;
-        WENQU_ASSIGN_OR_RETURN(const bool known, is_known(letters.substr(begin, end - begin)));
-        if (known) best[end] = {best[begin].pieces + 1, begin};
+        const std::string piece = letters.substr(begin, end - begin);
+        WENQU_ASSIGN_OR_RETURN(const bool known, is_known(piece));
+        if (known && !taken.contains(piece)) best[end] = {best[begin].pieces + 1, begin};
       }
       begins.push_back(end);
     }
     if (ends.empty() || best[letters.size()].pieces == kNone) return false;
-    for (size_t end = letters.size(); end > 0; end = best[end].from) add_term(letters.substr(best[end].from, end - best[end].from), place);
+    for (size_t end = letters.size(); end > 0; end = best[end].from) {
+      const std::string piece = letters.substr(best[end].from, end - best[end].from);
+      if (taken.insert(piece).second) add_term(piece, place);
+    }
     return true;
   }
 

@@ -10,6 +10,7 @@
 #include <system_error>
 #include <thread>
 
+#include "base/thread.h"
 #include "retrieval/rank/best_passages.h"
 #include "retrieval/rank/bm25.h"
 #include "retrieval/rank/length_table.h"
@@ -169,8 +170,9 @@ class Search {
       std::vector<std::jthread> helpers;
       const bool alone = request_.method == RankRequest::Method::by_cost && postings() < kShareFromPostings;
       const size_t threads = alone ? 1 : std::min(request_.threads, all.size());
+      helpers.reserve(threads);
       try {
-        while (helpers.size() + 1 < threads) helpers.emplace_back(work);
+        while (helpers.size() + 1 < threads) helpers.push_back(start_thread<std::jthread>(work));
       } catch (const std::system_error&) {
         // Fewer do it too.
       }

@@ -8,6 +8,7 @@
 #include <map>
 #include <memory>
 #include <numeric>
+#include <unordered_set>
 
 #include "retrieval/index/length_code.h"
 #include "retrieval/rank/bm25.h"
@@ -16,6 +17,8 @@
 
 namespace wenqu::retrieval {
 namespace {
+
+constexpr size_t kSecondStage = 20;   // more add to no measure of docs/ranking.md, but to what a search costs
 
 // Of a long document only so many neighbouring passages speak for a passage: a chapter, not the book.
 constexpr int32_t kChapterPassages = 64;
@@ -170,6 +173,29 @@ void sort_best_first(std::vector<ScoredPassage>::iterator begin, std::vector<Sco
   std::stable_sort(begin, end, [](const ScoredPassage& a, const ScoredPassage& b) { return a.score > b.score; });
 }
 
+// By where a passage comes from, and how old it is.
+Status weigh_by_document(PassageReader& reader, const RankingParameters& parameters, const CancelToken& cancel, std::span<ScoredPassage> passages) {
+  for (ScoredPassage& passage : passages) {
+    passage.score *= static_cast<float>(parameters.source_priors.at(reader.snapshot().kinds()[static_cast<size_t>(passage.doc)]));
+    if (parameters.freshness <= 0) continue;
+    WENQU_RETURN_IF_ERROR(cancel.status());
+    WENQU_ASSIGN_OR_RETURN(const Document* document, reader.document(passage.doc));
+    passage.score *= static_cast<float>(freshness_of(document->published_at, parameters));
+  }
+  return {};
+}
+
+// Puts `best` before those of `passages` that are not among them.
+void put_first(const std::vector<ScoredPassage>& best, std::vector<ScoredPassage>& passages) {
+  std::unordered_set<int32_t> taken;
+  for (const ScoredPassage& passage : best) taken.insert(passage.doc);
+  std::erase_if(passages, [&](const ScoredPassage& passage) { return taken.contains(passage.doc); });
+  sort_best_first(passages.begin(), passages.end());
+  if (!best.empty() && !passages.empty() && passages.front().score > best.back().score)
+    for (const float factor = best.back().score / passages.front().score; ScoredPassage& passage : passages) passage.score *= factor;
+  passages.insert(passages.begin(), best.begin(), best.end());
+}
+
 // Orders the first `rescored` passages anew; none that follows comes before the last of them.
 // REQUIRES: passages are best first
 Status look_closer(PassageReader& reader, std::string_view question, const std::vector<QuestionTerm>& terms,
@@ -186,6 +212,8 @@ Status look_closer(PassageReader& reader, std::string_view question, const std::
 }
 
 }  // namespace
+
+size_t second_stage(const RankingParameters& parameters) { return std::max(kSecondStage, parameters.rescored); }
 
 Result<std::vector<Signals>> find_signals(PassageReader& reader, std::string_view question, const std::vector<QuestionTerm>& terms,
                                           std::span<const ScoredPassage> passages, const CancelToken& cancel) {
@@ -207,24 +235,23 @@ Result<std::vector<Signals>> find_signals(PassageReader& reader, std::string_vie
 
 Status rescore(PassageReader& reader, std::string_view question, const std::vector<QuestionTerm>& terms,
                const RankingParameters& parameters, const CancelToken& cancel, std::vector<ScoredPassage>& passages) {
-  const Snapshot& snapshot = reader.snapshot();
-  const size_t wanted = passages.size();
+  const size_t count = std::min(second_stage(parameters), passages.size());
+  std::vector<ScoredPassage> best(passages.begin(), passages.begin() + static_cast<ptrdiff_t>(count));
   if (parameters.document > 0) {
-    Chapters chapters(snapshot, terms, parameters);
-    WENQU_RETURN_IF_ERROR(chapters.score(passages, cancel));
-    passages.insert(passages.end(), chapters.nearby().begin(), chapters.nearby().end());
-    for (ScoredPassage& passage : passages) passage.score += static_cast<float>(parameters.document * chapters.score_of(passage.doc));
+    Chapters chapters(reader.snapshot(), terms, parameters);
+    WENQU_RETURN_IF_ERROR(chapters.score(best, cancel));
+    best.insert(best.end(), chapters.nearby().begin(), chapters.nearby().end());
+    for (ScoredPassage& passage : best) passage.score += static_cast<float>(parameters.document * chapters.score_of(passage.doc));
   }
-  for (ScoredPassage& passage : passages) {
-    passage.score *= static_cast<float>(parameters.source_priors.at(snapshot.kinds()[static_cast<size_t>(passage.doc)]));
-    if (parameters.freshness <= 0) continue;
-    WENQU_RETURN_IF_ERROR(cancel.status());
-    WENQU_ASSIGN_OR_RETURN(const Document* document, reader.document(passage.doc));
-    passage.score *= static_cast<float>(freshness_of(document->published_at, parameters));
-  }
-  sort_best_first(passages.begin(), passages.end());
+  WENQU_RETURN_IF_ERROR(weigh_by_document(reader, parameters, cancel, best));
+  sort_best_first(best.begin(), best.end());
+  best.resize(count);
+  if (wants_closer_look(parameters, terms)) WENQU_RETURN_IF_ERROR(look_closer(reader, question, terms, parameters, cancel, best));
+  WENQU_RETURN_IF_ERROR(weigh_by_document(reader, parameters, cancel, passages));
+  const size_t wanted = passages.size();
+  put_first(best, passages);
   passages.resize(wanted);
-  return wants_closer_look(parameters, terms) ? look_closer(reader, question, terms, parameters, cancel, passages) : Status();
+  return {};
 }
 
 }  // namespace wenqu::retrieval

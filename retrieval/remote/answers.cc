@@ -104,6 +104,19 @@ bool read_locator(const Value& value, Locator& locator) {
   return true;
 }
 
+Status read_marks(const Value& source, std::vector<Mark>& into) {
+  const Value* marks = find(source, "marks");
+  if (!marks || !marks->IsArray()) return {};
+  for (const Value& value : marks->GetArray()) {
+    Mark mark;
+    if (!value.IsArray() || value.Size() != 2 || !value[0].IsUint() || !read_locator(value[1], mark.locator))
+      return malformed("marks are not well formed");
+    mark.begin = value[0].GetUint();
+    into.push_back(mark);
+  }
+  return {};
+}
+
 // Document and Hit have these alike.
 template <typename Target>
 Status read_properties(const Value& source, Target& target) {
@@ -144,6 +157,7 @@ Status read_hit(const Value& value, RemoteHit& found) {
   passage.hash = text_in(*source, "hash");
   if (const Value* locator = find(*source, "locator"); locator && !read_locator(*locator, passage.locator))
     return malformed("a passage's place is not well formed");
+  WENQU_RETURN_IF_ERROR(read_marks(*source, passage.marks));
   found.passages = std::max(small_number_in(*source, "passages"), passage.ordinal + 1);
   return {};
 }
@@ -318,14 +332,7 @@ Result<Document> parse_record(std::string body) {
   if (const Value* acl = find(*source, "acl"); acl && acl->IsArray())
     for (const Value& principal : acl->GetArray())
       if (principal.IsString()) document.acl.push_back(string_of(principal));
-  if (const Value* marks = find(*source, "marks"); marks && marks->IsArray())
-    for (const Value& value : marks->GetArray()) {
-      Mark mark;
-      if (!value.IsArray() || value.Size() != 2 || !value[0].IsUint() || !read_locator(value[1], mark.locator))
-        return malformed("a document's marks are not well formed");
-      mark.begin = value[0].GetUint();
-      document.marks.push_back(mark);
-    }
+  WENQU_RETURN_IF_ERROR(read_marks(*source, document.marks));
   if (const Value* cuts = find(*source, "cuts"); cuts && cuts->IsArray())
     for (rapidjson::SizeType i = 0; i + 1 < cuts->Size(); i += 2) {
       if (!(*cuts)[i].IsUint() || !(*cuts)[i + 1].IsUint()) return malformed("a document's passages are not well formed");

@@ -156,6 +156,18 @@ void put_locator(Writer& out, const Locator& locator) {
   out.EndArray();
 }
 
+void put_marks(Writer& out, const std::vector<Mark>& marks) {
+  out.Key("marks");
+  out.StartArray();
+  for (const Mark& mark : marks) {
+    out.StartArray();
+    out.Uint(mark.begin);
+    put_locator(out, mark.locator);
+    out.EndArray();
+  }
+  out.EndArray();
+}
+
 // What a hit shows, and what filters ask for.
 void put_properties(Writer& out, const Document& document) {
   put(out, "document_id", document.id);
@@ -185,15 +197,7 @@ void put_record(Writer& out, const Document& document, uint32_t slots) {
   out.StartArray();
   for (const std::string& principal : document.acl) put(out, principal);
   out.EndArray();
-  out.Key("marks");
-  out.StartArray();
-  for (const Mark& mark : document.marks) {
-    out.StartArray();
-    out.Uint(mark.begin);
-    put_locator(out, mark.locator);
-    out.EndArray();
-  }
-  out.EndArray();
+  put_marks(out, document.marks);
   if (!document.passages.empty()) {
     out.Key("cuts");
     out.StartArray();
@@ -223,6 +227,7 @@ void put_passage(Writer& out, const Document& document, const Passage& passage, 
     out.Key("locator");
     put_locator(out, passage.locator);
   }
+  if (!passage.marks.empty()) put_marks(out, passage.marks);
   if (const auto time = parse_time(document.published_at)) out.Key("time"), out.Int64(time->first);
   out.Key("labels");
   out.StartArray();
@@ -287,7 +292,7 @@ void append_document(const Document& document, const std::vector<Passage>& passa
                      const Analyzer& analyzer, const std::vector<std::span<const float>>& vectors,
                      std::vector<BulkItem>& items) {
   const std::string key = record_key(document.id);
-  const std::vector<Term> title = analyzer.analyze_title(document.title);
+  const std::vector<Term> title = analyzer.analyze_title(document.title, document.author);
   // The time is a number of its own.
   std::vector<std::string> labels = filter_terms(document);
   std::erase_if(labels, [](const std::string& label) { return label.starts_with('t'); });

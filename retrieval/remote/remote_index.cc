@@ -22,8 +22,8 @@ namespace {
 // A document is one part of a request, which has its limit.
 constexpr size_t kMostText = size_t{32} << 20;
 
-Result<uint64_t> read_commit(const Cluster& cluster) {
-  auto body = cluster.get(std::string(kCommitKey), {});
+Result<uint64_t> read_commit(const Cluster& cluster, const CancelToken& cancel) {
+  auto body = cluster.get(std::string(kCommitKey), cancel);
   if (body.status().code() == StatusCode::not_found) return uint64_t{0};
   if (!body) return body.status();
   auto commit = parse_commit(std::move(*body));
@@ -51,7 +51,7 @@ class RemoteIndex final : public Index {
                                                  const CancelToken& cancel) const override {
     return search_.search_all(requests, lexicon(), cancel);
   }
-  Result<std::vector<WeighedTerm>> weigh(std::string_view text, bool is_question) const override;
+  Result<std::vector<WeighedTerm>> weigh(std::string_view text, bool is_question, const CancelToken& cancel) const override;
   Result<Document> fetch(const std::string& document_id) const override;
   Status add(const Document& document) override;
   Status remove(const std::string& document_id) override;
@@ -62,7 +62,7 @@ class RemoteIndex final : public Index {
                   cluster_->name());
   }
   Status upkeep_status() const override { return {}; }
-  Status refresh() override;
+  Status refresh(const CancelToken& cancel) override;
   Status scrub(const CancelToken& cancel) const override {
     WENQU_RETURN_IF_ERROR(cluster_->check_health(cancel));
     return cluster_->check_index(cancel).status();
@@ -91,7 +91,7 @@ class RemoteIndex final : public Index {
   std::shared_ptr<const Lexicon> lexicon_;
 };
 
-Result<std::vector<WeighedTerm>> RemoteIndex::weigh(std::string_view text, bool is_question) const {
+Result<std::vector<WeighedTerm>> RemoteIndex::weigh(std::string_view text, bool is_question, const CancelToken& cancel) const {
   WENQU_RETURN_IF_ERROR(check_query_size(text));
   const std::string clean = utf8_sanitize(text);
   const std::shared_ptr<const Lexicon> taught = lexicon();
@@ -105,7 +105,7 @@ Result<std::vector<WeighedTerm>> RemoteIndex::weigh(std::string_view text, bool 
   std::vector<RemoteTerm> wanted;
   for (const QuestionTerm& term : terms)
     wanted.emplace_back(body_field(term.term.kind), index_term_bytes(term.term.text));
-  WENQU_ASSIGN_OR_RETURN(const TermStatistics statistics, statistics_.of(wanted, {}));
+  WENQU_ASSIGN_OR_RETURN(const TermStatistics statistics, statistics_.of(wanted, cancel));
   std::vector<WeighedTerm> weighed;
   for (size_t i = 0; i < terms.size(); ++i) {
     WeighedTerm entry;
@@ -170,13 +170,13 @@ Status RemoteIndex::make_visible() {
   return show();
 }
 
-Status RemoteIndex::refresh() {
+Status RemoteIndex::refresh(const CancelToken& cancel) {
   const std::lock_guard lock(commit_mutex_);
-  WENQU_ASSIGN_OR_RETURN(const uint64_t commit, read_commit(*cluster_));
+  WENQU_ASSIGN_OR_RETURN(const uint64_t commit, read_commit(*cluster_, cancel));
   if (commit == commit_) return {};
   // A writer goes on as it began: its documents were read with these words.
   if (!writer_) {
-    WENQU_ASSIGN_OR_RETURN(std::shared_ptr<const Lexicon> newest, read_remote_lexicon(*cluster_, lexicon()));
+    WENQU_ASSIGN_OR_RETURN(std::shared_ptr<const Lexicon> newest, read_remote_lexicon(*cluster_, lexicon(), cancel));
     const std::lock_guard lexicon_lock(mutex_);
     lexicon_ = std::move(newest);
   }
@@ -241,8 +241,8 @@ Result<std::unique_ptr<Index>> open_remote_index(const std::string& url, Index::
   if (!origin) return origin.status();
   WENQU_RETURN_IF_ERROR(check_vectors(*cluster, origin->vectors, mode, options.models));
   WENQU_RETURN_IF_ERROR(cluster->check_health({}));
-  WENQU_ASSIGN_OR_RETURN(const uint64_t commit, read_commit(*cluster));
-  WENQU_ASSIGN_OR_RETURN(std::shared_ptr<const Lexicon> lexicon, read_remote_lexicon(*cluster, nullptr));
+  WENQU_ASSIGN_OR_RETURN(const uint64_t commit, read_commit(*cluster, {}));
+  WENQU_ASSIGN_OR_RETURN(std::shared_ptr<const Lexicon> lexicon, read_remote_lexicon(*cluster, nullptr, {}));
   if (options.vocabulary.any()) {
     if (mode == Index::Mode::write) {
       WENQU_ASSIGN_OR_RETURN(lexicon, teach_remote_index(*cluster, std::move(lexicon), options.vocabulary));

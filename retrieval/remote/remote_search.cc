@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <iterator>
 #include <map>
+#include <numeric>
+#include <optional>
 #include <string>
 #include <utility>
 
@@ -10,6 +12,7 @@
 #include "retrieval/hybrid/rerank.h"
 #include "retrieval/index_rules.h"
 #include "retrieval/rank/other_words.h"
+#include "retrieval/rank/rescore.h"
 #include "retrieval/remote/fuse.h"
 #include "retrieval/remote/weigh.h"
 #include "retrieval/similar/collapse.h"
@@ -18,8 +21,6 @@
 namespace wenqu::retrieval {
 namespace {
 
-// The second look fetches the texts of so many documents at most.
-constexpr size_t kMostRescored = 50;
 // Passages asked for, where each document's best is wanted; more when they turn out to be of few documents.
 constexpr size_t kPassagesPerDocument = 5;
 // Of one request: an answer has its limit.
@@ -52,6 +53,7 @@ struct RemoteSearch::Asked {
   std::vector<float> vector;   // empty: it is not searched by
   bool dense = false;
   bool reranked = false;
+  size_t end = 0;         // of the hits that are wanted
   size_t listed = 0;      // hits that the answer is cut from
   size_t wanted = 0;      // of the first stage: passages, or documents where one of each is wanted
   size_t neighbours = 0;  // that vectors are to find
@@ -80,11 +82,15 @@ Result<RemoteSearch::Asked> RemoteSearch::prepare(const SearchRequest& request, 
   asked.terms = analyzer.analyze_question(asked.text);
   asked.question = search_terms(asked.terms);
   // As in index.cc: a model that ranks again looks at the same ones for every page, and of copies enough must be left.
-  const size_t end = std::max(request.offset + request.top, asked.reranked ? request.hybrid.reranked : 0);
-  asked.listed = request.collapse_duplicates ? std::min(kMaxTop, end * 2) : end;
-  asked.neighbours = asked.dense ? std::min(kMaxTop, candidates_for(asked.listed, request.hybrid.candidates)) : 0;
-  asked.wanted = std::min(kMaxTop, candidates_for(std::max(asked.listed, asked.neighbours), options_.ranking.rescored));
+  asked.end = std::max(request.offset + request.top, asked.reranked ? request.hybrid.reranked : 0);
+  list(asked, request.collapse_duplicates ? asked.end * 2 : asked.end);
   return asked;
+}
+
+void RemoteSearch::list(Asked& asked, size_t listed) const {
+  asked.listed = std::min(kMaxTop, listed);
+  asked.neighbours = asked.dense ? std::min(kMaxTop, candidates_for(asked.listed, asked.request->hybrid.candidates)) : 0;
+  asked.wanted = std::min(kMaxTop, candidates_for(std::max({asked.listed, asked.neighbours, second_stage(options_.ranking)}), options_.ranking.rescored));
 }
 
 Status RemoteSearch::embed_questions(std::vector<Asked>& all, const CancelToken& cancel) const {
@@ -161,30 +167,44 @@ Result<std::vector<SearchResponse>> RemoteSearch::search_some(std::span<const Se
     WENQU_ASSIGN_OR_RETURN(statistics, add_other_words(all, lexicon, std::move(statistics), cancel));
   }
   WENQU_RETURN_IF_ERROR(embed_questions(all, cancel));
-  std::vector<std::string> bodies;
-  for (Asked& asked : all) {
-    asked.clauses = weigh_clauses(asked.question, statistics, options_.ranking, cluster_.scores_with_k1());
-    PassageQuery query = query_of(*asked.request, asked.passages());
-    query.clauses = asked.clauses;
-    // Also where nothing can be found: it checks the filter.
-    WENQU_ASSIGN_OR_RETURN(std::string by_words, passage_search(query));
-    if (!asked.clauses.empty()) bodies.push_back(std::move(by_words));
-    if (asked.vector.empty()) continue;
-    WENQU_ASSIGN_OR_RETURN(std::string by_vector, vector_search(asked.vector, query_of(*asked.request, asked.neighbours),
-                                                                cluster_.server().is_opensearch));
-    bodies.push_back(std::move(by_vector));
-  }
-  WENQU_ASSIGN_OR_RETURN(std::vector<RemoteHits> found, cluster_.search(bodies, cancel));
-  std::vector<SearchResponse> responses;
-  size_t next = 0;
-  for (const Asked& asked : all) {
-    RemoteHits by_words = asked.clauses.empty() ? RemoteHits() : std::move(found[next++]);
-    RemoteHits by_vector = asked.vector.empty() ? RemoteHits() : std::move(found[next++]);
-    WENQU_ASSIGN_OR_RETURN(SearchResponse response,
-                           answer(asked, statistics, analyzer, std::move(by_words), std::move(by_vector), cancel));
-    responses.push_back(std::move(response));
+  for (Asked& asked : all) asked.clauses = weigh_clauses(asked.question, statistics, options_.ranking, cluster_.scores_with_k1());
+  std::vector<SearchResponse> responses(all.size());
+  // Where most are copies, more are listed until enough are left.
+  std::vector<size_t> open(all.size());
+  std::iota(open.begin(), open.end(), size_t{0});
+  while (!open.empty()) {
+    std::vector<std::string> bodies;
+    for (const size_t place : open) WENQU_RETURN_IF_ERROR(add_searches(all[place], bodies));
+    WENQU_ASSIGN_OR_RETURN(std::vector<RemoteHits> found, cluster_.search(bodies, cancel));
+    size_t next = 0;
+    std::vector<size_t> lacking;
+    for (const size_t place : open) {
+      Asked& asked = all[place];
+      RemoteHits by_words = asked.clauses.empty() ? RemoteHits() : std::move(found[next++]);
+      RemoteHits by_vector = asked.vector.empty() ? RemoteHits() : std::move(found[next++]);
+      WENQU_ASSIGN_OR_RETURN(std::optional<SearchResponse> response, answer(asked, statistics, analyzer, std::move(by_words), std::move(by_vector), cancel));
+      if (response) {
+        responses[place] = std::move(*response);
+      } else {
+        list(asked, asked.listed * 4);
+        lacking.push_back(place);
+      }
+    }
+    open = std::move(lacking);
   }
   return responses;
+}
+
+Status RemoteSearch::add_searches(const Asked& asked, std::vector<std::string>& bodies) const {
+  PassageQuery query = query_of(*asked.request, asked.passages());
+  query.clauses = asked.clauses;
+  // Also where nothing can be found: it checks the filter.
+  WENQU_ASSIGN_OR_RETURN(std::string by_words, passage_search(query));
+  if (!asked.clauses.empty()) bodies.push_back(std::move(by_words));
+  if (asked.vector.empty()) return {};
+  WENQU_ASSIGN_OR_RETURN(std::string by_vector, vector_search(asked.vector, query_of(*asked.request, asked.neighbours), cluster_.server().is_opensearch));
+  bodies.push_back(std::move(by_vector));
+  return {};
 }
 
 // Each document's best passage with the document's score. Asks again, for more, where too few documents came.
@@ -225,7 +245,7 @@ Status RemoteSearch::keep_best_of_documents(const Asked& asked, const CancelToke
 
 Status RemoteSearch::rescore(const Asked& asked, const TermStatistics& statistics, const Analyzer& analyzer,
                              const CancelToken& cancel, std::vector<RemoteHit>& hits) const {
-  const size_t count = std::min({hits.size(), asked.wanted, std::max(options_.ranking.rescored, kMostRescored)});
+  const size_t count = std::min({hits.size(), asked.wanted, second_stage(options_.ranking)});
   if (count == 0) return {};
   std::vector<RemoteHit> best(std::make_move_iterator(hits.begin()),
                               std::make_move_iterator(hits.begin() + static_cast<std::ptrdiff_t>(count)));
@@ -248,7 +268,8 @@ Status RemoteSearch::rescore(const Asked& asked, const TermStatistics& statistic
   return {};
 }
 
-Result<SearchResponse> RemoteSearch::answer(const Asked& asked, const TermStatistics& statistics, const Analyzer& analyzer,
+// Nothing where more must be listed.
+Result<std::optional<SearchResponse>> RemoteSearch::answer(const Asked& asked, const TermStatistics& statistics, const Analyzer& analyzer,
                                             RemoteHits found, RemoteHits near, const CancelToken& cancel) const {
   const SearchRequest& request = *asked.request;
   SearchResponse response;
@@ -258,19 +279,24 @@ Result<SearchResponse> RemoteSearch::answer(const Asked& asked, const TermStatis
     found.total = std::max(found.total, estimate_matches(asked.clauses, statistics));
   if (request.one_per_document && !asked.clauses.empty())
     WENQU_RETURN_IF_ERROR(keep_best_of_documents(asked, cancel, found));
+  const bool all_came = found.hits.size() < asked.wanted;
   WENQU_RETURN_IF_ERROR(rescore(asked, statistics, analyzer, cancel, found.hits));
   if (asked.dense) found.hits = fuse_remote(std::move(found.hits), std::move(near.hits), request);
   response.total = std::max<size_t>(found.total, found.hits.size());
   response.total_is_exact = found.total_is_exact && response.total == found.total;
+  const bool has_more = found.hits.size() > asked.listed || !all_came;
   if (found.hits.size() > asked.listed) found.hits.resize(asked.listed);
   for (RemoteHit& hit : found.hits) response.hits.push_back(std::move(hit.hit));
-  if (request.collapse_duplicates) collapse_near_duplicates(response.hits);
+  if (request.collapse_duplicates) {
+    collapse_near_duplicates(response.hits);
+    if (response.hits.size() < asked.end && has_more && asked.listed < kMaxTop) return std::optional<SearchResponse>();
+  }
   if (response.reranked) WENQU_RETURN_IF_ERROR(rerank_hits(options_.models.rerank, request, cancel, response.hits));
   response.hits.erase(response.hits.begin(), response.hits.begin() + static_cast<std::ptrdiff_t>(std::min(
                                                                          request.offset, response.hits.size())));
   if (response.hits.size() > request.top) response.hits.resize(request.top);
   if (request.snippets) add_snippets(asked.terms, analyzer, response.hits);
-  return response;
+  return std::optional(std::move(response));
 }
 
 }  // namespace wenqu::retrieval

@@ -6,6 +6,7 @@
 
 #include <cstddef>
 #include <memory>
+#include <optional>
 #include <span>
 #include <vector>
 
@@ -32,6 +33,9 @@ class RemoteSearch {
   struct Asked;
 
   Result<Asked> prepare(const SearchRequest& request, const Analyzer& analyzer) const;
+  // So many hits are to be looked through for the answer, or as many as there can be.
+  void list(Asked& asked, size_t listed) const;
+  Status add_searches(const Asked& asked, std::vector<std::string>& bodies) const;
   Result<bool> is_dense(const HybridOptions& options) const;
   Status embed_questions(std::vector<Asked>& all, const CancelToken& cancel) const;
   Result<TermStatistics> add_other_words(std::vector<Asked>& all, const std::shared_ptr<const Lexicon>& lexicon, TermStatistics statistics,
@@ -39,8 +43,8 @@ class RemoteSearch {
   Result<std::vector<SearchResponse>> search_some(std::span<const SearchRequest> requests, const std::shared_ptr<const Lexicon>& lexicon,
                                                   const CancelToken& cancel) const;
   Status keep_best_of_documents(const Asked& asked, const CancelToken& cancel, RemoteHits& found) const;
-  Result<SearchResponse> answer(const Asked& asked, const TermStatistics& statistics, const Analyzer& analyzer, RemoteHits found,
-                                RemoteHits near, const CancelToken& cancel) const;
+  Result<std::optional<SearchResponse>> answer(const Asked& asked, const TermStatistics& statistics, const Analyzer& analyzer, RemoteHits found,
+                                               RemoteHits near, const CancelToken& cancel) const;
   Status rescore(const Asked& asked, const TermStatistics& statistics, const Analyzer& analyzer, const CancelToken& cancel,
                  std::vector<RemoteHit>& hits) const;
 

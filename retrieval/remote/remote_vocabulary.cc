@@ -7,8 +7,8 @@
 
 namespace wenqu::retrieval {
 
-Result<std::shared_ptr<const Lexicon>> read_remote_lexicon(const Cluster& cluster, std::shared_ptr<const Lexicon> earlier) {
-  auto body = cluster.get(std::string(kVocabularyKey), {});
+Result<std::shared_ptr<const Lexicon>> read_remote_lexicon(const Cluster& cluster, std::shared_ptr<const Lexicon> earlier, const CancelToken& cancel) {
+  auto body = cluster.get(std::string(kVocabularyKey), cancel);
   if (body.status().code() == StatusCode::not_found) return Lexicon::plain();
   if (!body) return body.status();
   auto vocabulary = parse_vocabulary_note(std::move(*body));

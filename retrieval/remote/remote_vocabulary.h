@@ -13,7 +13,7 @@
 namespace wenqu::retrieval {
 
 // `earlier` (may be null) is returned itself when it is still what the index was taught. Errors: those of the cluster; corrupt.
-Result<std::shared_ptr<const Lexicon>> read_remote_lexicon(const Cluster& cluster, std::shared_ptr<const Lexicon> earlier);
+Result<std::shared_ptr<const Lexicon>> read_remote_lexicon(const Cluster& cluster, std::shared_ptr<const Lexicon> earlier, const CancelToken& cancel);
 
 // Changes it for all who open the index from now on; words and pinyin only while it has no documents. Errors besides:
 // version_mismatch, and those of an unusable vocabulary.

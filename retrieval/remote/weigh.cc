@@ -177,7 +177,7 @@ void rescore_remote(std::string_view question, const std::vector<QuestionTerm>& 
       if (scores.contains(place)) continue;
       if (!chapters.contains(place)) add(place, found.hit.passage.text);
       auto& [chapter, passages] = chapters[place];
-      scorer.add(analyzer.analyze_title(found.hit.title), passages, chapter);
+      scorer.add(analyzer.analyze_title(found.hit.title, found.hit.author), passages, chapter);
       scores[place] = scorer.score(chapter);
     }
     for (RemoteHit& found : hits) found.hit.score += ranking.document * scores[place_of(found)];

@@ -14,6 +14,9 @@ inline constexpr size_t kShingleChars = 5;
 // Sorted, each once. REQUIRES: valid UTF-8.
 std::vector<uint64_t> shingles_of(std::string_view text);
 
+// Its words that have digits, as hashes: numbers, dates, codes. Sorted, each once. REQUIRES: valid UTF-8.
+std::vector<uint64_t> numbers_of(std::string_view text);
+
 // The share of the smaller set that is in the other too; 0 when one is empty. REQUIRES: sorted, each once.
 double containment(const std::vector<uint64_t>& a, const std::vector<uint64_t>& b);
 

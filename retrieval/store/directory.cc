@@ -82,6 +82,11 @@ void WriterDirectory::protect(std::set<std::string> names) {
   protected_ = std::move(names);
 }
 
+void WriterDirectory::protect_too(const Manifest& manifest) {
+  const std::lock_guard lock(mutex_);
+  for (const ManifestFile& file : manifest.files) protected_.insert(file.name);
+}
+
 std::shared_ptr<File> WriterDirectory::written(const std::string& name) const {
   const std::lock_guard lock(mutex_);
   const auto found = written_.find(name);

@@ -14,6 +14,7 @@
 #include <mutex>
 #include <set>
 #include <string>
+#include <utility>
 
 #include "retrieval/store/file.h"
 #include "retrieval/store/manifest.h"
@@ -65,6 +66,8 @@ class WriterDirectory : public Lucene::Directory {
   bool holds(const std::string& name) const;
   // What of the folder a manifest names, and so must not be deleted or written again.
   void protect(std::set<std::string> names);
+  // The same of one more manifest, until protect() is called.
+  void protect_too(const Manifest& manifest);
   // Errors: internal for a protected name, io_error.
   Result<std::shared_ptr<File>> create(const std::string& name);
   // The file that was created under this name, still open; null for those of a commit. They stay open
@@ -73,8 +76,8 @@ class WriterDirectory : public Lucene::Directory {
   void release(const std::string& name);
   // Forgets the file, and removes it unless it is protected.
   void remove(const std::string& name);
-  // The first write that failed since this object was made; Lucene++ may have swallowed it.
-  Status write_status() const { return *write_status_; }
+  // The first write that failed since this was asked last; Lucene++ may have swallowed it.
+  Status take_write_status() { return std::exchange(*write_status_, Status()); }
 
   Lucene::HashSet<Lucene::String> listAll() override;
   bool fileExists(const Lucene::String& name) override;

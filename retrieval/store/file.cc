@@ -126,6 +126,16 @@ Status File::sync() {
   return {};
 }
 
+Status File::write_again(uint64_t bytes) {
+  std::string block;
+  for (uint64_t offset = 0; offset < bytes; offset += block.size()) {
+    block.resize(static_cast<size_t>(std::min<uint64_t>(bytes - offset, 256 * 1024)));
+    WENQU_RETURN_IF_ERROR(read_at(offset, block.data(), block.size()));
+    WENQU_RETURN_IF_ERROR(write_at(offset, block));
+  }
+  return {};
+}
+
 Status File::close() {
   if (fd_ < 0) return {};
   // After close() the descriptor is gone whatever it returned (Linux), so there is no second try.

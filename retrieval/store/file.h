@@ -33,8 +33,11 @@ class File {
   Result<uint32_t> checksum(uint64_t bytes) const;
   // Lets the system forget what it holds of the file in memory, so that the next read is of the disk.
   void drop_cache() const;
-  // Brings the content to stable storage.
+  // Brings the content to stable storage. After an error the system may take for kept what is not, and the next call
+  // would prove nothing: write_again() comes first then.
   Status sync();
+  // Gives the system the first `bytes` bytes once more, as it reads them.
+  Status write_again(uint64_t bytes);
   // Reports what a deferred write may still fail with; the destructor closes silently.
   Status close();
 

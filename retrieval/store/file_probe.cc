@@ -30,13 +30,14 @@ class Hook {
   Function function_;
 };
 
+// Never destroyed: a host may exit while files are read.
 Hook<FileFault>& fault_hook() {
-  static Hook<FileFault> hook;
+  static auto& hook = *new Hook<FileFault>;
   return hook;
 }
 
 Hook<FileObserver>& observer_hook() {
-  static Hook<FileObserver> hook;
+  static auto& hook = *new Hook<FileObserver>;
   return hook;
 }
 

@@ -41,10 +41,19 @@ Status in_use(int fd, const std::string& path) {
                 path);
 }
 
+// A child that was forked shares the lock and may live on: closing alone would leave it locked. But a child that closes its
+// copy leaves it to us.
+void unlock(int fd, pid_t owner) {
+  if (fd < 0) return;
+  if (::getpid() == owner) (void)::flock(fd, LOCK_UN);
+  ::close(fd);
+}
+
 }  // namespace
 
 Result<WriteLock> WriteLock::acquire(const std::string& directory, const std::string& path) {
   WriteLock lock(directory);
+  lock.owner_ = ::getpid();
   lock.fd_ = fault_injected(FileOperation::open, path) ? -1 : ::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0666);
   if (lock.fd_ < 0) return system_error("open the lock file", errno, path);
   if (const int error = try_lock(lock.fd_, path); error == EWOULDBLOCK) return in_use(lock.fd_, path);
@@ -75,18 +84,20 @@ Status WriteLock::check_still_there() const {
 WriteLock::WriteLock(WriteLock&& other) noexcept
     : directory_(std::move(other.directory_)),
       fd_(std::exchange(other.fd_, -1)),
-      directory_fd_(std::exchange(other.directory_fd_, -1)) {}
+      directory_fd_(std::exchange(other.directory_fd_, -1)),
+      owner_(other.owner_) {}
 
 WriteLock& WriteLock::operator=(WriteLock&& other) noexcept {
   std::swap(directory_, other.directory_);
   std::swap(fd_, other.fd_);
   std::swap(directory_fd_, other.directory_fd_);
+  std::swap(owner_, other.owner_);
   return *this;
 }
 
 WriteLock::~WriteLock() {
-  if (fd_ >= 0) ::close(fd_);
-  if (directory_fd_ >= 0) ::close(directory_fd_);
+  unlock(fd_, owner_);
+  unlock(directory_fd_, owner_);
 }
 
 }  // namespace wenqu::retrieval

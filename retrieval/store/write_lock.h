@@ -2,8 +2,11 @@
 //
 // The lock is flock(2) on a file that we never delete, so the system gives it back when the holder
 // dies, however it dies. (Lucene++ 3.0.8's own write lock does not exclude anybody on Linux.) The
-// directory is locked too, where its file system can, in case somebody else deletes the file.
+// directory is locked too, where its file system can, in case somebody else deletes the file. A child that is forked
+// has no part in it, though it keeps the files open: closed by the process that took it, it is free.
 #pragma once
+
+#include <sys/types.h>
 
 #include <string>
 #include <utility>
@@ -29,6 +32,7 @@ class WriteLock {
   std::string directory_;
   int fd_ = -1;
   int directory_fd_ = -1;
+  pid_t owner_ = 0;   // the process that took it
 };
 
 }  // namespace wenqu::retrieval

@@ -62,6 +62,23 @@ Status guarded(const std::string& where, Call&& call) {
   }
 }
 
+// Of the text and of who may find it: one that not the same people may find is no copy, or they would learn of it, or miss it.
+std::optional<Signature> signature_for(const Document& document) {
+  std::optional<Signature> signature = signature_of(document.text);
+  if (!signature || document.acl.empty()) return signature;
+  Sha256 hash;
+  for (const std::string& name : std::set(document.acl.begin(), document.acl.end())) {
+    hash.add(std::as_bytes(std::span(name)));
+    hash.add(std::as_bytes(std::span("", 1)));   // ends the name
+  }
+  const Sha256::Digest digest = hash.finish();
+  for (size_t bin = 0; bin < kSignatureBins; ++bin) {
+    const size_t at = bin * 4 % digest.size();
+    (*signature)[bin] ^= uint32_t{digest[at]} | uint32_t{digest[at + 1]} << 8 | uint32_t{digest[at + 2]} << 16 | uint32_t{digest[at + 3]} << 24;
+  }
+  return signature;
+}
+
 std::string options_key(const SyncOptions& options) {
   return fmt::format("{} {} {}", source_name(options.read.source), static_cast<int>(options.duplicates), options.read.max_file_bytes);
 }
@@ -178,7 +195,7 @@ Status FolderSync::add(Document&& document, Given& given) {
   const std::string id = document.id;
   state_.similar.remove(id);   // what was known of its former text
   if (options_.duplicates != DuplicatePolicy::keep) {
-    const std::optional<Signature> signature = signature_of(document.text);
+    const std::optional<Signature> signature = signature_for(document);
     const std::optional<std::string> same = signature ? state_.similar.find(*signature) : std::nullopt;
     if (same) {
       ++counts_.duplicates;
@@ -281,11 +298,14 @@ Status FolderSync::reread_freed(const FoundFiles& found, const CancelToken& canc
 
 Status FolderSync::remove_document(const std::string& id) {
   return guarded(id, [&]() -> Status {
+    const bool absent = index_.fetch(id).status().code() == StatusCode::not_found;
     WENQU_RETURN_IF_ERROR(index_.remove(id));
     state_.similar.remove(id);
     for (auto& [path, file] : state_.files)
       if (std::find(file.duplicates_of.begin(), file.duplicates_of.end(), id) != file.duplicates_of.end()) file.settled = false, pending_.erase(path);
     changed_ = true;
+    if (absent) return Status(StatusCode::not_found, "cannot be removed: no document has this id", id);
+    ++counts_.removed;
     return {};
   });
 }

@@ -21,7 +21,8 @@
 
 namespace wenqu::retrieval {
 
-// What becomes of a document that is nearly the same as one that is in the index (similar/near_duplicates.h).
+// What becomes of a document that is nearly the same as one that is in the index (similar/near_duplicates.h), and that the
+// same people may find.
 enum class DuplicatePolicy {
   keep,   // it is added like any other
   mark,   // it is added with the attribute `near_duplicate_of`
@@ -63,7 +64,8 @@ class FolderSync {
   Status add_file(const std::string& path, const CancelToken& cancel);
   // Commits what has been added and removed, and saves the state. Errors: the index's.
   Status commit();
-  // Removes a document, and looks anew at files that were left out or marked because of it: at their next sync. Errors: the index's.
+  // Removes a document, and looks anew at files that were left out or marked because of it: at their next sync.
+  // Errors: not_found (the last commit has none of this id), or the index's.
   Status remove_document(const std::string& id);
 
   const SyncCounts& counts() const { return counts_; }

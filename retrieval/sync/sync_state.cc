@@ -1,5 +1,8 @@
 #include "retrieval/sync/sync_state.h"
 
+#include <algorithm>
+#include <array>
+
 #include "retrieval/store/coding.h"
 #include "retrieval/store/crc32c.h"
 #include "retrieval/store/file.h"
@@ -8,8 +11,8 @@ namespace wenqu::retrieval {
 namespace {
 
 // Raised with the form of the state, and with the readers, whose better reading is wanted for unchanged files too.
-constexpr std::string_view kStateMagic = "wenqu-files 2\n", kOlderMagic = "wenqu-files 1\n";
-static_assert(kStateMagic.size() == kOlderMagic.size());
+constexpr std::string_view kStateMagic = "wenqu-files 3\n";
+constexpr std::array<std::string_view, 2> kOlderMagics = {"wenqu-files 1\n", "wenqu-files 2\n"};   // as long
 constexpr size_t kMaxBytes = size_t{1} << 30;
 
 std::string path_in(const std::string& index_directory) { return index_directory + "/" + kSyncStateName; }
@@ -46,13 +49,14 @@ bool decode(std::string_view bytes, SyncState& state) {
 
 SyncState SyncState::load(const std::string& index_directory, uint64_t index_commit) {
   const Result<std::string> content = read_whole_file(path_in(index_directory), kMaxBytes);
-  const bool older = content && content->starts_with(kOlderMagic);
+  const bool older = content && std::any_of(kOlderMagics.begin(), kOlderMagics.end(), [&](std::string_view magic) { return content->starts_with(magic); });
   if (!content || (!older && !content->starts_with(kStateMagic)) || content->size() < kStateMagic.size() + 4) return {};
   const std::string_view payload = std::string_view(*content).substr(kStateMagic.size(), content->size() - kStateMagic.size() - 4);
   uint32_t stored = 0;
   for (size_t i = 4; i > 0; --i) stored = stored << 8 | static_cast<unsigned char>((*content)[content->size() - 5 + i]);
   SyncState state;
   if (stored != crc32c(payload) || !decode(payload, state)) return {};
+  if (older) state.similar = {};   // which did not know who may find a document
   if (older || state.commit > index_commit)
     for (auto& [path, file] : state.files) file.settled = false;
   return state;

@@ -68,24 +68,51 @@ const float* VectorWriter::find(const VectorKey& key) const {
   for (const VectorSet::Part& part : parts_)
     if (const auto entry = part.segment->find_key(key)) return part.segment->vector(*entry);
   const auto fresh = fresh_.find(key);
-  return fresh != fresh_.end() && !fresh->second.empty() ? fresh->second.data() : nullptr;
+  return fresh != fresh_.end() && !fresh->second.vector.empty() ? fresh->second.vector.data() : nullptr;
 }
 
 Status VectorWriter::add(const std::string& document_id, std::string_view title, std::span<const Passage> passages) {
-  remove(document_id);
-  std::vector<VectorKey>& keys = pending_[document_id];
+  std::vector<VectorKey> keys;
   for (const Passage& passage : passages) {
     std::string text = embedded_text(title, passage.text);
     const VectorKey& key = keys.emplace_back(vector_key(text));
-    if (fresh_.contains(key) || find(key)) continue;
-    fresh_.emplace(key, std::vector<float>());
-    waiting_.emplace_back(key, std::move(text));
+    const bool known = fresh_.contains(key);
+    if (!known && find(key)) continue;   // in a segment
+    ++fresh_[key].passages;
+    if (!known) waiting_.push_back({key, std::move(text), document_id});
   }
-  return waiting_.size() >= kTogether ? embed_waiting() : Status();
+  if (waiting_.size() >= kTogether) {
+    if (const Status embedded = embed_waiting(); !embedded) {
+      release(keys);
+      return embedded;
+    }
+  }
+  remove(document_id);
+  pending_[document_id] = std::move(keys);
+  return {};
+}
+
+// Texts that no passage has any more are not embedded: one that the model always refuses is gone with its document.
+void VectorWriter::release(const std::vector<VectorKey>& keys) {
+  bool unwanted = false;
+  for (const VectorKey& key : keys) {
+    const auto fresh = fresh_.find(key);
+    if (fresh != fresh_.end() && --fresh->second.passages == 0 && fresh->second.vector.empty()) unwanted = true;
+  }
+  if (!unwanted) return;
+  std::erase_if(waiting_, [this](const Waiting& text) { return fresh_.at(text.key).passages == 0; });
+  for (const VectorKey& key : keys) {
+    const auto fresh = fresh_.find(key);
+    if (fresh != fresh_.end() && fresh->second.passages == 0 && fresh->second.vector.empty()) fresh_.erase(fresh);
+  }
 }
 
 void VectorWriter::remove(const std::string& document_id) {
-  pending_.erase(document_id);
+  if (const auto pending = pending_.find(document_id); pending != pending_.end()) {
+    const std::vector<VectorKey> keys = std::move(pending->second);
+    pending_.erase(pending);
+    release(keys);
+  }
   for (VectorSet::Part& part : parts_) {
     const auto document = part.segment->find_document(document_id);
     if (!document) continue;
@@ -117,18 +144,28 @@ std::set<std::string> VectorWriter::documents() const {
 }
 
 Status VectorWriter::embed_waiting() {
-  for (size_t first = 0; first < waiting_.size(); first += kTogether) {
+  Status status;
+  size_t first = 0;
+  while (status && first < waiting_.size()) {
     std::vector<std::string> texts;
-    for (size_t i = first; i < std::min(first + kTogether, waiting_.size()); ++i) texts.push_back(waiting_[i].second);
-    WENQU_ASSIGN_OR_RETURN(const std::vector<float> vectors, embed_texts(model_, texts, TextRole::passage, {}));
+    const size_t end = std::min(first + kTogether, waiting_.size());
+    for (size_t i = first; i < end; ++i) texts.push_back(waiting_[i].text);
+    const Result<std::vector<float>> vectors = embed_texts(model_, texts, TextRole::passage, {});
+    if (!vectors) {
+      const std::string& one = waiting_[first].document_id;
+      const std::string& other = waiting_[end - 1].document_id;
+      status = vectors.status().at("passages of " + (one == other ? one : one + " to " + other));
+      break;
+    }
     embedded_ += texts.size();
     for (size_t i = 0; i < texts.size(); ++i) {
-      const std::span<const float> vector(vectors.data() + i * model_.dimensions, model_.dimensions);
-      fresh_[waiting_[first + i].first].assign(vector.begin(), vector.end());
+      const std::span<const float> vector(vectors->data() + i * model_.dimensions, model_.dimensions);
+      fresh_[waiting_[first + i].key].vector.assign(vector.begin(), vector.end());
     }
+    first = end;
   }
-  waiting_.clear();
-  return {};
+  waiting_.erase(waiting_.begin(), waiting_.begin() + static_cast<ptrdiff_t>(first));
+  return status;
 }
 
 // What is alive of some parts and, if asked for, what is pending, as one.

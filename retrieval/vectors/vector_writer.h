@@ -30,8 +30,10 @@ class VectorWriter {
   // another one), invalid_argument (a model that cannot be meant).
   static Result<std::unique_ptr<VectorWriter>> create(const IndexPaths& paths, EmbeddingModel model, std::shared_ptr<const VectorSet> last);
 
-  // What the document's passages are now, its vectors before are dropped. Errors: those of the model; internal, when it
-  // gives vectors of another number or length; invalid_argument, figures that are no numbers.
+  // What the document's passages are now, its vectors before are dropped. Texts of several documents are given to the
+  // model together. After an error this document is as it was, and the texts of others wait for the next call. Errors:
+  // those of the model, naming the documents whose texts it was given; internal, when it gives vectors of another number
+  // or length; invalid_argument, figures that are no numbers.
   Status add(const std::string& document_id, std::string_view title, std::span<const Passage> passages);
   void remove(const std::string& document_id);
   // Whether the vectors of a document are those of these passages.
@@ -62,9 +64,21 @@ class VectorWriter {
   };
 
  private:
+  // The vector of a text that is new.
+  struct Fresh {
+    std::vector<float> vector;   // empty while it waits
+    size_t passages = 0;         // of pending documents, that have the text
+  };
+  struct Waiting {
+    VectorKey key;
+    std::string text;
+    std::string document_id;     // which brought it
+  };
+
   VectorWriter(const IndexPaths& paths, EmbeddingModel model, std::shared_ptr<const VectorSet> last);
 
   const float* find(const VectorKey& key) const;
+  void release(const std::vector<VectorKey>& keys);
   Status embed_waiting();
   Result<std::vector<VectorSet::Part>> parts_of_commit();
   Result<VectorSet::Part> join(const std::vector<const VectorSet::Part*>& parts, bool with_pending);
@@ -76,8 +90,8 @@ class VectorWriter {
   std::shared_ptr<const VectorSet> next_;   // written, not yet committed
   std::vector<VectorSet::Part> parts_;      // last_'s, with what was deleted since
   std::map<std::string, std::vector<VectorKey>> pending_;   // documents added since, with their passages' keys
-  std::unordered_map<VectorKey, std::vector<float>, KeyHash> fresh_;   // vectors of new texts; empty while they wait
-  std::vector<std::pair<VectorKey, std::string>> waiting_;  // texts to embed
+  std::unordered_map<VectorKey, Fresh, KeyHash> fresh_;
+  std::vector<Waiting> waiting_;                            // texts to embed; each is in fresh_
   uint64_t embedded_ = 0;
   bool joins_all_ = false;
 };

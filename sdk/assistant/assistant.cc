@@ -64,7 +64,7 @@ class Road : public GenerationSink {
     size_t rounds = 1;
     while (rounds_left_ > 0 && !writer_.stopped() && (!reserve || rounds < kRoundsBeforeThinking)) {
       WENQU_ASSIGN_OR_RETURN(std::vector<FollowUp> plan,
-                             plan_follow_ups(retriever_, request_.question, latest_, queries_, kFollowUpsPerRound));
+                             plan_follow_ups(retriever_, request_.question, latest_, queries_, kFollowUpsPerRound, cancel_));
       if (plan.empty() && rounds >= 2) break;
       if (plan.empty()) plan = fallback();
       if (plan.empty()) break;
@@ -82,7 +82,7 @@ class Road : public GenerationSink {
   // A deep answer looks twice. When nothing leads on, the second look is for the question's rarest
   // words alone, which finds what common words drowned.
   std::vector<FollowUp> fallback() {
-    auto terms = retriever_.weigh(request_.question, true);
+    auto terms = retriever_.weigh(request_.question, true, cancel_);
     if (!terms) return {};
     std::stable_sort(terms->begin(), terms->end(), [](const auto& a, const auto& b) { return a.weight > b.weight; });
     FollowUp next;
@@ -184,6 +184,7 @@ class Road : public GenerationSink {
   // ---- generation
 
   Status generate() {
+    writer_.end_thinking();   // what was narrated: composing and reading the prompt is no thinking
     const std::vector<const Evidence*> evidence = chosen_evidence();
     if (evidence.empty() && !generator_.is_extractive())
       writer_.notice("no_evidence", chinese() ? "没有找到支持答案的内容" : "nothing found supports an answer");
@@ -213,9 +214,10 @@ class Road : public GenerationSink {
             query, std::span(found.data(), std::min(found.size(), kFoundInsideThought)), cancel_));
         continue;
       }
-      writer_.end_thinking();
-      writer_.end_answer();
-      if (*end == GenerationEnd::max_tokens)
+      const State state = *end == GenerationEnd::max_tokens ? State::incomplete : State::completed;
+      writer_.end_thinking(state);
+      writer_.end_answer(state);
+      if (state == State::incomplete)
         writer_.incomplete("max_output_tokens");
       else
         writer_.complete();
@@ -236,6 +238,11 @@ class Road : public GenerationSink {
       }
     }
     return !writer_.stopped() && wanted_query_.empty();
+  }
+
+  bool on_thinking_end() override {
+    writer_.end_thinking();
+    return !writer_.stopped();
   }
 
   bool on_answer(std::string_view text) override {
@@ -272,21 +279,23 @@ Status Assistant::ask(const AskRequest& request, const EventSink& sink, const Ca
   WENQU_RETURN_IF_ERROR(validate(request));
   std::optional<std::chrono::steady_clock::time_point> deadline;
   if (request.time_limit_seconds > 0)
-    deadline = std::chrono::steady_clock::now() +
+    deadline = request.asked_at.value_or(std::chrono::steady_clock::now()) +
                std::chrono::microseconds(static_cast<int64_t>(request.time_limit_seconds * 1e6));
   const CancelSource limited(cancel, deadline);
   ResponseWriter writer(request, generator_->name(), generator_->is_extractive(), sink);
-  writer.begin();
   const CancelToken token = limited.token();
   Status status;
   try {
-    if (before_each_) before_each_();
+    writer.begin();
+    if (before_each_) before_each_(token);
     status = writer.stopped() ? Status(StatusCode::cancelled, "the receiver asked to stop")
                               : Road(*retriever_, *generator_, request, writer, token).travel();
   } catch (const std::bad_alloc&) {
     status = Status(StatusCode::out_of_memory, "not enough memory to answer");
   } catch (const std::exception& error) {
     status = Status(StatusCode::internal, error.what());
+  } catch (...) {   // by the receiver of events, say
+    status = Status(StatusCode::internal, "an unknown exception");
   }
   if (!status) {
     if (status.code() == StatusCode::cancelled || status.code() == StatusCode::deadline_exceeded)

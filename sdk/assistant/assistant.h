@@ -19,8 +19,10 @@ namespace wenqu::assistant {
 
 class Assistant {
  public:
-  // before_each: called for each question before it is searched for; may be called from several threads at once.
-  Assistant(std::shared_ptr<const retrieval::Retriever> retriever, std::shared_ptr<Generator> generator, std::function<void()> before_each = {})
+  // Called for each question before it is searched for, with its token; may be called from several threads at once.
+  using BeforeEach = std::function<void(const CancelToken&)>;
+
+  Assistant(std::shared_ptr<const retrieval::Retriever> retriever, std::shared_ptr<Generator> generator, BeforeEach before_each = {})
       : retriever_(std::move(retriever)), generator_(std::move(generator)), before_each_(std::move(before_each)) {}
 
   // Errors of the request itself (see validate) come back before any event. From then on every
@@ -33,7 +35,7 @@ class Assistant {
  private:
   std::shared_ptr<const retrieval::Retriever> retriever_;
   std::shared_ptr<Generator> generator_;
-  std::function<void()> before_each_;
+  BeforeEach before_each_;
 };
 
 }  // namespace wenqu::assistant

@@ -45,18 +45,22 @@ struct Citation {
   const Evidence* evidence = nullptr;
 };
 
+// Of a response, and of each of its items. What a failure or a cancellation cuts off is incomplete; of items, only the search
+// that failed is itself failed.
+enum class State { in_progress, completed, incomplete, failed };
+
 struct Item {
   enum class Kind { file_search, reasoning, message };
   Kind kind = Kind::message;
   std::string id;
   int output_index = 0;
-  bool done = false;
+  State state = State::in_progress;
 
   std::vector<std::string> queries;      // file_search
-  std::vector<const Evidence*> results;  // file_search, best first
+  std::vector<const Evidence*> results;  // file_search that is completed, best first
   std::string text;                      // reasoning, message
   std::vector<Citation> citations;       // message
-  int64_t elapsed_ms = 0;                // reasoning: since its first delta
+  int64_t elapsed_ms = 0;                // reasoning: from its first delta to its end
 };
 
 struct Usage {
@@ -77,7 +81,7 @@ struct Timings {
 };
 
 struct Response {
-  enum class State { in_progress, completed, incomplete, failed };
+  using State = assistant::State;
   std::string id;
   int64_t created_at = 0;        // seconds since 1970
   Mode mode = Mode::quick;

@@ -29,10 +29,10 @@ struct Side {
 }  // namespace
 
 Result<std::vector<const Evidence*>> find_evidence_pair(const retrieval::Retriever& retriever, const std::string& question,
-                                                        std::span<const Evidence* const> evidence) {
-  WENQU_ASSIGN_OR_RETURN(const std::vector<retrieval::WeighedTerm> terms, retriever.weigh(question, true));
+                                                        std::span<const Evidence* const> evidence, const CancelToken& cancel) {
+  WENQU_ASSIGN_OR_RETURN(const std::vector<retrieval::WeighedTerm> terms, retriever.weigh(question, true, cancel));
   const Support support(terms);
-  WENQU_ASSIGN_OR_RETURN(const std::vector<retrieval::WeighedTerm> all_terms, retriever.weigh(question, false));
+  WENQU_ASSIGN_OR_RETURN(const std::vector<retrieval::WeighedTerm> all_terms, retriever.weigh(question, false, cancel));
   std::unordered_set<std::string> asked;   // pairs within its words too
   for (const retrieval::WeighedTerm& term : all_terms) asked.insert(term.text);
 
@@ -45,7 +45,7 @@ Result<std::vector<const Evidence*>> find_evidence_pair(const retrieval::Retriev
     const std::string text = item->hit.title + "\n" + item->hit.passage.text;
     Side side{item, support.held_by(text), 0, {}};
     side.coverage = support.coverage(side.held);
-    WENQU_ASSIGN_OR_RETURN(const std::vector<retrieval::WeighedTerm> weighed, retriever.weigh(weighable(text), false));
+    WENQU_ASSIGN_OR_RETURN(const std::vector<retrieval::WeighedTerm> weighed, retriever.weigh(weighable(text), false, cancel));
     const std::u32string characters = utf8_to_utf32(text);
     for (const retrieval::WeighedTerm& term : weighed) {
       if (term.is_unigram || term.passages < 2 || term.passages > kCommon || asked.contains(term.text)) continue;

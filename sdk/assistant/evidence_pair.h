@@ -17,6 +17,6 @@ namespace wenqu::assistant {
 
 // The pair, the better supported passage first, or nothing when one passage holds as much as any two.
 Result<std::vector<const Evidence*>> find_evidence_pair(const retrieval::Retriever& retriever, const std::string& question,
-                                                        std::span<const Evidence* const> evidence);
+                                                        std::span<const Evidence* const> evidence, const CancelToken& cancel);
 
 }  // namespace wenqu::assistant

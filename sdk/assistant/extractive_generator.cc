@@ -20,7 +20,7 @@ class ExtractiveGeneration : public Generation {
     const std::string& question = task_.request->question;
     std::vector<const Evidence*> needed;
     if (deep) {
-      WENQU_ASSIGN_OR_RETURN(needed, find_evidence_pair(*retriever_, question, evidence_));
+      WENQU_ASSIGN_OR_RETURN(needed, find_evidence_pair(*retriever_, question, evidence_, cancel));
     }
     WENQU_ASSIGN_OR_RETURN(const SentenceChoice choice,
                            choose_sentences(*retriever_, question, evidence_, needed, deep ? kDeepSentences : kQuickSentences,

@@ -33,6 +33,7 @@ class GenerationSink {
  public:
   virtual ~GenerationSink() = default;
   virtual bool on_thinking(std::string_view text) = 0;
+  virtual bool on_thinking_end() = 0;   // at once, not when the answer comes: much may have to be read before
   virtual bool on_answer(std::string_view text) = 0;
   virtual bool on_prefill(size_t done, size_t total) = 0;
   virtual void on_notice(const Notice& notice) = 0;

@@ -138,7 +138,7 @@ class NativeGeneration : public Generation {
 
   // A thought that ends with a search ends with its line too, so that what is found comes before the thought is closed.
   bool end_search_line(GenerationSink& sink) {
-    return search_request(line_).empty() || tell(sink, {.thinking = "\n", .answer = {}});
+    return search_request(line_).empty() || tell(sink, {.thinking = "\n"});
   }
 
   bool close_thinking(GenerationSink& sink) {
@@ -154,6 +154,7 @@ class NativeGeneration : public Generation {
       else line_ += c;
     }
     if (!part.thinking.empty()) go_on = sink.on_thinking(part.thinking);
+    if (part.thinking_ended) go_on = sink.on_thinking_end() && go_on;
     if (!part.answer.empty()) go_on = sink.on_answer(part.answer) && go_on;
     return go_on;
   }

@@ -16,11 +16,12 @@ class Follower {
  public:
   Follower(std::shared_ptr<retrieval::Index> index, std::function<void(const Status&)> tell) : index_(std::move(index)), tell_(std::move(tell)) {}
 
-  void look() {
+  void look(const CancelToken& cancel) {
     const std::unique_lock lock(mutex_, std::try_to_lock);
     const auto now = std::chrono::steady_clock::now();
     if (!lock || now < next_) return;
-    const Status status = index_->refresh();
+    const Status status = index_->refresh(cancel);
+    if (cancel.cancelled()) return;   // which says nothing of the index
     // A cluster that does not answer may have taken its time to say so.
     next_ = std::chrono::steady_clock::now() + std::chrono::seconds(status ? 1 : 10);
     if (!status) tell_(status);
@@ -64,10 +65,10 @@ Result<OpenedAssistant> open_assistant(const OpenOptions& options) {
     }
     WENQU_ASSIGN_OR_RETURN(generator, NativeGenerator::create(std::move(model), options.timeline, options.drafts));
   }
-  std::function<void()> before_each;
+  Assistant::BeforeEach before_each;
   if (options.follow_commits) {
     const auto follower = std::make_shared<Follower>(result.index, options.follow_commits);
-    before_each = [follower] { follower->look(); };
+    before_each = [follower](const CancelToken& cancel) { follower->look(cancel); };
   }
   result.assistant = std::make_shared<const Assistant>(result.index, std::move(generator), std::move(before_each));
   return result;

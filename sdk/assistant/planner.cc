@@ -57,9 +57,10 @@ struct Lead {
 // Words of the passage that the question lacks, that other passages have too, and that stand near
 // the question's words; best first.
 Result<std::vector<Lead>> find_leads(const retrieval::Retriever& retriever, const retrieval::Hit& hit,
-                                     const Support& support, const std::unordered_set<std::string>& asked_terms) {
+                                     const Support& support, const std::unordered_set<std::string>& asked_terms,
+                                     const CancelToken& cancel) {
   const std::string& text = hit.passage.text;
-  WENQU_ASSIGN_OR_RETURN(const std::vector<WeighedTerm> weighed, retriever.weigh(weighable(text), false));
+  WENQU_ASSIGN_OR_RETURN(const std::vector<WeighedTerm> weighed, retriever.weigh(weighable(text), false, cancel));
   std::unordered_map<std::string, const WeighedTerm*> by_text;
   for (const WeighedTerm& term : weighed) by_text.emplace(term.text, &term);
 
@@ -122,12 +123,13 @@ Result<std::vector<Lead>> find_leads(const retrieval::Retriever& retriever, cons
 
 Result<std::vector<FollowUp>> plan_follow_ups(const retrieval::Retriever& retriever, const std::string& question,
                                               const std::vector<const Evidence*>& found,
-                                              const std::vector<std::string>& asked, size_t max_queries) {
-  WENQU_ASSIGN_OR_RETURN(const std::vector<WeighedTerm> terms, retriever.weigh(question, true));
+                                              const std::vector<std::string>& asked, size_t max_queries,
+                                              const CancelToken& cancel) {
+  WENQU_ASSIGN_OR_RETURN(const std::vector<WeighedTerm> terms, retriever.weigh(question, true, cancel));
   const Support support(terms);
   std::unordered_set<std::string> asked_terms;
   for (const std::string& query : asked) {
-    WENQU_ASSIGN_OR_RETURN(const std::vector<WeighedTerm> of_query, retriever.weigh(query, false));
+    WENQU_ASSIGN_OR_RETURN(const std::vector<WeighedTerm> of_query, retriever.weigh(query, false, cancel));
     for (const WeighedTerm& term : of_query) asked_terms.insert(term.text);
   }
 
@@ -139,7 +141,7 @@ Result<std::vector<FollowUp>> plan_follow_ups(const retrieval::Retriever& retrie
     if (!documents.insert(hit.passage.document_id).second) continue;
     const Support::Held held = support.held_by(hit.title + "\n" + hit.passage.text);
     const std::vector<std::string> open = open_words(question, terms, held);
-    WENQU_ASSIGN_OR_RETURN(const std::vector<Lead> leads, find_leads(retriever, hit, support, asked_terms));
+    WENQU_ASSIGN_OR_RETURN(const std::vector<Lead> leads, find_leads(retriever, hit, support, asked_terms, cancel));
 
     FollowUp next;
     next.from = evidence;

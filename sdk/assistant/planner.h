@@ -28,6 +28,7 @@ struct FollowUp {
 // `found`: what the searches so far gave, best first. `asked`: queries already made.
 Result<std::vector<FollowUp>> plan_follow_ups(const retrieval::Retriever& retriever, const std::string& question,
                                               const std::vector<const Evidence*>& found,
-                                              const std::vector<std::string>& asked, size_t max_queries);
+                                              const std::vector<std::string>& asked, size_t max_queries,
+                                              const CancelToken& cancel);
 
 }  // namespace wenqu::assistant

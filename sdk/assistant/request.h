@@ -1,7 +1,9 @@
 // What a user asks, with the budgets an answer may spend.
 #pragma once
 
+#include <chrono>
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -32,6 +34,7 @@ struct AskRequest {
   size_t max_thinking_tokens = 2048;        // then the thinking is closed and the answer begins
   size_t max_answer_tokens = 1024;
   double time_limit_seconds = 0;            // 0: none
+  std::optional<std::chrono::steady_clock::time_point> asked_at;   // from when the limit counts; nothing: from when it is answered
   float temperature = 0.6f;                 // 0: always the best token
   float top_p = 0.95f;
   uint64_t seed = 0;                        // 0: a new one for each request

@@ -52,8 +52,8 @@ Item& ResponseWriter::open_item(Item::Kind kind, std::string_view id_prefix) {
   return item;
 }
 
-void ResponseWriter::close_item(Item& item) {
-  item.done = true;
+void ResponseWriter::close_item(Item& item, State state) {
+  item.state = state;
   emit({.type = Event::Type::item_done, .item = &item});
 }
 
@@ -88,7 +88,7 @@ void ResponseWriter::end_search(const std::vector<Finding>& findings) {
   }
   response_.timings.retrieval_ms += clock_() - search_begun_ms_;
   emit({.type = Event::Type::search_completed, .item = search_});
-  close_item(*search_);
+  close_item(*search_, State::completed);
   search_ = nullptr;
 }
 
@@ -97,7 +97,7 @@ void ResponseWriter::mark_first_delta() {
 }
 
 void ResponseWriter::think(std::string_view text) {
-  if (stopped_ || text.empty()) return;
+  if (stopped_ || text.empty() || thought_) return;
   if (!reasoning_) {
     mark_first_delta();
     thinking_begun_ms_ = clock_();
@@ -108,12 +108,13 @@ void ResponseWriter::think(std::string_view text) {
   emit({.type = Event::Type::reasoning_delta, .item = reasoning_, .delta = text});
 }
 
-void ResponseWriter::end_thinking() {
+void ResponseWriter::end_thinking(State state) {
   if (!reasoning_) return;
   reasoning_->elapsed_ms = response_.timings.thinking_ms = clock_() - thinking_begun_ms_;
   emit({.type = Event::Type::reasoning_done, .item = reasoning_});
-  close_item(*reasoning_);
+  close_item(*reasoning_, state);
   reasoning_ = nullptr;
+  thought_ = true;
 }
 
 void ResponseWriter::put_answer(const std::vector<CitationParser::Part>& parts) {
@@ -139,7 +140,7 @@ void ResponseWriter::answer(std::string_view text) {
   put_answer(citations_.push(text));
 }
 
-void ResponseWriter::end_answer() {
+void ResponseWriter::end_answer(State state) {
   if (!message_) {
     end_thinking();
     message_ = &open_item(Item::Kind::message, "msg");
@@ -149,7 +150,7 @@ void ResponseWriter::end_answer() {
   put_answer(citations_.finish());
   emit({.type = Event::Type::text_done, .item = message_});
   emit({.type = Event::Type::part_done, .item = message_});
-  close_item(*message_);
+  close_item(*message_, state);
   message_ = nullptr;
 }
 
@@ -165,30 +166,31 @@ void ResponseWriter::notice(std::string_view code, std::string message) {
   emit({.type = Event::Type::notice, .notice = &notice});
 }
 
-void ResponseWriter::finish(Response::State state, Event::Type type) {
+void ResponseWriter::finish(State state, Event::Type type) {
   if (finished_) return;
   finished_ = true;
   if (search_) {
-    close_item(*search_);
+    close_item(*search_, state == State::failed ? State::failed : State::incomplete);
     search_ = nullptr;
   }
-  end_thinking();
-  if (message_) end_answer();
+  const State cut_off = state == State::completed ? State::completed : State::incomplete;
+  end_thinking(cut_off);
+  if (message_) end_answer(cut_off);
   response_.state = state;
   response_.timings.total_ms = clock_() - begun_ms_;
   emit({.type = type});
 }
 
-void ResponseWriter::complete() { finish(Response::State::completed, Event::Type::completed); }
+void ResponseWriter::complete() { finish(State::completed, Event::Type::completed); }
 
 void ResponseWriter::incomplete(std::string_view reason) {
   if (!finished_) response_.incomplete_reason = reason;
-  finish(Response::State::incomplete, Event::Type::incomplete);
+  finish(State::incomplete, Event::Type::incomplete);
 }
 
 void ResponseWriter::fail(Status error) {
   if (!finished_) response_.error = std::move(error);
-  finish(Response::State::failed, Event::Type::failed);
+  finish(State::failed, Event::Type::failed);
 }
 
 }  // namespace wenqu::assistant

@@ -29,16 +29,17 @@ class ResponseWriter {
   // Numbers the passages not seen before in this response, and tells all of them as results.
   void end_search(const std::vector<Finding>& findings);
 
-  void think(std::string_view text);                     // opens the reasoning item
-  void end_thinking();                                   // closes it, if open
+  void think(std::string_view text);                     // opens the reasoning item; nothing once it is closed
+  void end_thinking(State state = State::completed);     // closes it, if open
 
   void answer(std::string_view text);                    // opens the message item; marks become annotations
-  void end_answer();                                     // closes it; an empty one is opened first
+  void end_answer(State state = State::completed);       // closes it; an empty one is opened first
 
   void progress(Progress::Phase phase, size_t done, size_t total);
   void notice(std::string_view code, std::string message);
 
-  // Exactly one of these ends the response: open items are closed as they are.
+  // Exactly one of these ends the response. Items still open are closed as they are: incomplete, and of a failed response the
+  // search as failed.
   void complete();
   void incomplete(std::string_view reason);
   void fail(Status error);
@@ -50,10 +51,10 @@ class ResponseWriter {
  private:
   void emit(Event event);
   Item& open_item(Item::Kind kind, std::string_view id_prefix);
-  void close_item(Item& item);
+  void close_item(Item& item, State state);
   void put_answer(const std::vector<CitationParser::Part>& parts);
   void mark_first_delta();
-  void finish(Response::State state, Event::Type type);
+  void finish(State state, Event::Type type);
 
   const EventSink& sink_;
   Clock clock_;
@@ -64,6 +65,7 @@ class ResponseWriter {
   uint64_t next_sequence_ = 0;
   bool stopped_ = false;
   bool finished_ = false;
+  bool thought_ = false;   // the reasoning item is closed: there is one at most
   Response response_;
   Item* search_ = nullptr;
   Item* reasoning_ = nullptr;

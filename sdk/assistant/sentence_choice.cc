@@ -70,7 +70,7 @@ Result<SentenceChoice> choose_sentences(const retrieval::Retriever& retriever, c
                                         std::span<const Evidence* const> evidence,
                                         std::span<const Evidence* const> needed, size_t max_sentences,
                                         size_t max_documents, const CancelToken& cancel) {
-  WENQU_ASSIGN_OR_RETURN(const std::vector<retrieval::WeighedTerm> terms, retriever.weigh(question, true));
+  WENQU_ASSIGN_OR_RETURN(const std::vector<retrieval::WeighedTerm> terms, retriever.weigh(question, true, cancel));
   const Support support(terms);
   std::map<std::string, Asked> follow_ups;
   const bool wants_quantity = asks_for_quantity(question);
@@ -92,7 +92,7 @@ Result<SentenceChoice> choose_sentences(const retrieval::Retriever& retriever, c
     if (item->query != question && !item->query.empty()) {
       auto known = follow_ups.find(item->query);
       if (known == follow_ups.end()) {
-        WENQU_ASSIGN_OR_RETURN(const std::vector<retrieval::WeighedTerm> asked, retriever.weigh(item->query, true));
+        WENQU_ASSIGN_OR_RETURN(const std::vector<retrieval::WeighedTerm> asked, retriever.weigh(item->query, true, cancel));
         known = follow_ups.emplace(item->query, Asked{Support(asked)}).first;
       }
       follow_up_coverage = known->second.support.coverage(known->second.support.held_by(passage));

@@ -63,6 +63,7 @@ void ThoughtParser::drain(Part& part, bool at_end) {
         const size_t close = held_.find(kClose);
         if (close != std::string::npos) {
           part.thinking += held_.substr(0, close);
+          part.thinking_ended = true;
           held_.erase(0, close + kClose.size());
           state_ = State::gap;
           continue;

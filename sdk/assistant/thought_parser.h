@@ -14,6 +14,7 @@ class ThoughtParser {
  public:
   struct Part {
     std::string thinking;
+    bool thinking_ended = false;   // </think> came, behind `thinking`
     std::string answer;
   };
 

@@ -4,10 +4,12 @@
 
 #include <algorithm>
 #include <cstddef>
+#include <cstring>
 
 #include "sdk/capi/guard.h"
 #include "sdk/capi/models.h"
 #include "sdk/capi/options.h"
+#include "sdk/capi/path.h"
 #include "sdk/protocol/event_json.h"
 
 using namespace wenqu;
@@ -36,7 +38,7 @@ wq_status wq_assistant_open(const wq_assistant_options* given, wq_assistant** ou
       return Status(StatusCode::invalid_argument, "must be 1 to 1024, or 0 for one per core", "options.threads");
     if (options.nice < 0 || options.nice > 19) return Status(StatusCode::invalid_argument, "must be 0 to 19", "options.nice");
     assistant::OpenOptions open;
-    open.index_directory = options.index_directory;
+    WENQU_ASSIGN_OR_RETURN(open.index_directory, lasting_place(options.index_directory));
     if (options.model_path) open.model_path = options.model_path;
     open.model.threads = options.threads;
     open.model.nice = options.nice;
@@ -89,8 +91,11 @@ wq_status wq_search(wq_assistant* assistant, const char* query, size_t length, u
     *out = nullptr;
     if (!assistant) return null_argument("assistant");
     if (!query) return null_argument("query");
+    if (length == WQ_NUL_TERMINATED) length = std::strlen(query);
+    if (length > retrieval::kMaxQueryBytes)   // told before it is copied
+      return Status(StatusCode::limit_exceeded, fmt::format("is longer than {} bytes: shorten it", retrieval::kMaxQueryBytes), "query");
     retrieval::SearchRequest request;
-    request.query = length == WQ_NUL_TERMINATED ? std::string(query) : std::string(query, length);
+    request.query.assign(query, length);
     if (top > 0) request.top = top;
     WENQU_ASSIGN_OR_RETURN(const retrieval::SearchResponse found, assistant->opened.index->search(request, {}));
     *out = new wq_string{protocol::search_to_json(request.query, found)};
@@ -110,11 +115,10 @@ wq_status wq_estimate(const char* model_path, uint64_t context_tokens, wq_string
     if (!out) return null_argument("out");
     *out = nullptr;
     if (!model_path) return null_argument("model_path");
-    const uint64_t context = context_tokens ? context_tokens : 4096;
-    WENQU_ASSIGN_OR_RETURN(const engine::MemoryEstimate estimate, engine::Model::estimate(model_path, context));
+    WENQU_ASSIGN_OR_RETURN(const engine::MemoryEstimate estimate, engine::Model::estimate(model_path, context_tokens ? context_tokens : 4096));
     *out = new wq_string{fmt::format(
         R"({{"weights":{},"kv_cache":{},"scratch":{},"prefix_cache":{},"total":{},"least":{},"context_tokens":{}}})", estimate.weights,
-        estimate.kv_cache, estimate.scratch, estimate.prefix_cache, estimate.total(), estimate.least, context)};
+        estimate.kv_cache, estimate.scratch, estimate.prefix_cache, estimate.total(), estimate.least, estimate.context_tokens)};
     return {};
   });
 }

@@ -4,6 +4,7 @@
 #include "retrieval/index.h"
 #include "sdk/capi/guard.h"
 #include "sdk/capi/models.h"
+#include "sdk/capi/path.h"
 
 using namespace wenqu;
 using namespace wenqu::capi;
@@ -21,8 +22,9 @@ wq_status wq_index_open_with_models(const char* directory, const wq_search_model
     if (!out) return null_argument("out");
     *out = nullptr;
     if (!directory) return null_argument("directory");
+    WENQU_ASSIGN_OR_RETURN(const std::string place, lasting_place(directory));
     WENQU_ASSIGN_OR_RETURN(const SearchModels loaded, search_models(models));
-    WENQU_ASSIGN_OR_RETURN(auto index, retrieval::Index::open(directory, retrieval::Index::Mode::write, {.models = loaded.models}));
+    WENQU_ASSIGN_OR_RETURN(auto index, retrieval::Index::open(place, retrieval::Index::Mode::write, {.models = loaded.models}));
     *out = new wq_index{std::move(index)};
     return {};
   });

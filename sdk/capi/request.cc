@@ -5,6 +5,7 @@
 #include <system_error>
 #include <thread>
 
+#include "base/thread.h"
 #include "sdk/capi/assistant.h"
 #include "sdk/capi/event_queue.h"
 #include "sdk/capi/guard.h"
@@ -105,7 +106,7 @@ wq_status wq_ask(wq_assistant* assistant, const wq_ask_options* given, wq_reques
     // The thread must not look at itself before the handle knows it: it starts once the lock is free.
     std::unique_lock start(raw->mutex);
     try {
-      raw->thread = std::thread([raw] {
+      raw->thread = start_thread([raw] {
         { const std::lock_guard started(raw->mutex); }
         raw->run();
       });
@@ -124,8 +125,9 @@ wq_status wq_request_next(wq_request* request, int32_t timeout_ms, wq_string** e
     if (!request) return null_argument("request");
     if (request->on_event)
       return Status(StatusCode::invalid_argument, "the events of this request go to its callback", "request");
-    WENQU_ASSIGN_OR_RETURN(std::string json, request->queue.next(timeout_ms));
-    *event = new wq_string{std::move(json)};
+    auto taken = std::make_unique<wq_string>();   // before the event leaves the queue: it must not be lost where memory is
+    WENQU_ASSIGN_OR_RETURN(taken->text, request->queue.next(timeout_ms));
+    *event = taken.release();
     return {};
   });
 }

@@ -25,6 +25,7 @@ int run_bench(const BenchOptions& options) {
   const engine::ModelInfo& info = (*model)->info();
   if (!options.json) {
     std::string where = info.device == "cpu" ? fmt::format("{} threads  {}", info.threads, info.isa) : info.device;
+    if (!info.warpgroups.empty()) where += ", warpgroups " + info.warpgroups;
     if (info.repacked_bytes > 0) where += "  weights repacked";
     if (info.cpu_layers > 0) where += fmt::format(", {} on the CPU", info.cpu_layers == 1 ? "1 layer" : fmt::format("{} layers", info.cpu_layers));
     if (info.cpu_experts > 0) where += fmt::format(", experts of {} on the CPU", info.cpu_experts == 1 ? "1 layer" : fmt::format("{} layers", info.cpu_experts));
@@ -61,6 +62,7 @@ int run_bench(const BenchOptions& options) {
     json.Key("threads"), json.Int(info.threads);
     json.Key("kv"), json.String(std::string(engine::kv_type_name(options.model.kv)).c_str());
     json.Key("device"), json.String(info.device.c_str());
+    if (!info.warpgroups.empty()) json.Key("warpgroups"), json.String(info.warpgroups.c_str());
     json.Key("cpu_layers"), json.Uint(info.cpu_layers);
     json.Key("cpu_experts"), json.Uint(info.cpu_experts);
     json.Key("repacked_bytes"), json.Uint64(info.repacked_bytes);

@@ -1,7 +1,7 @@
 // The commands of the program `wenqu`, each with its options; main.cc fills them from the command line.
 //
 // Exit codes: 0 done; 1 failed; 2 wrong usage or unusable input; 3 done, but some input was passed
-// over (index) or something was lost (check); 4 in use by somebody else (index locked, port taken); 130 stopped by the user.
+// over (index, convert) or cut (embed), or something was lost (check); 4 in use by somebody else (index locked, port taken); 130 stopped by the user.
 #pragma once
 
 #include <cstdint>
@@ -189,6 +189,7 @@ struct ServeOptions {
   std::string listen = "127.0.0.1:8377";
   std::vector<std::string> origins, hosts;
   std::string token_file;
+  size_t max_running = 2, max_waiting = 64;
 };
 int run_serve(const ServeOptions& options);
 
@@ -206,7 +207,7 @@ int run_inspect(const InspectOptions& options);
 
 struct EmbedOptions {
   std::string model;
-  std::string query;   // scores instead of vectors
+  std::optional<std::string> query;   // scores instead of vectors
   int threads = 0;
 };
 int run_embed(const EmbedOptions& options);

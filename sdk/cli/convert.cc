@@ -37,7 +37,7 @@ int run_convert(const ConvertOptions& options) {
   fmt::print("{}: {}, {} tensors, {:.1f} MiB, {:.2f} bits a value\n", options.output, done->architecture, done->tensors,
              static_cast<double>(done->bytes) / (1 << 20),
              static_cast<double>(done->bytes) * 8 / static_cast<double>(std::max<uint64_t>(done->values, 1)));
-  return kExitOk;
+  return done->left_over.empty() ? kExitOk : kExitPartial;
 }
 
 }  // namespace wenqu::cli

@@ -1,5 +1,6 @@
 #include <fmt/format.h>
 
+#include <cstdio>
 #include <iostream>
 #include <string>
 #include <vector>
@@ -25,8 +26,9 @@ int run_embed(const EmbedOptions& options) {
   if (!model) return report(model.status());
   std::vector<std::string> texts;
   for (std::string line; std::getline(std::cin, line);) texts.push_back(std::move(line));
-  if (!options.query.empty()) {
-    const auto scores = (*model)->score(options.query, texts, interrupt.token());
+  if (std::ferror(stdin) != 0) return report(Status(StatusCode::io_error, "cannot be read", "standard input"));
+  if (options.query) {
+    const auto scores = (*model)->score(*options.query, texts, interrupt.token());
     if (!scores) return report(scores.status());
     for (const float score : *scores) fmt::print("{:.8g}\n", score);
     return kExitOk;
@@ -35,10 +37,10 @@ int run_embed(const EmbedOptions& options) {
   if (!embeddings) return report(embeddings.status());
   const size_t dimensions = (*model)->info().dimensions;
   for (size_t i = 0; i < texts.size(); ++i) print_vector({embeddings->values.data() + i * dimensions, dimensions});
-  if (embeddings->truncated > 0)
-    fmt::print(stderr, "wenqu: {} texts are longer than the {} tokens that the model reads, and were cut\n", embeddings->truncated,
-               (*model)->info().max_tokens);
-  return kExitOk;
+  if (embeddings->truncated == 0) return kExitOk;
+  fmt::print(stderr, "wenqu: {} texts are longer than the {} tokens that the model reads, and were cut\n", embeddings->truncated,
+             (*model)->info().max_tokens);
+  return kExitPartial;
 }
 
 }  // namespace wenqu::cli

@@ -122,7 +122,13 @@ class Indexing {
     ++problems_;
   }
 
-  Status remove(const std::string& id) { return sync_.remove_document(id); }
+  // So is an id that is not there.
+  Status remove(const std::string& id) {
+    const Status status = sync_.remove_document(id);
+    if (status.code() != StatusCode::not_found) return status;
+    tell(status);
+    return {};
+  }
   Status commit() { return sync_.commit(); }
   void finish() { bar_.clear(); }
   uint64_t committed() const { return committed_; }
@@ -218,7 +224,7 @@ int run_index(const IndexOptions& options) {
   uint64_t total_bytes = 0;
   for (const std::string& path : options.paths) total_bytes += bytes_under(path);
   Indexing indexing(options, *source, **index, *state, total_bytes);
-  for (const std::string& id : options.remove)
+  for (const std::string& id : std::set(options.remove.begin(), options.remove.end()))
     if (const Status removed = indexing.remove(id); !removed) return report(removed);
   Status status;
   for (const std::string& path : options.paths) {

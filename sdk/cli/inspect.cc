@@ -67,9 +67,11 @@ void print_places(const engine::ModelInfo& info) {
     if (place.cpu_experts > 0)
       what += fmt::format("{}{} {}", what.empty() ? "" : ", ", is_cpu ? "routed experts of" : "without the routed experts of", plural(place.cpu_experts, "layer"));
     line(place.name, what);
-    line("", fmt::format("{} of {}: weights {}, KV cache {}, scratch {}", size(place.weights + place.kv_cache + place.scratch),
-                         place.room > 0 ? size(place.room) + " free" : "an unknown room", size(place.weights), size(place.kv_cache), size(place.scratch)));
+    line("", fmt::format("{} of {}: weights {}, KV cache {}, scratch {}{}", size(place.weights + place.kv_cache + place.scratch + place.expert_cache),
+                         place.room > 0 ? size(place.room) + " free" : "an unknown room", size(place.weights), size(place.kv_cache), size(place.scratch),
+                         place.expert_cache > 0 ? fmt::format(", experts used most {}", size(place.expert_cache)) : ""));
   }
+  if (!info.warpgroups.empty()) line("warpgroups", info.warpgroups);
 }
 
 }  // namespace

@@ -1,5 +1,7 @@
 #include <CLI/CLI.hpp>
+#include <cstdlib>
 #include <exception>
+#include <regex>
 
 #include "sdk/cli/commands.h"
 
@@ -12,9 +14,19 @@ const std::string kSources = "official_account, video, web, chat or file";
 const std::string kTypes = "F32, F16, BF16, Q8_0, Q6_K, Q5_K, Q5_0, Q5_1, Q4_K_M (Q4_K with Q6_K where it matters), Q4_K, Q4_0, "
                            "Q4_1, IQ4_NL, IQ4_XS, Q3_K or Q2_K";
 
+// A limit that is misspelt would be none.
+wenqu::Status check_environment() {
+  const char* most = std::getenv("WENQU_ISA");
+  if (!most || !*most || std::regex_match(most, std::regex("scalar|avx2|avx512|amx", std::regex::icase))) return {};
+  return wenqu::Status(wenqu::StatusCode::invalid_argument, std::string("is '") + most + "', and must be scalar, avx2, avx512, amx or empty", "WENQU_ISA");
+}
+
 CLI::App* add_command(CLI::App& app, const char* name, const char* text, const std::function<int()>& run, int& code) {
   CLI::App* command = app.add_subcommand(name, text);
-  command->callback([&code, run] { code = run(); });
+  command->callback([&code, run] {
+    const wenqu::Status usable = check_environment();
+    code = usable ? run() : report(usable);
+  });
   return command;
 }
 
@@ -48,12 +60,24 @@ void add_drafts_option(CLI::App& command, size_t& drafts) {
       ->check(CLI::Range(0, 7));
 }
 
+std::string check_device(const std::string& name) {
+  if (std::regex_match(name, std::regex("cpu|auto|cuda(:all|:[0-9]+(,[0-9]+)*)?"))) return {};
+  return "there is no device '" + name + "': cpu, cuda, cuda:NUMBER, several as cuda:0,1, cuda:all or auto";
+}
+
+// Options that would have no effect without another one are refused then.
+void let_need(CLI::App& command, std::initializer_list<const char*> names, const char* needed) {
+  for (const char* name : names) command.get_option(name)->needs(command.get_option(needed));
+}
+
 void add_device_options(CLI::App& command, std::string& device, int& gpu_layers, int& cpu_experts) {
-  command.add_option("--device", device, "what runs the model: cpu, cuda (an NVIDIA GPU), cuda:NUMBER, several as cuda:0,1, cuda:all, or auto");
+  command.add_option("--device", device, "what runs the model: cpu, cuda (an NVIDIA GPU), cuda:NUMBER, several as cuda:0,1, cuda:all, or auto")
+      ->check(check_device);
   command.add_option("--gpu-layers", gpu_layers, "on GPUs: so many of the last layers are computed there, the others on the CPU (default: all, or "
                      "as many as fit)")->check(CLI::Range(0, 10000));
   command.add_option("--cpu-experts", cpu_experts, "on GPUs: layers whose routed experts the CPU computes (default: as few as their "
                      "memory asks for)")->check(CLI::Range(0, 10000));
+  let_need(command, {"--gpu-layers", "--cpu-experts"}, "--device");
 }
 
 void add_model_options(CLI::App& command, ModelOptions& model) {
@@ -70,6 +94,11 @@ void add_model_options(CLI::App& command, ModelOptions& model) {
                             std::string("arrange the weights for this processor in memory of its own: loads longer, answers faster (on the CPU)") + unasked);
   command.add_flag_callback("--no-repack", [&model] { model.repack = wenqu::engine::Repack::never; }, "leave the weights in the file, mapped")->excludes(repack);
   command.add_option("--expert-groups", model.expert_groups, "route by GROUPS/USED, such as 8/4, whatever the file says");
+}
+
+// Where --model may be left out. Threads and niceness are also of the models that searches use.
+void let_model_options_need_it(CLI::App& command) {
+  let_need(command, {"--device", "--chat-template", "--memory", "--kv", "--deterministic", "--repack", "--no-repack", "--expert-groups", "--drafts"}, "--model");
 }
 
 void add_vocabulary(CLI::App& command, VocabularyFlags& vocabulary) {
@@ -224,6 +253,7 @@ int main(int argc, char** argv) {
   command->add_flag("--json", ask.json, "print the events, one JSON object a line");
   add_model_options(*command, ask.model);
   add_drafts_option(*command, ask.model.drafts);
+  let_model_options_need_it(*command);
   command->add_option("QUESTION", ask.question, "the question");
 
   ServeOptions serve;
@@ -232,12 +262,16 @@ int main(int argc, char** argv) {
   add_remote_options(*command, serve.remote);
   command->add_option("--model", serve.model.path, "GGUF model (without one, answers are extracted from the sources)");
   add_search_models(*command, serve.search, true);
-  command->add_option("--listen", serve.listen, "ADDRESS:PORT (port 0: any free one)");
+  command->add_option("--listen", serve.listen, "ADDRESS:PORT (port 0: any free one); without TLS, so beyond this machine put a reverse proxy in front");
   command->add_option("--allow-origin", serve.origins, "web origin that may connect besides loopback pages (may be repeated)");
   command->add_option("--allow-host", serve.hosts, "name under which clients may know the server, as behind a reverse proxy (may be repeated)");
   command->add_option("--token-file", serve.token_file, "file that holds the token clients must show");
+  command->add_option("--max-running", serve.max_running, "answers that are computed at once (default 2)")->check(CLI::Range(1, 256));
+  command->add_option("--max-waiting", serve.max_waiting, "questions that wait for that; more are told that the server is busy (default 64)")
+      ->check(CLI::Range(0, 65536));
   add_model_options(*command, serve.model);
   add_drafts_option(*command, serve.model.drafts);
+  let_model_options_need_it(*command);
 
   InspectOptions inspect;
   command = add_command(app, "inspect", "Show what a model is and what it needs", [&] { return run_inspect(inspect); }, code);
@@ -245,6 +279,7 @@ int main(int argc, char** argv) {
   add_kv_option(*command, inspect.kv);
   add_device_options(*command, inspect.device, inspect.gpu_layers, inspect.cpu_experts);
   command->add_option("--memory", inspect.memory_mib, "of each GPU, so much is reckoned with, in MiB (0: what is free)")->check(CLI::Range(uint64_t{0}, uint64_t{1} << 40));
+  let_need(*command, {"--memory"}, "--device");
   command->add_flag("--metadata", inspect.metadata, "list the file's metadata");
   command->add_flag("--tensors", inspect.tensors, "list every tensor");
   command->add_option("MODEL", inspect.model, "GGUF file")->required();
@@ -253,7 +288,8 @@ int main(int argc, char** argv) {
   command = add_command(app, "embed", "Turn each line of standard input into a vector, as a JSON array; or score it as an answer",
                         [&] { return run_embed(embed); }, code);
   command->add_option("--model", embed.model, "GGUF file of an embedding model, or with --query of a reranking model")->required();
-  command->add_option("--query", embed.query, "print how well each line answers this instead of vectors");
+  command->add_option_function<std::string>("--query", [&](const std::string& text) { embed.query = text; },
+                                            "print how well each line answers this instead of vectors");
   command->add_option("-t,--threads", embed.threads, "compute threads (0: one per core)")->check(CLI::Range(0, 1024));
 
   TokenizeOptions tokenize;
@@ -302,6 +338,8 @@ int main(int argc, char** argv) {
   command->add_flag("--json", bench.json, "print a JSON array");
   add_model_options(*command, bench.model);
 
+  if (argc > 1 && argv[1][0] != '-' && app.get_subcommands([&](CLI::App* one) { return one->get_name() == argv[1]; }).empty())
+    return report(wenqu::Status(wenqu::StatusCode::invalid_argument, "is no command: `wenqu --help` lists them", argv[1]));
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {

@@ -37,6 +37,15 @@ Result<std::string> read_token(const std::string& path) {
   return token;
 }
 
+// For as long as it lives, one of the signals ends the process at once.
+std::jthread end_at(sigset_t signals) {
+  return std::jthread([signals](const std::stop_token& over) {
+    constexpr timespec kTurn{0, 50'000'000};
+    while (!over.stop_requested())
+      if (::sigtimedwait(&signals, nullptr, &kTurn) > 0) std::_Exit(kExitStopped);
+  });
+}
+
 }  // namespace
 
 int run_serve(const ServeOptions& options) {
@@ -44,24 +53,26 @@ int run_serve(const ServeOptions& options) {
   if (const Status parsed = parse_listen(options.listen, server.address, server.port); !parsed) return report(parsed);
   server.allowed_origins = options.origins;
   server.allowed_hosts = options.hosts;
+  server.max_running = options.max_running;
+  server.max_waiting = options.max_waiting;
   if (!options.token_file.empty()) {
     Result<std::string> token = read_token(options.token_file);
     if (!token) return report(token.status());
     server.token = *token;
   }
+  std::signal(SIGPIPE, SIG_IGN);   // whoever reads the log may go away, and the server stays
   // Blocked before any thread starts, so that every thread inherits it and sigwait below is the one
   // that gets these signals.
   sigset_t signals;
   sigemptyset(&signals);
   sigaddset(&signals, SIGINT);
   sigaddset(&signals, SIGTERM);
+  const sigset_t asked_twice = signals;
+  // The terminal was closed, which nohup has the program go on after. More than one may come of it, so it is not among those above.
+  struct sigaction hangup {};
+  if (::sigaction(SIGHUP, nullptr, &hangup) == 0 && hangup.sa_handler != SIG_IGN) sigaddset(&signals, SIGHUP);
   ::pthread_sigmask(SIG_BLOCK, &signals, nullptr);
-  // Loading may take long, and keeps nothing that could be lost.
-  std::jthread impatience([signals](const std::stop_token& loaded) {
-    constexpr timespec kTurn{0, 50'000'000};
-    while (!loaded.stop_requested())
-      if (::sigtimedwait(&signals, nullptr, &kTurn) > 0) std::_Exit(kExitStopped);
-  });
+  std::jthread impatience = end_at(signals);   // loading may take long, and keeps nothing that could be lost
 
   const auto log = spdlog::stderr_color_mt("wenqu");
   Result<assistant::OpenedAssistant> opened =
@@ -77,7 +88,8 @@ int run_serve(const ServeOptions& options) {
   std::fflush(stdout);
   int signal = 0;
   ::sigwait(&signals, &signal);
-  log->info("stopping");
+  impatience = end_at(asked_twice);   // what runs may not hear at once that it is to end
+  log->info("stopping (once more to end at once)");
   (*started)->stop();
   return kExitOk;
 }

@@ -11,6 +11,7 @@
 #include <memory>
 #include <mutex>
 #include <string>
+#include <vector>
 
 #include "base/cancel.h"
 #include "sdk/assistant/assistant.h"
@@ -21,27 +22,41 @@ namespace wenqu::net {
 
 struct AnswerLimits {
   size_t per_connection = 8;                        // asked for and not ended
-  std::chrono::milliseconds send_timeout{30'000};   // then a client that does not read is given up
+  std::chrono::milliseconds send_timeout{30'000};   // then a client that takes nothing is given up
+  std::chrono::milliseconds crowded_send_timeout{1'000};   // the same when no thread can take its answer's place
+  std::chrono::milliseconds retry_after{5'000};     // told to a client that finds no room
 };
 
 class Answers : public std::enable_shared_from_this<Answers> {
  public:
-  // `on_idle` is called, with no lock held, when the last answer has ended. The pool must outlive this.
+  // `on_idle` is called, with no lock held, when the last answer has ended; `log_failure` with a line on each one that failed, which
+  // has nothing of the client's in it. The pool must outlive this.
   Answers(std::shared_ptr<const assistant::Assistant> assistant, WorkerPool& pool, std::shared_ptr<Outbox> outbox,
-          AnswerLimits limits, std::function<void()> on_idle);
+          AnswerLimits limits, std::function<void()> on_idle, std::function<void(std::string)> log_failure);
 
   // Every event of the answer goes to the outbox. Errors: busy.
   Status create(assistant::AskRequest request, std::string stream_id);
   // Errors: not_found when no answer of this connection that still runs has the id.
   Status cancel(const std::string& response_id);
-  // From now on nothing new is started; what runs ends soon, and tells so in its final event.
+  // All of a stream: what runs ends soon, and tells so in its final event; instead of what has not begun there comes an error
+  // `cancelled`. Errors: not_found when there is none.
+  Status cancel_stream(const std::string& stream_id);
+  // The same of all streams; from now on nothing new is taken.
   void cancel_all();
+  // As cancel_all, when nobody is left to be told.
+  void abandon();
+  // Sends an error. Waits for nobody: a client that makes errors and does not read them is dropped.
+  void tell(const Status& error, const std::string& stream_id);
   bool idle() const;
 
  private:
   struct Answer;
   WorkerPool::Job job(std::shared_ptr<Answer> answer);
+  // The stream ids of the answers that had not begun. nullptr: of all streams.
+  std::vector<std::string> stop(const std::string* stream_id, bool& found);
   void run(Answer& answer);
+  bool send(std::string json);
+  void report(const Status& status, const std::string& response_id);
   void finish(const std::shared_ptr<Answer>& answer);
 
   const std::shared_ptr<const assistant::Assistant> assistant_;
@@ -49,6 +64,7 @@ class Answers : public std::enable_shared_from_this<Answers> {
   const std::shared_ptr<Outbox> outbox_;
   const AnswerLimits limits_;
   const std::function<void()> on_idle_;
+  const std::function<void(std::string)> log_failure_;
   mutable std::mutex mutex_;
   std::list<std::shared_ptr<Answer>> answers_;   // in the order they were asked for
   size_t open_ = 0;                              // of them, those whose final event is yet to come

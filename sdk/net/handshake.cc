@@ -85,11 +85,11 @@ Status validate_token(std::string_view token) {
   return {};
 }
 
-bool host_allowed(std::string_view host, const AccessPolicy& policy) {
+bool host_allowed(std::string_view host, const AccessPolicy& policy, std::string_view own) {
   const std::optional<std::string_view> name = without_port(host);
   if (!name) return false;
-  if (is_listed(*name, policy.allowed_hosts)) return true;
-  return policy.loopback ? is_loopback_name(*name) : policy.allowed_hosts.empty();
+  if (is_loopback_name(*name) || equal_ignoring_case(*name, own) || is_listed(*name, policy.allowed_hosts)) return true;
+  return !policy.loopback && policy.allowed_hosts.empty();
 }
 
 bool origin_allowed(std::string_view origin, const AccessPolicy& policy) {

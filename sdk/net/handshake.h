@@ -17,7 +17,7 @@ namespace wenqu::net {
 struct AccessPolicy {
   bool loopback = true;                      // the server listens on loopback only
   std::vector<std::string> allowed_origins;  // exact, as browsers send them: "https://example.com"
-  std::vector<std::string> allowed_hosts;    // names without port; on loopback besides the usual ones
+  std::vector<std::string> allowed_hosts;    // names without port; besides loopback's
   std::string token;                         // empty: none is asked for
 };
 
@@ -28,9 +28,9 @@ inline constexpr size_t kMinTokenBytes = 16;
 // Errors: invalid_argument for a token too short to be secret or with bytes no header can carry.
 Status validate_token(std::string_view token);
 
-// "127.0.0.1:8080" and "localhost" pass on loopback, "evil.com" and "localhost." do not. Elsewhere
-// every name passes, unless some are listed.
-bool host_allowed(std::string_view host, const AccessPolicy& policy);
+// "127.0.0.1:8080" and "localhost" pass everywhere, as nobody can have them rebound, and so does `own`, the address the client
+// has reached. On loopback "evil.com" and "localhost." do not; elsewhere every name does, unless some are listed.
+bool host_allowed(std::string_view host, const AccessPolicy& policy, std::string_view own = {});
 
 // Of a request that has the header; one without comes from a program, not from a web page.
 bool origin_allowed(std::string_view origin, const AccessPolicy& policy);

@@ -58,8 +58,10 @@ class HttpConnection : public Connection, public std::enable_shared_from_this<Ht
 
     const Request& request = parser_.get();
     if (const std::optional<Refusal> refusal = check(request)) return refuse(*refusal);
-    if (is_health_check(request)) return send(http::status::ok, R"({"status":"ok","version":")" WENQU_VERSION "\"}");
-    start_session(std::move(stream_), parser_.release(), context_);
+    if (is_health_check(request))
+      return send(http::status::ok, names_this_server(request) ? R"({"status":"ok","version":")" WENQU_VERSION "\"}" : R"({"status":"ok"})");
+    stream_.expires_never();   // from here the websocket has its own timers
+    start_session(stream_.release_socket(), parser_.release(), context_);
   }
 
   static std::string_view path(const Request& request) {
@@ -69,21 +71,30 @@ class HttpConnection : public Connection, public std::enable_shared_from_this<Ht
 
   static bool is_health_check(const Request& request) { return path(request) == "/healthz"; }
 
+  // By a name that is allowed, or by the address it was reached at.
+  bool names_this_server(const Request& request) const {
+    beast::error_code error;
+    asio::ip::address own = stream_.socket().local_endpoint(error).address();
+    if (own.is_v6() && own.to_v6().is_v4_mapped()) own = asio::ip::make_address_v4(asio::ip::v4_mapped, own.to_v6());
+    return host_allowed(view(request[http::field::host]), context_.policy, own.is_v6() ? "[" + own.to_string() + "]" : own.to_string());
+  }
+
   std::optional<Refusal> check(const Request& request) const {
+    const bool is_get = request.method() == http::verb::get;
+    // Before the load and the Host: who watches over the server asks by any name, and most of all while it is full.
+    if (is_health_check(request)) {
+      if (is_get || request.method() == http::verb::head) return std::nullopt;
+      return Refusal{http::status::method_not_allowed, StatusCode::unsupported, "use GET"};
+    }
     if (overloaded_)
       return Refusal{http::status::service_unavailable, StatusCode::busy, "too many connections: try again later"};
     for (const http::field once : {http::field::host, http::field::origin, http::field::authorization,
                                    http::field::sec_websocket_key, http::field::sec_websocket_version})
       if (request.count(once) > 1)
         return Refusal{http::status::bad_request, StatusCode::invalid_argument, "a header that may come once comes twice"};
-    if (!host_allowed(view(request[http::field::host]), context_.policy))
+    if (!names_this_server(request))
       return Refusal{http::status::forbidden, StatusCode::invalid_argument,
                      "the Host header does not name this server: connect to localhost, or let the server allow the name"};
-    const bool is_get = request.method() == http::verb::get;
-    if (is_health_check(request)) {
-      if (is_get || request.method() == http::verb::head) return std::nullopt;
-      return Refusal{http::status::method_not_allowed, StatusCode::unsupported, "use GET"};
-    }
     if (path(request) != "/v1/responses" && path(request) != "/ws")
       return Refusal{http::status::not_found, StatusCode::not_found, "there is a websocket at /v1/responses, and /healthz"};
     if (!is_get) return Refusal{http::status::method_not_allowed, StatusCode::unsupported, "open a websocket with GET"};
@@ -103,7 +114,8 @@ class HttpConnection : public Connection, public std::enable_shared_from_this<Ht
   }
 
   void refuse(const Refusal& refusal) {
-    send(refusal.status, protocol::error_to_json(Status(refusal.code, refusal.message)));
+    const auto retry_after = refusal.code == StatusCode::busy ? context_.options.retry_after : std::chrono::milliseconds{};
+    send(refusal.status, protocol::error_to_json(Status(refusal.code, refusal.message), retry_after.count()));
   }
 
   void send(http::status status, std::string body) {
@@ -114,7 +126,10 @@ class HttpConnection : public Connection, public std::enable_shared_from_this<Ht
     response_.set("X-Content-Type-Options", "nosniff");
     if (status == http::status::unauthorized) response_.set(http::field::www_authenticate, "Bearer");
     if (status == http::status::method_not_allowed) response_.set(http::field::allow, "GET");
-    if (status == http::status::service_unavailable) response_.set(http::field::retry_after, "5");
+    if (status == http::status::service_unavailable) {
+      const auto retry_after = std::chrono::ceil<std::chrono::seconds>(context_.options.retry_after);
+      response_.set(http::field::retry_after, std::to_string(retry_after.count()));
+    }
     if (status == http::status::upgrade_required) {
       response_.set(http::field::upgrade, "websocket");
       response_.set(http::field::sec_websocket_version, "13");

@@ -9,7 +9,7 @@
 
 namespace wenqu::net {
 
-// Network thread only. `overloaded`: whatever is asked for, the answer is 503.
+// Network thread only. `overloaded`: whatever is asked for but the health, the answer is 503.
 void serve_connection(boost::asio::ip::tcp::socket socket, Context& context, bool overloaded);
 
 }  // namespace wenqu::net

@@ -1,20 +1,22 @@
 #include "sdk/net/outbox.h"
 
+#include <algorithm>
+
 namespace wenqu::net {
 
 bool Outbox::push(std::string message, std::chrono::milliseconds patience, size_t beyond) {
   bool in_time = true;
   {
     std::unique_lock lock(mutex_);
-    in_time = room_.wait_for(lock, patience, [&] {
-      return closed_ || bytes_ == 0 || bytes_ + message.size() <= max_bytes_ + beyond;
-    });
+    const auto begun = std::chrono::steady_clock::now();
+    while (in_time && !closed_ && !fits(message.size(), beyond)) {
+      const auto end = std::max(begun, last_progress_) + patience;
+      in_time = std::chrono::steady_clock::now() < end;
+      if (in_time) room_.wait_until(lock, end);
+    }
     if (closed_) return false;
     if (in_time) {
-      const bool writer_will_look = taken_ || !queue_.empty();
-      bytes_ += message.size();
-      queue_.push_back(std::move(message));
-      if (writer_will_look) return true;
+      if (!queue(std::move(message))) return true;
     } else {
       closed_ = overdue_ = true;
       queue_.clear();
@@ -23,6 +25,24 @@ bool Outbox::push(std::string message, std::chrono::milliseconds patience, size_
   if (!in_time) room_.notify_all();
   wake_();
   return in_time;
+}
+
+bool Outbox::try_push(std::string& message) {
+  {
+    std::lock_guard lock(mutex_);
+    if (closed_ || !fits(message.size(), 0)) return false;
+    if (!queue(std::move(message))) return true;
+  }
+  wake_();
+  return true;
+}
+
+// Whether the writer must be woken for it: otherwise it looks by itself.
+bool Outbox::queue(std::string message) {
+  const bool writer_will_look = taken_ || !queue_.empty();
+  bytes_ += message.size();
+  queue_.push_back(std::move(message));
+  return !writer_will_look;
 }
 
 std::optional<std::string> Outbox::take() {
@@ -35,9 +55,15 @@ std::optional<std::string> Outbox::take() {
   return message;
 }
 
+void Outbox::progress() {
+  std::lock_guard lock(mutex_);
+  last_progress_ = std::chrono::steady_clock::now();
+}
+
 void Outbox::release() {
   {
     std::lock_guard lock(mutex_);
+    last_progress_ = std::chrono::steady_clock::now();
     taken_ = false;
     bytes_ -= in_flight_;
     in_flight_ = 0;

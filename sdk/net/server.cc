@@ -11,6 +11,7 @@
 #include <mutex>
 #include <thread>
 
+#include "base/thread.h"
 #include "sdk/net/context.h"
 #include "sdk/net/http_connection.h"
 
@@ -21,9 +22,10 @@ namespace asio = boost::asio;
 using asio::ip::tcp;
 using boost::system::error_code;
 
-// Beyond max_connections so many are told that there are too many; the rest are closed at once.
+// Beyond max_connections so many are told that there are too many, or how the server is, if they ask; the rest are closed at once.
 constexpr size_t kPoliteRefusals = 64;
 constexpr auto kAcceptPause = std::chrono::milliseconds(100);
+constexpr auto kAcceptLogPause = std::chrono::minutes(1);
 constexpr auto kDrainCheck = std::chrono::milliseconds(10);
 
 // A program the host starts must not inherit the users' connections.
@@ -68,8 +70,11 @@ class Server::Impl {
       return listen_error(error, endpoint);
     port_ = acceptor_.local_endpoint(error).port();
     WENQU_RETURN_IF_ERROR(context_.pool.start());
+    if (!context_.policy.loopback)
+      context_.log("other machines may connect, and there is no TLS: tokens, questions and documents can be read on their way. "
+                   "Put a reverse proxy with TLS in front of this server (docs/protocol.md)");
     accept();
-    thread_ = std::thread([this] { run(); });
+    thread_ = start_thread([this] { run(); });
     return {};
   }
 
@@ -110,6 +115,7 @@ class Server::Impl {
     acceptor_.async_accept([this](error_code error, tcp::socket socket) {
       if (error == asio::error::operation_aborted || !acceptor_.is_open()) return;
       if (error) return pause(error);
+      if (std::exchange(told_of_pause_, false)) context_.log("connections are accepted again");
       accept();
       admit(std::move(socket));
     });
@@ -121,13 +127,17 @@ class Server::Impl {
     close_on_exec(socket.native_handle());
     error_code ignored;
     socket.set_option(tcp::no_delay(true), ignored);
+    socket.set_option(asio::socket_base::send_buffer_size(static_cast<int>(context_.options.socket_send_bytes)), ignored);
     serve_connection(std::move(socket), context_, count >= context_.options.max_connections);
   }
 
   // No descriptors or memory left: some may come free in a while, and trying without a pause would
   // burn a core.
   void pause(const error_code& error) {
-    context_.log(fmt::format("cannot accept connections for now: {}", error.message()));
+    if (const std::optional<size_t> kept_back = accept_failures_.may_go()) {
+      context_.log(fmt::format("cannot accept connections for now: {} (failed {} times since this was last said)", error.message(), *kept_back + 1));
+      told_of_pause_ = true;
+    }
     timer_.expires_after(kAcceptPause);
     timer_.async_wait([this](error_code cancelled) {
       if (!cancelled) accept();
@@ -158,6 +168,8 @@ class Server::Impl {
   asio::io_context io_{1};
   tcp::acceptor acceptor_{io_};
   asio::steady_timer timer_{io_};
+  Seldom accept_failures_{kAcceptLogPause};
+  bool told_of_pause_ = false;
   std::chrono::steady_clock::time_point drain_end_;
   std::thread thread_;
   uint16_t port_ = 0;
@@ -185,9 +197,6 @@ Result<std::unique_ptr<Server>> Server::start(std::shared_ptr<const assistant::A
                     "token");
     const tcp::endpoint endpoint(address, options.port);
     AccessPolicy policy{address.is_loopback(), options.allowed_origins, options.allowed_hosts, options.token};
-    // By its own address it is always known.
-    if (!policy.allowed_hosts.empty() && !address.is_unspecified())
-      policy.allowed_hosts.push_back(address.is_v6() ? "[" + address.to_string() + "]" : address.to_string());
     auto impl = std::make_unique<Impl>(std::move(assistant), std::move(options), std::move(policy));
     WENQU_RETURN_IF_ERROR(impl->listen(endpoint));
     return std::unique_ptr<Server>(new Server(std::move(impl)));

@@ -17,6 +17,7 @@ using assistant::Evidence;
 using assistant::Item;
 using assistant::Progress;
 using assistant::Response;
+using assistant::State;
 
 class Json {
  public:
@@ -75,12 +76,12 @@ const char* event_type_name(Event::Type type) {
   return "wenqu.unknown";
 }
 
-const char* state_name(Response::State state) {
+const char* state_name(State state) {
   switch (state) {
-    case Response::State::in_progress: return "in_progress";
-    case Response::State::completed: return "completed";
-    case Response::State::incomplete: return "incomplete";
-    case Response::State::failed: return "failed";
+    case State::in_progress: return "in_progress";
+    case State::completed: return "completed";
+    case State::incomplete: return "incomplete";
+    case State::failed: return "failed";
   }
   return "failed";
 }
@@ -205,7 +206,8 @@ void write_text_part(Json& json, const Item& item) {
 void write_item(Json& json, const Item& item) {
   json.open();
   json.text("id", item.id);
-  const char* status = item.done ? "completed" : "in_progress";
+  const char* const status = state_name(item.state);
+  const bool done = item.state != State::in_progress;
   switch (item.kind) {
     case Item::Kind::file_search: {
       json.text("type", "file_search_call");
@@ -213,7 +215,7 @@ void write_item(Json& json, const Item& item) {
       json.open_list("queries");
       for (const std::string& query : item.queries) json.text(query);
       json.close_list();
-      if (!item.done) {
+      if (item.state != State::completed) {   // an empty list would say that nothing was found
         json.null("results");
         break;
       }
@@ -230,14 +232,14 @@ void write_item(Json& json, const Item& item) {
       json.open_list("summary");
       json.close_list();
       json.open_list("content");
-      if (item.done) {
+      if (done) {
         json.open();
         json.text("type", "reasoning_text");
         json.text("text", item.text);
         json.close();
       }
       json.close_list();
-      if (item.done) {
+      if (done) {
         json.open("wenqu");
         json.number("elapsed_ms", item.elapsed_ms);
         json.close();
@@ -248,7 +250,7 @@ void write_item(Json& json, const Item& item) {
       json.text("role", "assistant");
       json.text("status", status);
       json.open_list("content");
-      if (item.done) write_text_part(json, item);
+      if (done) write_text_part(json, item);
       json.close_list();
       break;
   }
@@ -268,24 +270,24 @@ void write_response(Json& json, const Response& response) {
   json.text("status", state_name(response.state));
   json.text("model", response.model);
   json.open_list("output");
-  if (response.state != Response::State::in_progress)
+  if (response.state != State::in_progress)
     for (const Item& item : response.items) write_item(json, item);
   json.close_list();
-  if (response.state == Response::State::failed) {
+  if (response.state == State::failed) {
     json.open("error");
     write_error(json, response.error);
     json.close();
   } else {
     json.null("error");
   }
-  if (response.state == Response::State::incomplete) {
+  if (response.state == State::incomplete) {
     json.open("incomplete_details");
     json.text("reason", response.incomplete_reason);
     json.close();
   } else {
     json.null("incomplete_details");
   }
-  if (response.state == Response::State::in_progress) {
+  if (response.state == State::in_progress) {
     json.null("usage");
   } else {
     json.open("usage");
@@ -306,11 +308,14 @@ void write_response(Json& json, const Response& response) {
   json.text("mode", assistant::mode_name(response.mode));
   json.flag("extractive", response.extractive);
   if (!response.metadata.empty()) json.text("metadata", response.metadata);
-  if (response.state != Response::State::in_progress) {
+  if (response.state != State::in_progress) {
     json.number("searches", static_cast<int64_t>(response.usage.searches));
     json.open("timings");
     json.number("retrieval_ms", response.timings.retrieval_ms);
-    json.number("first_delta_ms", response.timings.first_delta_ms);
+    if (response.timings.first_delta_ms < 0)
+      json.null("first_delta_ms");
+    else
+      json.number("first_delta_ms", response.timings.first_delta_ms);
     json.number("thinking_ms", response.timings.thinking_ms);
     json.number("total_ms", response.timings.total_ms);
     json.close();
@@ -399,7 +404,7 @@ std::string event_to_json(const Event& event) {
   return json.take();
 }
 
-std::string error_to_json(const Status& error) {
+std::string error_to_json(const Status& error, int64_t retry_after_ms) {
   Json json;
   json.open();
   json.text("type", "error");
@@ -409,6 +414,11 @@ std::string error_to_json(const Status& error) {
     json.null("param");
   else
     json.text("param", error.where());
+  if (retry_after_ms > 0) {
+    json.open("wenqu");
+    json.number("retry_after_ms", retry_after_ms);
+    json.close();
+  }
   json.close();
   return json.take();
 }

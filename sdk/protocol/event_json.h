@@ -16,8 +16,9 @@ namespace wenqu::protocol {
 // The event without a line break, valid UTF-8 (ill-formed text is repaired).
 std::string event_to_json(const assistant::Event& event);
 
-// {"type":"error","code":...,"message":...,"param":...}: what went wrong outside of any response.
-std::string error_to_json(const Status& error);
+// {"type":"error","code":...,"message":...,"param":...}: what went wrong outside of any response; with
+// "wenqu":{"retry_after_ms":...} where trying again later may help.
+std::string error_to_json(const Status& error, int64_t retry_after_ms = 0);
 
 // The event or error with "stream_id" as its last member; unchanged when there is none.
 // REQUIRES: `json` is an object with at least one member.

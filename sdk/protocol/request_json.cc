@@ -5,6 +5,7 @@
 #include <rapidjson/error/en.h>
 
 #include <algorithm>
+#include <cctype>
 #include <cmath>
 #include <initializer_list>
 #include <optional>
@@ -37,6 +38,13 @@ class Members {
     const auto member = object_.FindMember(name);
     return member != object_.MemberEnd() && member->value.IsNull();
   }
+  std::vector<std::string> names() const {
+    std::vector<std::string> all;
+    for (const auto& member : object_.GetObject()) all.emplace_back(member.name.GetString(), member.name.GetStringLength());
+    return all;
+  }
+  // A member as errors name it.
+  std::string path(std::string_view name) const { return prefix_ + std::string(name); }
   // The name of a member that is none of these; empty: there is none.
   std::string other_than(std::initializer_list<std::string_view> names) const {
     for (const auto& member : object_.GetObject()) {
@@ -137,37 +145,57 @@ Status read_names(const Value& value, std::string_view member, std::vector<std::
 Status read_filter(const Members& ours, assistant::AskRequest& request) {
   retrieval::Filter& filter = request.filter;
   if (const Value* sources = ours.find("sources")) {
-    if (!sources->IsArray()) return wrong("wenqu.sources", "a list of source names");
+    if (!sources->IsArray()) return wrong(ours.path("sources"), "a list of source names");
     for (const Value& name : sources->GetArray()) {
-      const auto source = name.IsString() ? retrieval::parse_source(name.GetString()) : std::nullopt;
-      if (!source) return wrong("wenqu.sources[]", "one of official_account, video, web, chat, file");
+      const auto source = name.IsString() ? retrieval::parse_source({name.GetString(), name.GetStringLength()}) : std::nullopt;
+      if (!source) return wrong(ours.path("sources[]"), "one of official_account, video, web, chat, file");
       request.sources.push_back(*source);
     }
   }
   WENQU_RETURN_IF_ERROR(ours.text("published_from", filter.published_from));
   WENQU_RETURN_IF_ERROR(ours.text("published_until", filter.published_until));
   if (const Value* attributes = ours.find("attributes")) {
-    if (!attributes->IsObject()) return wrong("wenqu.attributes", "an object of lists of strings");
+    if (!attributes->IsObject()) return wrong(ours.path("attributes"), "an object of lists of strings");
     for (const auto& attribute : attributes->GetObject()) {
       const std::string name(attribute.name.GetString(), attribute.name.GetStringLength());
-      WENQU_RETURN_IF_ERROR(read_names(attribute.value, "wenqu.attributes." + name, filter.attributes[name]));
+      WENQU_RETURN_IF_ERROR(read_names(attribute.value, ours.path("attributes." + name), filter.attributes[name]));
     }
   }
   // Null would be anybody, or nobody: neither is guessed.
-  if (ours.is_null("principals")) return wrong("wenqu.principals", "a list of strings: an empty one for who may see only what all may");
+  if (ours.is_null("principals")) return wrong(ours.path("principals"), "a list of strings: an empty one for who may see only what all may");
   if (const Value* principals = ours.find("principals"))
-    WENQU_RETURN_IF_ERROR(read_names(*principals, "wenqu.principals", filter.principals.emplace()));
+    WENQU_RETURN_IF_ERROR(read_names(*principals, ours.path("principals"), filter.principals.emplace()));
+  return {};
+}
+
+// What is there to keep something back must not be passed over because it is misspelt or stands in the wrong place.
+Status check_places(const Members& message) {
+  for (const std::string& name : message.names()) {
+    std::string lower = name;
+    std::transform(lower.begin(), lower.end(), lower.begin(), [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
+    if (lower == "wenqu" && name != "wenqu") return Status(StatusCode::invalid_argument, "is written \"wenqu\"", name);
+    for (const std::string_view ours : {"principal", "source", "attribute", "filter", "published_from", "published_until"})
+      if (lower == ours || lower == std::string(ours) + "s")
+        return Status(StatusCode::invalid_argument, "has no effect here: principals, sources, attributes, published_from and published_until stand inside \"wenqu\"", name);
+  }
+  for (const char* name : {"previous_response_id", "conversation"})
+    if (message.find(name)) return Status(StatusCode::unsupported, "conversations are not kept yet: put what matters into the question", name);
+  if (message.find("instructions"))
+    return Status(StatusCode::unsupported, "instructions are not followed: put what matters into the question", "instructions");
+  return {};
+}
+
+Status read_stream_id(const Members& message, std::string& into) {
+  WENQU_RETURN_IF_ERROR(message.text("stream_id", into));
+  if (into.size() > kMostOfStreamId) return wrong("stream_id", fmt::format("at most {} bytes", kMostOfStreamId));
   return {};
 }
 
 Status read_create(const Members& message, ClientMessage& out) {
   assistant::AskRequest& request = out.request;
   WENQU_RETURN_IF_ERROR(read_input(message, request.question));
-  WENQU_RETURN_IF_ERROR(message.text("stream_id", out.stream_id));
-  if (out.stream_id.size() > kMostOfStreamId) return wrong("stream_id", fmt::format("at most {} bytes", kMostOfStreamId));
-  if (message.find("previous_response_id"))
-    return Status(StatusCode::unsupported, "conversations are not kept yet: put what matters into the question",
-                  "previous_response_id");
+  WENQU_RETURN_IF_ERROR(read_stream_id(message, out.stream_id));
+  WENQU_RETURN_IF_ERROR(check_places(message));
   WENQU_RETURN_IF_ERROR(message.count("max_output_tokens", request.max_answer_tokens));
   WENQU_RETURN_IF_ERROR(message.real("temperature", request.temperature));
   WENQU_RETURN_IF_ERROR(message.real("top_p", request.top_p));
@@ -196,11 +224,16 @@ Status read_create(const Members& message, ClientMessage& out) {
       WENQU_RETURN_IF_ERROR(members.text("type", type));
       if (type != "file_search")
         return Status(StatusCode::unsupported, "the only tool is \"file_search\"", "tools[].type");
+      if (members.find("filters"))
+        return Status(StatusCode::unsupported, "are not taken: \"wenqu\" has attributes, published_from and published_until", "tools[].filters");
       WENQU_RETURN_IF_ERROR(members.count("max_num_results", request.passages));
     }
   }
   WENQU_ASSIGN_OR_RETURN(const std::optional<Members> ours, message.object("wenqu"));
   if (ours) {
+    const std::string other = ours->other_than({"mode", "sources", "published_from", "published_until", "attributes", "principals", "max_rounds",
+                                                "max_prompt_tokens", "seed", "time_limit_seconds", "metadata"});
+    if (!other.empty()) return Status(StatusCode::invalid_argument, "is no member of \"wenqu\": docs/protocol.md lists them", "wenqu." + other);
     std::string mode;
     WENQU_RETURN_IF_ERROR(ours->text("mode", mode));
     if (mode == "deep")
@@ -257,8 +290,9 @@ Result<ClientMessage> parse_client_message(std::string_view json, std::string* s
   if (type == "response.cancel") {
     out.kind = ClientMessage::Kind::cancel;
     WENQU_RETURN_IF_ERROR(message.text("response_id", out.response_id));
-    if (out.response_id.empty())
-      return Status(StatusCode::invalid_argument, "is missing: say which response to cancel", "response_id");
+    WENQU_RETURN_IF_ERROR(read_stream_id(message, out.stream_id));
+    if (out.response_id.empty() && !message.find("stream_id"))
+      return Status(StatusCode::invalid_argument, "is missing: say which response to cancel, or with stream_id all of a stream", "response_id");
     return out;
   }
   return Status(StatusCode::invalid_argument, "must be \"response.create\" or \"response.cancel\"", "type");
@@ -267,7 +301,7 @@ Result<ClientMessage> parse_client_message(std::string_view json, std::string* s
 Status parse_filter(std::string_view json, assistant::AskRequest& request) {
   rapidjson::Document document;
   WENQU_RETURN_IF_ERROR(parse_object(json, document));
-  const Members members(document, "wenqu.");
+  const Members members(document, "");
   // A misspelt one would let through what it is there to keep back.
   const std::string other = members.other_than({"sources", "published_from", "published_until", "attributes", "principals"});
   if (!other.empty())

@@ -1,6 +1,6 @@
 // What clients send, parsed: the body of OpenAI's "response.create" with our additions under
-// "wenqu". Schema: docs/protocol.md. Unknown members are ignored; wrong types and values are errors
-// that name the member. Nesting is limited to 32 levels.
+// "wenqu". Schema: docs/protocol.md. Unknown members of OpenAI's part are ignored, but for those that would restrict what
+// is found; unknown ones of ours, wrong types and values are errors that name the member. Nesting is limited to 32 levels.
 //
 // Thread safety: pure.
 #pragma once
@@ -17,7 +17,7 @@ struct ClientMessage {
   enum class Kind { create, cancel };
   Kind kind = Kind::create;
   assistant::AskRequest request;   // of create
-  std::string stream_id;           // of create: echoed on every event; may be empty
+  std::string stream_id;           // of create: echoed on every event; may be empty. Of cancel without response_id: what to cancel
   std::string response_id;         // of cancel
 };
 

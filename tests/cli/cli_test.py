@@ -7,6 +7,7 @@ import fcntl
 import json
 import os
 import random
+import re
 import signal
 import socket
 import struct
@@ -43,14 +44,63 @@ def every_command_has_help(d):
     for command in ([], ["index"], ["check"], ["search"], ["ask"], ["serve"], ["inspect"], ["tokenize"], ["logits"], ["embed"], ["bench"]):
         expect(run(*command, "--help"), 0, "Usage")
     expect(run("--version"), 0, "wenqu 0.")
-    expect(run("fly"), 2)
+    expect(run("serch", "x"), 2, "serch: is no command", "--help")
     expect(run("index"), 2, "--index")
+
+
+def the_page_about_the_command_line_has_every_option_and_no_other(d):
+    with open(os.path.join(os.path.dirname(os.path.abspath(__file__)), "../../docs/cli.md"), encoding="utf-8") as file:
+        sections = [section.partition("\n") for section in re.split("^### ", file.read(), flags=re.M)[1:]]
+
+    def options(text):   # of the first cells; an option may follow the command whose it is
+        cells = [line.split("|")[1] for line in text.splitlines() if line.startswith("| `")]
+        return [pair for cell in cells for pair in re.findall(r"`(?:(\w+) )?(--?[\w-]+)`", cell)]
+    shared = {heading.lower().replace(" ", "-"): {name for _, name in options(text)} for heading, _, text in sections if "`" not in heading}
+    described = {}
+    for heading, _, text in sections:
+        for command in re.findall(r"`(?:wenqu )?([a-z]+)", heading):
+            described[command] = {name for of, name in options(text) if of in ("", command)}
+            for group in re.findall(r"\(#([\w-]+)\)", text):
+                described[command] |= shared.get(group, set())
+    told = {}
+    for command in re.findall(r"^  ([a-z]+) ", run("--help").stdout.partition("Subcommands:")[2], flags=re.M):
+        lists = re.findall(r"^ {2,4}(-\S+)", run(command, "--help").stdout, flags=re.M)
+        told[command] = {name for names in lists for name in names.split(",")} - {"-h", "--help"}
+    assert told and told.keys() == described.keys(), (told.keys(), described.keys())
+    for command, names in told.items():
+        assert names == described[command], f"{command}: not in docs/cli.md: {names - described[command]}; not in --help: {described[command] - names}"
+
+
+def what_would_have_no_effect_is_refused(d):
+    run("index", "--index", d + "/i", write(d + "/a.txt", "text"))
+    model = tiny_model(d + "/a.gguf")
+    expect(run("bench", model, "--gpu-layers", "3"), 2, "--gpu-layers requires --device")
+    expect(run("inspect", model, "--cpu-experts", "1"), 2, "--cpu-experts requires --device")
+    expect(run("inspect", model, "--memory", "5"), 2, "--memory requires --device")
+    for option in (["--device", "cuda"], ["--memory", "5"], ["--kv", "f32"], ["--repack"], ["--drafts", "2"]):
+        expect(run("ask", "--index", d + "/i", *option, "x"), 2, option[0] + " requires --model")
+        expect(run("serve", "--index", d + "/i", *option, "--listen", "nowhere"), 2, option[0] + " requires --model")
+    expect(run("ask", "--index", d + "/i", "--threads", "1", "x"), 0)
+    for name in ("gpu", "cuda:", "cuda:x", "cuda:0,", "CUDA"):
+        expect(run("inspect", "--device", name, model), 2, f"'{name}'")
+    expect(run("inspect", "--device", "cuda:0,1", model), 1, "cannot be run")   # as it has one matrix only
+    for isa in ("foo", "avx"):
+        expect(run("inspect", model, env={**os.environ, "WENQU_ISA": isa}), 2, "WENQU_ISA", "avx512")
+    for isa in ("AVX2", "scalar", ""):
+        expect(run("inspect", model, env={**os.environ, "WENQU_ISA": isa}), 1, "cannot be run")
 
 
 def a_broken_line_is_named_and_the_rest_is_indexed(d):
     path = write(d + "/a.jsonl", document("1", "the first") + "{broken\n" + document("3", "the third") + '{"id":"4"}\n' + '{"id":5,"text":"x"}\n')
     expect(run("index", "--index", d + "/i", path), 3, "a.jsonl:2", "a.jsonl:4", "a.jsonl:5", "2 documents added")
     expect(run("search", "--index", d + "/i", "third"), 0, "third")
+
+
+def a_date_that_cannot_be_read_is_told_and_its_document_kept(d):
+    path = write(d + "/a.jsonl", document("1", "a heron", published_at=1767225600) + document("2", "a heron", published_at="last spring"))
+    expect(run("index", "--index", d + "/i", path), 3, "a.jsonl:2", "last spring", "2 documents added")
+    hits = json.loads(run("search", "--index", d + "/i", "--json", "--all-copies", "--from", "2026-01-01", "heron").stdout)["results"]
+    assert [hit["file_id"] for hit in hits] == ["1"], hits
 
 
 def invalid_utf8_is_replaced_and_reported(d):
@@ -185,13 +235,29 @@ def published_models_are_converted(d):
                  "pre_tokenizer": {"type": "Sequence", "pretokenizers": [{"type": "Split", "pattern": {"Regex": pattern}},
                                                                          {"type": "ByteLevel", "add_prefix_space": False, "use_regex": False}]}}
     write(hf + "/tokenizer.json", json.dumps(tokenizer))
-    expect(run("convert", hf, d + "/m.gguf", "--type", "F32"), 0, "qwen2, 14 tensors", "extra.weight")
+    expect(run("convert", hf, d + "/m.gguf", "--type", "F32"), 3, "qwen2, 14 tensors", "extra.weight")
     assert run("tokenize", "--model", d + "/m.gguf", input="Hi, 问").stdout.split() == [str(b) for b in "Hi, 问".encode()]
     expect(run("logits", "--model", d + "/m.gguf", "--tokens", "72,105", "--out", d + "/o"), 0, "2 tokens x 256")
     expect(run("logits", "--model", d + "/m.gguf", "--tokens", "72,105", "--out", d + "/o1", "--together", "1"), 0, "2 tokens x 256")
+    measured = run("bench", d + "/m.gguf", "-p", "4", "-n", "0", "-r", "1", "--json", env={**os.environ, "WENQU_ISA": "SCALAR"})
+    assert json.loads(measured.stdout)[0]["isa"] == "scalar", measured
     with open(d + "/o", "rb") as whole, open(d + "/o1", "rb") as one_by_one:
         assert whole.read() == one_by_one.read(), "logits of tokens one by one are not those of a prompt"
     expect(run("logits", "--model", d + "/m.gguf", "--tokens", "72", "--out", d + "/nowhere/o"), 1, "nowhere")
+    kept = open(d + "/o", "rb").read()
+    expect(run("logits", "--model", d + "/m.gguf", "--tokens", "99999", "--out", d + "/o"), 2, "99999")
+    os.link(d + "/m.gguf", d + "/same.gguf")
+    for model in ("/m.gguf", "/same.gguf"):
+        expect(run("logits", "--model", d + "/m.gguf", "--tokens", "72", "--out", d + model), 2, "is the model")
+    content = bytearray(open(d + "/m.gguf", "rb").read())
+    content[-4:] = struct.pack("<f", float("nan"))   # the last tensor is one that every token goes through
+    write(d + "/nan.gguf", bytes(content), "wb")
+    expect(run("logits", "--model", d + "/nan.gguf", "--tokens", "72,105", "--out", d + "/o"), 1, "of 512 logits", "behind token 1 ", "nan.gguf")
+    assert open(d + "/o", "rb").read() == kept, "a file is lost to logits that failed"
+    assert not [name for name in os.listdir(d) if ".part-" in name], os.listdir(d)
+    folder = os.open(d, os.O_RDONLY)
+    expect(run("tokenize", "--model", d + "/m.gguf", stdin=folder), 1, "standard input")
+    os.close(folder)
     expect(run("quantize", d + "/m.gguf", d + "/q.gguf", "--type", "Q8_0"), 0)
     expect(run("logits", "--model", d + "/q.gguf", "--tokens", "72,105", "--out", d + "/o"), 0)
     expect(run("convert", hf, d + "/e.gguf", "--type", "Q9"), 2, "Q4_K_M")
@@ -334,9 +400,15 @@ def documents_are_replaced_and_removed_by_id(d):
     run("index", "--index", d + "/i", write(d + "/a.jsonl", document("x", "the heron is white")))
     texts = [hit["text"] for hit in json.loads(run("search", "--index", d + "/i", "--json", "heron").stdout)["results"]]
     assert texts == ["the heron is white"], texts
-    expect(run("index", "--index", d + "/i", "--remove", "x"), 0)
+    expect(run("index", "--index", d + "/i", "--remove", "x"), 0, "1 documents removed")
     assert json.loads(run("search", "--index", d + "/i", "--json", "heron").stdout)["total"] == 0
     assert json.loads(run("search", "--index", d + "/i", "--json", "otter").stdout)["total"] == 1
+    absent = run("index", "--index", d + "/i", "--remove", "x", "--remove", "z", "--remove", "z")
+    expect(absent, 3, "2 passed over")
+    assert [line.split(": ")[2] for line in absent.stderr.splitlines()] == ["x", "z"], absent.stderr
+    mixed = run("index", "--index", d + "/i", "--json", "--remove", "y", "--remove", "z")
+    expect(mixed, 3, '"where":"z"')
+    assert json.loads(mixed.stdout.splitlines()[-1])["removed"] == 1, mixed.stdout
 
 
 def an_index_is_taught_words_synonyms_and_pinyin(d):
@@ -466,6 +538,42 @@ def a_port_in_use_is_told(d):
         expect(run("serve", "--index", d + "/i", "--listen", f"127.0.0.1:{port}"), 4, str(port))
     expect(run("serve", "--index", d + "/i", "--listen", "nowhere"), 2, "ADDRESS:PORT")
     expect(run("serve", "--index", d + "/i", "--listen", "0.0.0.0:0"), 2, "token")
+
+
+def started_server(folder, *arguments, listen="127.0.0.1:0", **options):
+    run("index", "--index", folder + "/i", write(folder + "/a.txt", "text"))
+    server = subprocess.Popen([WENQU, "serve", "--index", folder + "/i", "--listen", listen, *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, **options)
+    assert b"listening" in server.stdout.readline()
+    return server
+
+
+def a_server_outlives_the_reader_of_its_log(d):
+    server = started_server(d)
+    server.stderr.close()
+    server.stdout.close()
+    server.send_signal(signal.SIGTERM)   # which it logs
+    assert server.wait(60) == 0, server.returncode
+
+
+def a_server_stops_when_its_terminal_is_closed_unless_nohup_is_asked_for(d):
+    server = started_server(d)
+    server.send_signal(signal.SIGHUP)
+    assert server.wait(60) == 0, server.returncode
+    assert b"stopping" in server.stderr.read()
+    server = started_server(d, preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_IGN))
+    server.send_signal(signal.SIGHUP)
+    time.sleep(0.3)
+    assert server.poll() is None, server.returncode
+    server.terminate()
+    assert server.wait(60) == 0, server.returncode
+
+
+def a_server_that_others_can_reach_warns_that_it_has_no_tls(d):
+    token = write(d + "/token", "0123456789abcdef\n")
+    server = started_server(d, "--token-file", token, "--max-running", "1", "--max-waiting", "0", listen="0.0.0.0:0")
+    server.terminate()
+    assert b"no TLS" in server.communicate(timeout=60)[1]
+    assert server.returncode == 0
 
 
 def matching_words_are_marked(d):

@@ -155,6 +155,32 @@ TEST(ChatTemplate, NamesGoBothWays) {
   EXPECT_EQ(parse_chat_template("jinja"), std::nullopt);
 }
 
+TEST(ChatTemplate, ItsMarksMustBeTokensThatNoTextBecomes) {
+  const std::string path = testing::TempDir() + "wenqu_marks_" + std::to_string(::getpid());
+  const auto check = [&](ChatTemplate chat, const test::MiniVocabulary& vocabulary) {
+    test::GgufWriter writer;
+    vocabulary.write(writer, "qwen2", false);
+    writer.write(path);
+    return check_chat_marks(chat, **Tokenizer::create(**gguf::File::open(path)));
+  };
+  const test::MiniVocabulary whole;
+  for (ChatTemplate chat : kTemplates) {
+    const bool foreign = chat == ChatTemplate::llama3 || chat == ChatTemplate::kimi || chat == ChatTemplate::kimi_thinking;
+    EXPECT_EQ(check(chat, whole).code(), foreign ? StatusCode::unsupported : StatusCode::ok) << chat_template_name(chat);
+  }
+  EXPECT_NE(check(ChatTemplate::llama3, whole).message().find("'<|begin_of_text|>'"), std::string::npos);
+  // Tokens of no kind, as in a file that does not state them, are not kept apart from text.
+  test::MiniVocabulary plain;
+  std::fill(plain.kinds.begin(), plain.kinds.end(), 1);
+  EXPECT_NE(check(ChatTemplate::chatml, plain).message().find("'<|im_start|>'"), std::string::npos);
+  test::MiniVocabulary thoughtless;
+  for (size_t i = 0; i < thoughtless.tokens.size(); ++i)
+    if (thoughtless.tokens[i] == "</think>") thoughtless.tokens[i] = "</thought>";
+  EXPECT_NE(check(ChatTemplate::qwen3, thoughtless).message().find("'</think>'"), std::string::npos);
+  EXPECT_TRUE(check(ChatTemplate::qwen25, thoughtless));
+  std::filesystem::remove(path);
+}
+
 TEST(ChatTemplate, IsRecognisedByTheFilesTextElseByItsTokens) {
   const std::string path = testing::TempDir() + "wenqu_chat_" + std::to_string(::getpid());
   const auto detect = [&](const char* text) {

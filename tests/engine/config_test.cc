@@ -15,7 +15,7 @@ namespace {
 using test::GgufWriter;
 
 // The metadata of a DeepSeek-like model, with what a test adds.
-Config deepseek(uint32_t experts, uint32_t gating, const std::function<void(GgufWriter&)>& add = {}) {
+Result<Config> read_deepseek(uint32_t experts, uint32_t gating, const std::function<void(GgufWriter&)>& add) {
   GgufWriter w;
   w.set_string("general.architecture", "deepseek2");
   w.set_u32("deepseek2.block_count", 61);
@@ -38,9 +38,12 @@ Config deepseek(uint32_t experts, uint32_t gating, const std::function<void(Gguf
   w.write(path);
   const auto file = gguf::File::open(path);
   EXPECT_TRUE(file) << file.status().to_string();
-  const Result<Config> config = read_config(**file);
-  EXPECT_TRUE(config) << config.status().to_string();
   std::filesystem::remove(path);
+  return read_config(**file);
+}
+Config deepseek(uint32_t experts, uint32_t gating, const std::function<void(GgufWriter&)>& add = {}) {
+  const Result<Config> config = read_deepseek(experts, gating, add);
+  EXPECT_TRUE(config) << config.status().to_string();
   return *config;
 }
 
@@ -81,6 +84,31 @@ TEST(Config, YarnKeepsFastPairsAndStretchesSlowOnes) {
   for (uint32_t i = 0; i <= 10; ++i) EXPECT_DOUBLE_EQ(v3[i], turns(i));
   for (uint32_t i = 23; i < 32; ++i) EXPECT_DOUBLE_EQ(v3[i], turns(i) / 40);
   EXPECT_LT(v3[11], turns(11));
+}
+
+TEST(Config, YarnsKnobsAreLeftAsTheyAreOrRefused) {
+  const auto with = [](const char* key, float value, bool scaled = true) {
+    return read_deepseek(256, 2, [&](GgufWriter& w) {
+      if (scaled) yarn(w, 40, 0.1f);
+      w.set_f32(std::string("deepseek2.rope.scaling.") + key, value);
+    }).status();
+  };
+  const auto own = static_cast<float>(1 + 0.1 * std::log(40));
+  for (const float usual : {1.0f, -1.0f, own}) EXPECT_TRUE(with("yarn_attn_factor", usual)) << usual;
+  for (const float usual : {1.0f, -1.0f}) EXPECT_TRUE(with("yarn_ext_factor", usual)) << usual;
+  EXPECT_TRUE(with("yarn_ext_factor", 0, false));
+  for (const char* key : {"yarn_attn_factor", "yarn_ext_factor"}) {
+    const Status status = with(key, 0.5f);
+    EXPECT_EQ(status.code(), StatusCode::unsupported) << key;
+    EXPECT_NE(status.where().find(key), std::string::npos) << status.to_string();
+  }
+  EXPECT_EQ(with("yarn_attn_factor", own, false).code(), StatusCode::unsupported);
+}
+
+TEST(Config, ATextThatIsStoredAsANumberIsNotTakenForAbsent) {
+  const Status status = read_deepseek(256, 2, [](GgufWriter& w) { w.set_u32("deepseek2.rope.scaling.type", 2); }).status();
+  EXPECT_EQ(status.code(), StatusCode::corrupt);
+  EXPECT_NE(status.where().find("rope.scaling.type"), std::string::npos) << status.to_string();
 }
 
 TEST(Config, KimiK2sBetasAreOneWhereItsFileDoesNotSay) {

@@ -292,21 +292,32 @@ TEST_F(ConvertTest, TheModelThatIsReadIsNotOverwritten) {
 }
 
 TEST_F(ConvertTest, BiasesThatAreNotComputedAreRefused) {
-  fill(*folder_, {.seed = 33});
-  folder_->add_f32("model.layers.0.self_attn.o_proj.bias", {1}, {1});
+  for (const char* name : {"model.layers.0.self_attn.o_proj.bias", "lm_head.bias", "model.norm.bias", "model.layers.2.self_attn.q_norm.weight"}) {
+    fill(*folder_, {.seed = 33});
+    folder_->add_f32(name, {1}, {1});
+    folder_->write();
+    const auto report = run();
+    folder_->tensors.erase(name);
+    ASSERT_FALSE(report) << name;
+    EXPECT_EQ(report.status().code(), StatusCode::unsupported);
+    EXPECT_NE(report.status().to_string().find(name), std::string::npos);
+  }
+}
+
+TEST_F(ConvertTest, BiasesThatOnlySomeLayersHaveAreMissedInTheOthers) {
+  fill(*folder_, {.seed = 35});
+  folder_->tensors.erase("model.layers.1.self_attn.q_proj.bias");
   folder_->write();
-  const auto report = run();
-  ASSERT_FALSE(report);
-  EXPECT_EQ(report.status().code(), StatusCode::unsupported);
-  EXPECT_NE(report.status().to_string().find("o_proj.bias"), std::string::npos);
+  EXPECT_NE(run().status().to_string().find("model.layers.1.self_attn.q_proj.bias"), std::string::npos);
 }
 
 TEST_F(ConvertTest, TensorsWithoutAPlaceAreToldAndRotaryBuffersAreNot) {
   fill(*folder_, {.seed = 31});
   folder_->add_f32("model.layers.0.self_attn.rotary_emb.inv_freq", {12}, std::vector<float>(12, 1));
+  folder_->add_f32("model.vision.norm.bias", {1}, {1});
   folder_->add_f32("model.vision.weight", {1}, {1});
   folder_->write();
-  EXPECT_EQ(run()->left_over, std::vector<std::string>{"model.vision.weight"});
+  EXPECT_EQ(run()->left_over, (std::vector<std::string>{"model.vision.norm.bias", "model.vision.weight"}));
 }
 
 }  // namespace

@@ -207,6 +207,7 @@ std::string mini_tokenizer_json(const std::vector<std::string>& patterns) {
 
 void fill(HfFolder& folder, const ReferenceOptions& options) {
   const ReferenceModel model(options);
+  folder.tensors.clear();
   fill_config(folder, model, options);
   const auto top = [&](const char* from, const char* to) {
     const auto found = model.tensors().find(from);

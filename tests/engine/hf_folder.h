@@ -46,7 +46,7 @@ std::string safetensors_bytes(const std::map<std::string, HfFolder::Tensor>& ten
 std::string mini_tokenizer_json(const std::vector<std::string>& patterns);
 extern const std::vector<std::string> kV3Patterns, kQwen2Patterns, kLlamaPatterns;
 
-// The reference model under Hugging Face's names and in its layout.
+// The reference model under Hugging Face's names and in its layout, in place of what tensors there were.
 void fill(HfFolder& folder, const ReferenceOptions& options);
 
 }  // namespace wenqu::test

@@ -83,6 +83,33 @@ TEST(HfTokenizer, OtherKindsAndBrokenOnesAreRefusedWithTheirPlace) {
   }
 }
 
+TEST(HfTokenizer, ANormalizerThatWouldChangeTextsIsRefusedByItsName) {
+  const auto with = [](const std::string& normalizer) {
+    return read(R"({"normalizer":)" + normalizer + R"(,"model":{"vocab":{"a":0},"merges":[]}})").status();
+  };
+  for (const char* harmless : {"null", R"({"type":"NFC"})", R"({"type":"Sequence","normalizers":[]})", R"({"type":"Sequence","normalizers":[{"type":"NFC"}]})"})
+    EXPECT_TRUE(with(harmless)) << harmless;
+  for (const char* type : {"Lowercase", "Prepend", "NFKC"})
+    for (const bool nested : {false, true}) {
+      const std::string one = std::string(R"({"type":")") + type + "\"}";
+      const Status status = with(nested ? R"({"type":"Sequence","normalizers":[)" + one + "]}" : one);
+      EXPECT_EQ(status.code(), StatusCode::unsupported) << one;
+      EXPECT_NE(status.message().find(type), std::string::npos) << status.to_string();
+      EXPECT_NE(status.where().find("normalizer"), std::string::npos) << status.to_string();
+    }
+  EXPECT_EQ(with("7").where(), "tokenizer.json: normalizer");
+}
+
+TEST(HfTokenizer, WordsThatAreTokensAreMergedOrNotAsThePreTokenizerHasIt) {
+  const auto with = [](const char* ignores, const char* pre) {
+    return read(std::string(R"({"model":{"ignore_merges":)") + ignores + R"(,"vocab":{"a":0},"merges":[]}})", 300, pre).status();
+  };
+  for (const char* fitting : {"true", "null"}) EXPECT_TRUE(with(fitting, "llama-bpe"));
+  for (const char* fitting : {"false", "null"}) EXPECT_TRUE(with(fitting, "qwen2"));
+  EXPECT_EQ(with("false", "llama-bpe").code(), StatusCode::unsupported);
+  EXPECT_EQ(with("true", "deepseek-v3").where(), "tokenizer.json: model: ignore_merges");
+}
+
 TEST(Tiktoken, MergesAreFoundAgainFromTheRanks) {
   // a b c, then ab, abc (of ab and c), bc.
   const std::string ranks = "YQ== 0\nYg== 1\nYw== 2\nYWI= 3\nYWJj 4\nYmM= 5\n";

@@ -90,13 +90,70 @@ TEST_F(ModelTest, LoadsFromAFileInMemoryToo) {
   EXPECT_EQ((*model)->info().path, "");
 }
 
-TEST_F(ModelTest, ExpertsThatTheHyperParametersDoNotKnowAreCountedAsTheyLie) {
-  GgufWriter writer = ReferenceModel({}).writer();
-  writer.add_tensor("blk.0.ffn_up_exps.weight", gguf::Type::f32, {4, 2, 3}, std::string(96, '\0'));
-  writer.write(path_);
+TEST_F(ModelTest, ATensorThatHasNoPartInWhatIsComputedIsRefusedByItsName) {
+  const auto expect_refused = [&](const ReferenceOptions& options, const std::string& name) {
+    GgufWriter writer = ReferenceModel(options).writer();
+    writer.add_tensor(name, gguf::Type::f32, {64}, std::string(64 * 4, '\0'));
+    writer.write(path_);
+    const Status status = Model::load(path_, {}).status();
+    EXPECT_EQ(status.code(), StatusCode::unsupported) << name << ": " << status.to_string();
+    EXPECT_NE(status.where().find("tensor '" + name + "'"), std::string::npos) << status.to_string();
+  };
+  for (const char* name : {"output.bias", "output_norm.bias", "token_embd_norm.weight", "blk.0.attn_q_norm.weight", "blk.1.attn_output.bias",
+                           "blk.2.ffn_down.scale", "blk.0.attn_sinks", "blk.1.post_attention_norm.weight", "blk.0.ffn_up_exps.weight",
+                           "blk.3.attn_norm.weight"})
+    expect_refused({}, name);
+  for (const char* name : {"blk.0.attn_q_a.bias", "blk.1.ffn_gate_inp.bias", "blk.0.exp_probs_b.bias"}) expect_refused({.deepseek = true}, name);
+  // A bias that only a later layer has is what is left of all of them.
+  for (const char* name : {"blk.1.attn_q.bias", "blk.2.attn_v.bias"}) expect_refused({.dense = "llama"}, name);
+  expect_refused({.deepseek = true, .sigmoid = false}, "blk.2.exp_probs_b.bias");
+}
+
+TEST_F(ModelTest, WhatAllLayersOfAModelHaveIsMissedInEach) {
+  const auto expect_missed = [&](const ReferenceOptions& options, const std::string& name) {
+    std::string bytes = ReferenceModel(options).writer().bytes();
+    bytes[bytes.find(name)] = 'X';
+    std::ofstream(path_, std::ios::binary).write(bytes.data(), static_cast<std::streamsize>(bytes.size()));
+    const Status status = Model::load(path_, {}).status();
+    EXPECT_EQ(status.code(), StatusCode::corrupt) << name << ": " << status.to_string();
+    EXPECT_NE(status.where().find("tensor '" + name + "'"), std::string::npos) << status.to_string();
+  };
+  for (const char* name : {"blk.0.attn_q.bias", "blk.1.attn_q.bias", "blk.2.attn_k.bias", "blk.0.attn_v.bias"}) expect_missed({}, name);
+  for (const char* name : {"blk.0.attn_qkv.bias", "blk.2.attn_qkv.bias"}) expect_missed({.joined_qkv = true}, name);
+  expect_missed({.deepseek = true}, "blk.2.exp_probs_b.bias");
+}
+
+TEST_F(ModelTest, ARankingHeadAndLayersOfMultiTokenPredictionThatAreNotCountedChangeNothing) {
+  const ReferenceOptions options{.deepseek = true, .next_token = true};
+  const std::vector<float> want = all_logits(load(options), kTokens);
+  GgufWriter writer = ReferenceModel(options).writer();
+  writer.add_tensor("cls.output.weight", gguf::Type::f32, {64, 1}, std::string(64 * 4, '\0'));
+  std::string bytes = writer.bytes();
+  const auto set = [&](const std::string& key, uint32_t value) { std::memcpy(bytes.data() + bytes.find(key) + key.size() + 4, &value, 4); };
+  set("deepseek2.block_count", 3), set("deepseek2.nextn_predict_layers", 0);
+  std::ofstream(path_, std::ios::binary).write(bytes.data(), static_cast<std::streamsize>(bytes.size()));
   const auto model = Model::load(path_, {});
   ASSERT_TRUE(model) << model.status().to_string();
-  EXPECT_EQ((*model)->info().parameters, load({})->info().parameters + 24);
+  EXPECT_EQ(all_logits(*model, kTokens), want);
+}
+
+TEST_F(ModelTest, AChatTemplateWhoseMarksAreNoTokensIsNotUsed) {
+  const auto loaded = [&](GgufWriter& writer, const std::string& chat = "") {
+    writer.write(path_);
+    return Model::load(path_, {.chat_template = chat});
+  };
+  GgufWriter plain = ReferenceModel({}).writer(), other = ReferenceModel({}).writer();
+  EXPECT_TRUE(loaded(plain, "qwen3"));
+  const Status named = loaded(plain, "llama3").status();
+  EXPECT_EQ(named.code(), StatusCode::unsupported);
+  EXPECT_NE(named.message().find("'<|begin_of_text|>'"), std::string::npos) << named.to_string();
+  // Found in the file, it leaves a model that is not talked to.
+  other.set_string("tokenizer.chat_template", "<|start_header_id|>");
+  const auto silent = loaded(other);
+  ASSERT_TRUE(silent) << silent.status().to_string();
+  EXPECT_EQ((*silent)->chat_template().status().code(), StatusCode::unsupported);
+  EXPECT_EQ((*silent)->info().chat_template, "");
+  EXPECT_NE((*silent)->info().chat_problem.find("llama3"), std::string::npos);
 }
 
 TEST_F(ModelTest, GenerationStopsForEachOfItsReasons) {
@@ -159,6 +216,7 @@ TEST_F(ModelTest, ModelsThatCannotBeRunAreErrorsThatSayWhy) {
   };
   const Case cases[] = {
       {"deepseek2.block_count", 0, StatusCode::corrupt},           {"deepseek2.block_count", 1u << 31, StatusCode::corrupt},
+      {"deepseek2.block_count", 2, StatusCode::unsupported},       {"deepseek2.expert_shared_count", 0, StatusCode::unsupported},
       {"deepseek2.block_count", 4, StatusCode::corrupt},           {"deepseek2.attention.head_count", 0, StatusCode::corrupt},
       {"deepseek2.attention.head_count", 3, StatusCode::corrupt},  {"deepseek2.embedding_length", 0, StatusCode::corrupt},
       {"deepseek2.embedding_length", 65, StatusCode::corrupt},     {"deepseek2.context_length", 0, StatusCode::corrupt},
@@ -265,6 +323,8 @@ TEST_F(ModelTest, AModelThatDoesNotFitIsRefusedWithFigures) {
   EXPECT_GT(estimate->weights, 100000u);
   EXPECT_EQ(estimate->kv_cache, 1024u * 3 * 2 * 48 * 2);
   EXPECT_EQ(Model::estimate(path_, 1024, KvType::f32)->kv_cache, 2 * estimate->kv_cache);
+  EXPECT_EQ(estimate->context_tokens, 1024u);
+  EXPECT_EQ(Model::estimate(path_, UINT64_MAX)->context_tokens, 2048u);   // as many as the model has
 }
 
 TEST_F(ModelTest, LoadingTellsItsProgressAndCanBeStopped) {

@@ -2,6 +2,7 @@
 
 #include <gmock/gmock.h>
 
+#include "engine/device/scratch.h"
 #include "engine/runtime.h"
 #include "tests/engine/model_fixture.h"
 
@@ -46,6 +47,15 @@ TEST_F(PlacementTest, AModelThatFitsIsAllOnTheDevice) {
   EXPECT_EQ(placed->cpu.weights, 0u);
   EXPECT_GT(placed->batch_tokens, kMaxBatch);   // where there is so much room
   EXPECT_EQ(placed->devices[0].weights, DeviceModel::needs(config(), weights(), {.layers = {0, 6}, .batch_tokens = placed->batch_tokens}).weights);
+}
+
+TEST_F(PlacementTest, PartialSumsOfAttentionAreCounted) {
+  use("qwen2", false, 2);
+  const auto needs = DeviceModel::needs(config(), weights(), {.layers = {0, 2}});
+  const size_t room = engine::cuda::partial_room(engine::device::attention_shape(config()), kMaxBatch, config().context);
+  EXPECT_EQ(needs.partials, room * sizeof(float));
+  EXPECT_GT(needs.partials, 0u);
+  EXPECT_GT(needs.scratch, needs.partials);
 }
 
 TEST_F(PlacementTest, TheFirstLayersOfAModelThatDoesNotFitStayWithTheCpu) {

@@ -126,8 +126,12 @@ TEST_F(RelevanceJudgeTest, CutsAQuestionAndATextThatAreTooLong) {
 }
 
 TEST_F(RelevanceJudgeTest, AsksInTheFormOfEachTemplate) {
+  test::MiniVocabulary vocabulary;
+  for (const char* mark : {"<|begin_of_text|>", "<|start_header_id|>", "<|end_header_id|>", "<|eot_id|>", "<|im_system|>", "<|im_middle|>", "<|im_user|>",
+                           "<|im_assistant|>"})
+    vocabulary.tokens.emplace_back(mark), vocabulary.kinds.push_back(3);
   for (const char* chat : {"deepseek-v2", "deepseek-r1", "deepseek-v3.1", "llama3", "kimi-thinking", "qwen2.5"}) {
-    const auto model = load(test::counting_model(), chat);
+    const auto model = load(test::counting_model(vocabulary), chat);
     ASSERT_TRUE(model);
     if (std::string_view(chat) == "deepseek-v2") {
       // Its answer begins with a blank, which in this vocabulary is a token of its own.

@@ -105,6 +105,12 @@ TEST(CharMap, ReplacesTheLongestMatchAtEachPlace) {
   EXPECT_EQ(map->apply("abac\xff"), "xyzc\uFFFD");
 }
 
+TEST(CharMap, RefusesReplacementsThatWouldMakeATextManyTimesAsLong) {
+  EXPECT_TRUE(CharMap::parse(two_rules() + std::string(100, 'b')));
+  for (const std::string& tail : {std::string(1 << 20, 'b'), std::string(1000, 'b') + std::string(1, '\0')})
+    EXPECT_EQ(CharMap::parse(two_rules() + tail).status().code(), StatusCode::corrupt);
+}
+
 TEST(CharMap, ReadsNothingOutsideOfItsTable) {
   EXPECT_FALSE(CharMap::parse("abc"));
   EXPECT_FALSE(CharMap::parse(std::string("\xff\xff\xff\x7fzzzz", 8)));

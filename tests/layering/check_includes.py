@@ -44,7 +44,7 @@ MAY = {
     "sdk/assistant": ["base", "retrieval", "retrieval/analysis", "retrieval/documents", "engine", "engine/chat",
                       "engine/draft", "engine/sampler", "engine/tokenizer"],
     "sdk/protocol": ["base", "retrieval", "sdk/assistant"],
-    "sdk/capi": ["base", "retrieval", "retrieval/documents", "engine", "sdk/assistant", "sdk/protocol", "wenqu"],
+    "sdk/capi": ["base", "base/http", "retrieval", "retrieval/documents", "engine", "sdk/assistant", "sdk/protocol", "wenqu"],
     "sdk/net": ["base", "sdk/assistant", "sdk/protocol"],
     "sdk/cli": ["base", "base/http", "retrieval", "retrieval/documents", "retrieval/eval", "retrieval/sync", "engine", "engine/cache", "engine/convert", "engine/draft", "engine/gguf",
                 "engine/quant", "engine/tokenizer", "sdk/assistant", "sdk/protocol", "sdk/net"],

@@ -4,12 +4,14 @@
 Commands go in through WeeChat's fifo, what it shows comes back through its logger.
 """
 import glob
+import http.server
 import json
 import os
 import shutil
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 
 DOCUMENTS = [
@@ -17,6 +19,51 @@ DOCUMENTS = [
     {"id": "gu", "title": "顾三娘", "text": "顾三娘是老榆茶馆的老板，她的女儿顾小满在渡口学划船。", "url": "https://example.org/gu"},
     {"id": "ferry", "title": "Ferry", "text": "The last ferry leaves at half past nine.\u001b[31m\u0003 05 red?", "url": "https://example.org/ferry"},
 ]
+
+
+class Cluster:
+    """Keeps the mapping of the index that is made in it, finds nothing, and says nothing of the newest commit while it hangs."""
+
+    def __init__(self):
+        self.mappings, self.hangs, self.asked, self.released = None, False, threading.Event(), threading.Event()
+        cluster = self
+
+        class Handler(http.server.BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def answer(self):
+                body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+                path, code, told = self.path.split("?")[0], 404, {"found": False}
+                if path == "/":
+                    code, told = 200, {"version": {"number": "2.11.0", "distribution": "opensearch"}}
+                elif self.command == "PUT":
+                    cluster.mappings = json.loads(body)["mappings"]
+                    code, told = 200, {}
+                elif path.endswith("/_mapping") and cluster.mappings:
+                    code, told = 200, {"notes": {"mappings": cluster.mappings}}
+                elif path.startswith("/_cluster/health"):
+                    code, told = 200, {"status": "green", "timed_out": False}
+                elif self.command == "POST":
+                    code, told = 400, {"error": {"type": "no", "reason": "nothing is found here"}}
+                elif cluster.hangs and path.endswith("wenqu-commit"):
+                    cluster.asked.set()
+                    cluster.released.wait()
+                text = json.dumps(told).encode()
+                self.send_response(code)
+                self.send_header("Content-Type", "application/json")
+                self.send_header("Content-Length", str(len(text)))
+                self.end_headers()
+                self.wfile.write(text)
+
+            do_GET = do_PUT = do_POST = answer
+
+            def log_message(self, *_):
+                pass
+
+        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.server.daemon_threads = True
+        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+        self.url = f"http://127.0.0.1:{self.server.server_address[1]}/notes"
 
 
 class WeeChat:
@@ -105,6 +152,13 @@ def main():
             shown = weechat.log("*wenqu*")
             assert "\u001b" not in shown and "\u0003" not in shown, "control characters reached the screen"
 
+            # A question makes place for the next at once, however many there are.
+            before = len(weechat.log("*wenqu*"))
+            for _ in range(5):
+                weechat.send("/ask -deep 茶馆老板的女儿在哪里学划船？")
+            weechat.send("/ask When does the last ferry leave?")
+            weechat.expect("half past nine", before)
+
             # A second answer, stopped and unloaded in the middle, must leave WeeChat whole.
             for _ in range(5):
                 weechat.send("/ask -deep 茶馆老板的女儿在哪里学划船？")
@@ -116,6 +170,23 @@ def main():
             before = len(weechat.log("*wenqu*"))
             weechat.send("/ask 茶馆几点开门？")
             weechat.expect("七点开门", before)
+
+            # A cluster that says nothing of its newest commit keeps a question waiting, and not WeeChat.
+            cluster = Cluster()
+            subprocess.run([wenqu, "index", "--index", cluster.url, "--state", folder + "/state", source], stdout=subprocess.DEVNULL,
+                           stderr=subprocess.DEVNULL)
+            weechat.send(f"/set plugins.var.wenqu.index {cluster.url}")
+            before = len(weechat.log("*wenqu*"))
+            weechat.send("/ask When does the last ferry leave?")
+            weechat.expect("failed: ", before)
+            cluster.hangs = True
+            weechat.send("/ask When does the last ferry leave?")
+            weechat.wait(cluster.asked.is_set, "the look for the newest commit")
+            before = len(weechat.log("*wenqu*"))
+            weechat.send("/ask")
+            weechat.expect("/ask [-deep|-quick] question", before)
+            cluster.released.set()
+            weechat.expect("failed: ", before)
             code = weechat.quit()
             assert code == 0, f"WeeChat ended with {code}"
         finally:

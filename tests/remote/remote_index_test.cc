@@ -4,8 +4,10 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <atomic>
 #include <cstdlib>
 #include <fstream>
+#include <functional>
 #include <map>
 
 #include "base/http/url.h"
@@ -46,9 +48,10 @@ std::string origin(const std::string& more = "") {
 class FakeCluster {
  public:
   using Answers = std::map<std::string, std::vector<std::string>>;
-  explicit FakeCluster(Answers answers = {})
-      : answers_(std::move(answers)), server_([this](const std::string& request, size_t) {
-          return FaultServer::Reply{answer_to(request), false, false};
+  // hangs: called with each request; true: it is never answered.
+  explicit FakeCluster(Answers answers = {}, std::function<bool(const std::string&)> hangs = {})
+      : answers_(std::move(answers)), server_([this, hangs = std::move(hangs)](const std::string& request, size_t) {
+          return hangs && hangs(request) ? FaultServer::Reply{"", false, true} : FaultServer::Reply{answer_to(request), false, false};
         }) {}
 
   std::string url() const { return server_.url("/notes"); }
@@ -393,6 +396,22 @@ TEST(RemoteIndex, ReadsWhatItWasTaughtAgainWhenSomethingWasCommitted) {
   EXPECT_EQ(Index::open(cluster.url(), Index::Mode::read, other).status().code(), StatusCode::version_mismatch);
   const FakeCluster damaged({{"GET /notes/_doc/wenqu-vocabulary", {http_answer(200, R"({"_source":{"text":"no"}})")}}});
   EXPECT_EQ(open(damaged, Index::Mode::read).status().code(), StatusCode::corrupt);
+}
+
+TEST(RemoteIndex, WhatAClusterThatHangsIsAskedEndsWhenItIsCancelled) {
+  for (const bool refreshes : {true, false}) {
+    CancelSource cancel;
+    std::atomic<bool> opened = false;
+    const FakeCluster cluster({}, [&](const std::string&) -> bool {
+      if (opened) cancel.cancel();
+      return opened;
+    });
+    const auto index = open(cluster, Index::Mode::read);
+    ASSERT_TRUE(index) << index.status().to_string();
+    opened = true;
+    const Status status = refreshes ? (*index)->refresh(cancel.token()) : (*index)->weigh("x7", true, cancel.token()).status();
+    EXPECT_EQ(status.code(), StatusCode::cancelled) << status.to_string();
+  }
 }
 
 TEST(RemoteAnswers, OfWhichAnythingIsMissingAreErrorsAndNeverCrash) {

@@ -113,7 +113,7 @@ TEST(Analyzer, CodesStayWholeAndGiveTheirParts) {
   EXPECT_THAT(terms_of("A380"), ElementsAre("a380", "380"));
   EXPECT_THAT(terms_of("C++和C#"), IsSupersetOf({"c++", "c#"}));
   EXPECT_THAT(terms_of("U.S.A."), ElementsAre("usa"));
-  EXPECT_THAT(terms_of("well-known"), ElementsAre("well", "known"));
+  EXPECT_THAT(terms_of("well-known"), ElementsAre("wellknown", "well", "known"));
 }
 
 TEST(Analyzer, AddressesGiveTheirParts) {
@@ -171,6 +171,41 @@ TEST(Analyzer, SurvivesHugeWordsMarksAndIllFormedText) {
   EXPECT_THAT(terms_of("\xff\xfe水\xe6\xb0"), ElementsAre("水"));
 }
 
+TEST(Analyzer, WordsWithAndWithoutHyphensAreTheSame) {
+  EXPECT_THAT(terms_of("Wi-Fi"), Contains(terms_of("wifi")[0]));
+  EXPECT_THAT(terms_of("sign-up"), Contains(terms_of("signup")[0]));
+  EXPECT_THAT(terms_of("Ph.D."), Contains(terms_of("PhD")[0]));
+  EXPECT_THAT(terms_of("example.com"), Not(Contains("examplecom")));
+}
+
+TEST(Analyzer, LettersAreTheSameWithAndWithoutTheirMarks) {
+  EXPECT_EQ(terms_of("Café"), terms_of("cafe"));
+  EXPECT_EQ(terms_of("cafe\u0301"), terms_of("cafe"));
+  EXPECT_EQ(terms_of("München Muñoz hôtel Łódź İstanbul"), terms_of("Munchen Munoz hotel Lodz Istanbul"));
+  EXPECT_EQ(terms_of("Ёлка"), terms_of("Елка"));
+  EXPECT_NE(terms_of("мой"), terms_of("мои")) << "й is no и";
+  EXPECT_EQ(terms_of("كَتَبَ"), terms_of("كتب"));
+  EXPECT_NE(terms_of("が"), terms_of("か"));
+}
+
+TEST(Analyzer, NumbersAreFoundHoweverTheirDigitsAreGrouped) {
+  for (const char* number : {"138-0013-8000", "138 0013 8000", "138‐00138000", "+86 138-0013-8000", "+8613800138000", "１３８００１３８０００"})
+    EXPECT_THAT(terms_of(number), Contains("13800138000")) << number;
+  EXPECT_THAT(terms_of("(010) 6512-3456"), Contains("01065123456"));
+  EXPECT_THAT(terms_of("6222 0212 3456 7890 123"), Contains("6222021234567890123"));
+  EXPECT_EQ(terms_of("12 34"), (std::vector<std::string>{"12", "34"}));
+  EXPECT_THAT(terms_of("1 2 3 4 5 6 7 8"), Not(Contains("12345678")));
+}
+
+TEST(Analyzer, AmountsAndVersionsAreFoundInShort) {
+  EXPECT_THAT(terms_of("128.00元"), IsSupersetOf({"128.00", "128"}));
+  EXPECT_THAT(terms_of("1,234.50"), IsSupersetOf({"1234.50", "1234.5", "1234"}));
+  EXPECT_EQ(terms_of("3.14"), std::vector<std::string>{"3.14"});
+  EXPECT_THAT(terms_of("v2.0.1"), IsSupersetOf({"v2.0.1", "2.0.1", "2.0"}));
+  EXPECT_THAT(terms_of("2.0.1"), IsSupersetOf({"2.0.1", "2.0"}));
+  EXPECT_THAT(terms_of("v17.04"), IsSupersetOf(terms_of("17.04")));
+}
+
 TEST(AnalyzeQuestion, ChineseQuestionWordsGo) {
   EXPECT_THAT(asked("请问图书馆在哪里？"), ElementsAre("图", "图书", "书", "书馆", "馆"));
   EXPECT_THAT(asked("市长是谁"), ElementsAre("市", "市长", "长"));
@@ -190,6 +225,15 @@ TEST(AnalyzeQuestion, WordsThatHoldAQuestionWordStay) {
   EXPECT_THAT(asked("附近的酒吧"), Contains("酒吧"));
   EXPECT_THAT(asked("多伦多大学"), IsSupersetOf({"多伦", "伦多", "多大", "大学"}));
   EXPECT_THAT(asked("请假流程"), Contains("请假"));
+}
+
+TEST(AnalyzeQuestion, WordsOfTheDictionaryThatEndOrCrossAQuestionWordStay) {
+  for (const char* word : {"国有", "现有", "特有", "任何人", "思想问题"}) EXPECT_EQ(asked(word), terms_of(word)) << word;
+  for (const char* word : {"存在", "潜在"}) EXPECT_THAT(asked(word), Contains(word));
+  EXPECT_EQ(asked("現有"), terms_of("現有"));
+  EXPECT_EQ(asked("拼多多快递"), terms_of("拼多多快递"));
+  EXPECT_THAT(asked("任何人都可以报名吗"), IsSupersetOf({"任何", "报名"}));
+  EXPECT_THAT(asked("哪些企业是国有的"), IsSupersetOf({"企业", "国有"}));
 }
 
 TEST(AnalyzeQuestion, FunctionCharactersGoAloneButNotInsideWords) {

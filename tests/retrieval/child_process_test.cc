@@ -44,6 +44,15 @@ TEST_F(ChildProcess, GetsNoEnvironmentButThePath) {
   EXPECT_NE(got->find("PATH="), std::string::npos);
 }
 
+TEST_F(ChildProcess, GetsNoFileThatIsOpenHere) {
+  const int kept = ::dup(file_);   // without close-on-exec
+  ASSERT_GE(kept, 3);
+  const auto got = shell("test -e /proc/self/fd/" + std::to_string(kept) + " && echo open || echo closed");
+  ::close(kept);
+  ASSERT_TRUE(got) << got.status().to_string();
+  EXPECT_EQ(*got, "closed\n");
+}
+
 TEST_F(ChildProcess, FailuresAndCrashesAreErrors) {
   EXPECT_EQ(shell("echo half; exit 3").status().code(), StatusCode::corrupt);
   EXPECT_EQ(shell("kill -SEGV $$").status().code(), StatusCode::corrupt);

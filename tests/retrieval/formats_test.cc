@@ -90,6 +90,12 @@ TEST_F(FormatsTest, WordFilesGiveTheirParagraphsTablesAndFootnotesWithPages) {
   EXPECT_TRUE(marked(got, 1).starts_with("苍鹭在第二页。"));
 }
 
+TEST_F(FormatsTest, WordFilesGiveTheirEndnotesToo) {
+  ArchiveParts parts = docx_parts();
+  parts.emplace_back("word/endnotes.xml", "<w:endnotes xmlns:w=\"w\"><w:endnote><w:p><w:r><w:t>A note at the end.</w:t></w:r></w:p></w:endnote></w:endnotes>");
+  EXPECT_TRUE(read_one("a.docx", make_archive(parts)).text.ends_with("A note on herons.\n\nA note at the end."));
+}
+
 TEST_F(FormatsTest, BooksGiveTheirSectionsInReadingOrder) {
   const Document got = read_one("a.epub", make_archive(epub_parts()));
   EXPECT_EQ(got.title, "The heron book");
@@ -150,6 +156,15 @@ TEST_F(FormatsTest, TablesBecomeOneDocumentOrOneForEachRow) {
   EXPECT_TRUE(rows.problems[0].where().ends_with("row 2"));
 }
 
+TEST_F(FormatsTest, RowsOfATableSayWhoMayFindThem) {
+  const Read rows = read(write("a.csv", "id,text,ACL\n1,The heron,ann; bob;\n2,The otter,\n3,The grebe, \n4,The stork\n5,The crane,;\n"));
+  ASSERT_EQ(rows.documents.size(), 5u);
+  EXPECT_EQ(rows.documents[0].acl, (std::vector<std::string>{"ann", "bob"}));
+  EXPECT_FALSE(rows.documents[0].attributes.contains("ACL"));
+  for (size_t i : {1u, 2u, 3u}) EXPECT_TRUE(rows.documents[i].acl.empty()) << i;
+  EXPECT_FALSE(rows.documents[4].acl.empty()) << "something was meant";
+}
+
 TEST_F(FormatsTest, MailGivesItsPlainTextAndSender) {
   const Document got = read_one("a.eml", seeds_of(".eml").front());
   EXPECT_EQ(got.title, "苍鹭 heron");
@@ -201,6 +216,10 @@ TEST_F(FormatsTest, PagesAreReadWithoutWhatIsAroundTheirText) {
   EXPECT_EQ(got.text, "The heron is a large bird that waits in shallow water for fish.\n\nIt builds its nest high in the trees, and returns there each spring.");
 }
 
+TEST_F(FormatsTest, PagesKeepTheDayOfADateWhoseZoneIsNotKnown) {
+  EXPECT_EQ(read_one("a.html", "<head><meta name=date content=\"2024-05-06 10:00:00 CST\"></head><body><p>The heron.</p></body>").published_at, "2024-05-06");
+}
+
 TEST_F(FormatsTest, APageThatIsAllLinksOrStrangelyNamedKeepsItsText) {
   EXPECT_TRUE(holds(read_one("a.html", "<body><ul><li><a href=1>first entry</a><li><a href=2>second entry</a><li><a href=3>third entry</a></ul></body>").text, "second entry"));
   EXPECT_TRUE(holds(read_one("b.html", "<body><div class=menu><p>The dish of the day is carp with rice.</p></div></body>").text, "carp"));
@@ -215,7 +234,15 @@ TEST(Dates, AreReadInTheFormsThatPagesAndMailUse) {
   EXPECT_EQ(iso_date("2024年3月5日 08:00"), "2024-03-05");
   EXPECT_EQ(iso_date("2024/12/31"), "2024-12-31");
   EXPECT_EQ(iso_date("2024-03-05T08:00:00+08:00"), "2024-03-05T08:00:00+08:00");
-  for (const char* wrong : {"", "yesterday", "2024-13-01", "5 March", "20240305"}) EXPECT_EQ(iso_date(wrong), "") << wrong;
+  for (const char* day : {"2024/3/5", "2024-3-5 9:00", "2024-03-05 10:00:00 CST", "2024年3月5日 下午3:00 +0800", "March 5, 2024", "5th Mar. 2024", "2024 Mar 5",
+                          "Tue Mar  5 10:00:00 2024"})
+    EXPECT_EQ(iso_date(day), "2024-03-05") << day;
+  for (const char* moment : {"2024-03-05 08:00:00 +0800", "2024/3/5 8:00+08", "Tue, 5 Mar 2024 08:00:00 +0800", "Tue Mar 05 2024 08:00:00 GMT+0800 (China Standard Time)"})
+    EXPECT_EQ(iso_date(moment), "2024-03-05T08:00:00+08:00") << moment;
+  EXPECT_EQ(iso_date("1709625600"), "2024-03-05T08:00:00Z");
+  EXPECT_EQ(iso_date("1709625600999"), "2024-03-05T08:00:00Z");
+  for (const char* kept : {"2024", "2024-03", "2024-03-05 08:00", "2024-03-05T08:00:00.5Z"}) EXPECT_EQ(iso_date(kept), kept);
+  for (const char* wrong : {"", "yesterday", "2024-13-01", "2024-02-30", "5 March", "March 2024", "03/05/2024", "20240305"}) EXPECT_EQ(iso_date(wrong), "") << wrong;
   EXPECT_EQ(mail_date("Tue, 5 Mar 2024 23:30:00 -0200 (comment)"), "2024-03-06T01:30:00Z");
   EXPECT_EQ(mail_date("05 Mar 99 01:02:03 GMT"), "1999-03-05T01:02:03Z");
   for (const char* wrong : {"", "Tue, 5 Foo 2024 23:30:00", "99 Mar 2024 1:2:3", "Tue"}) EXPECT_EQ(mail_date(wrong), "") << wrong;

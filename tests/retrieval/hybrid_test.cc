@@ -232,6 +232,52 @@ TEST_F(HybridTest, FailsACommitWhoseModelFailsAndGoesOnAfterIt) {
   EXPECT_EQ(index->stats().vectors, 4u);
 }
 
+TEST_F(HybridTest, AModelThatFailsInAnAddLosesThatDocumentAlone) {
+  const auto index = open_dense(Index::Mode::write);
+  EXPECT_OK(index->add(make_document("old", "Stone number zero.")));
+  EXPECT_OK(index->commit());
+  const auto add = [&](int i) { return index->add(make_document("d" + std::to_string(i), "Stone number " + std::to_string(i))); };
+  for (int i = 0; i < 31; ++i) EXPECT_OK(add(i));   // they wait until there are 32 texts
+  model_->fails = true;
+  const Status refused = add(31);
+  EXPECT_EQ(refused.code(), StatusCode::io_error);
+  EXPECT_THAT(refused.where(), HasSubstr("d0 to d31"));
+  EXPECT_EQ(index->add(make_document("old", "A heron.")).code(), StatusCode::io_error);
+  EXPECT_EQ(index->commit().code(), StatusCode::io_error);
+  model_->fails = false;
+  for (int i = 32; i < 40; ++i) EXPECT_OK(add(i));
+  EXPECT_OK(index->commit());
+  EXPECT_FALSE(index->fetch("d31"));
+  EXPECT_EQ(index->fetch("old")->text, "Stone number zero.");
+  EXPECT_EQ(index->stats().documents, 40u);
+  EXPECT_EQ(index->stats().vectors, 40u);
+  EXPECT_EQ(open_dense(Index::Mode::read)->stats().vectors, 40u);
+}
+
+TEST_F(HybridTest, ATextThatTheModelAlwaysRefusesGoesWithItsDocument) {
+  EmbeddingModel wary = toy_embedding(model_);
+  wary.embed = [embed = wary.embed](std::span<const std::string> texts, TextRole role, const CancelToken& cancel) -> Result<std::vector<float>> {
+    for (const std::string& text : texts)
+      if (text.find("poison") != std::string::npos) return Status(StatusCode::cancelled, "refused");
+    return embed(texts, role, cancel);
+  };
+  const auto index = *Index::open(directory_, Index::Mode::write, {.models = {.embedding = wary}});
+  EXPECT_OK(index->add(make_document("good", "A heron.")));
+  EXPECT_OK(index->add(make_document("bad", "A poison.")));
+  EXPECT_OK(index->add(make_document("twin", "A poison.")));
+  for (int round = 0; round < 2; ++round) {
+    const Status refused = index->commit();
+    EXPECT_EQ(refused.code(), StatusCode::cancelled);
+    EXPECT_THAT(refused.where(), HasSubstr("good to bad"));
+  }
+  EXPECT_OK(index->remove("bad"));
+  EXPECT_EQ(index->commit().code(), StatusCode::cancelled) << "another document has the text";
+  EXPECT_OK(index->add(make_document("twin", "An otter.")));
+  EXPECT_OK(index->commit());
+  EXPECT_EQ(index->stats().documents, 2u);
+  EXPECT_EQ(index->stats().vectors, 2u);
+}
+
 TEST_F(HybridTest, CatchesUpWholeOrNotAtAllWhenTheModelFailsMeanwhile) {
   constexpr int kDocuments = 300;
   {
@@ -242,8 +288,7 @@ TEST_F(HybridTest, CatchesUpWholeOrNotAtAllWhenTheModelFailsMeanwhile) {
   const auto index = open_dense(Index::Mode::write);
   model_->fails = true;
   EXPECT_EQ(index->commit().code(), StatusCode::io_error);
-  for (int round = 0; round < 2; ++round)
-    EXPECT_EQ(index->add(make_document("new", "A heron.")).code(), StatusCode::io_error) << "begins with what is lacking";
+  for (int round = 0; round < 2; ++round) EXPECT_EQ(index->commit().code(), StatusCode::io_error) << "what is lacking stays";
   model_->fails = false;
   EXPECT_OK(index->add(make_document("new", "A heron.")));
   EXPECT_OK(index->commit());

@@ -70,7 +70,7 @@ TEST_F(IndexLifeTest, WhatIsMadeVisibleIsSeenHereAndNotSafeBeforeTheCommit) {
   EXPECT_THAT(ids(find(*index, "lantern")), ElementsAre("old"));
 }
 
-TEST_F(IndexLifeTest, AFailedCommitTakesWhatWasVisibleBack) {
+TEST_F(IndexLifeTest, AFailedCommitKeepsWhatWasVisible) {
   auto index = open(Index::Mode::write);
   EXPECT_OK(index->add(make_document("old", "lantern")));
   EXPECT_OK(index->commit());
@@ -79,10 +79,10 @@ TEST_F(IndexLifeTest, AFailedCommitTakesWhatWasVisibleBack) {
   set_file_fault_for_testing([](FileOperation operation, const std::string&) { return operation == FileOperation::sync ? EIO : 0; });
   EXPECT_EQ(index->commit().code(), StatusCode::io_error);
   set_file_fault_for_testing(nullptr);
-  EXPECT_THAT(ids(find(*index, "lantern")), ElementsAre("old"));
-  EXPECT_OK(index->add(make_document("new", "lantern")));
-  EXPECT_OK(index->commit());
   EXPECT_THAT(ids(find(*index, "lantern")), UnorderedElementsAre("old", "new"));
+  EXPECT_THAT(ids(find(*open(Index::Mode::read), "lantern")), ElementsAre("old"));
+  EXPECT_OK(index->commit());
+  EXPECT_THAT(ids(find(*open(Index::Mode::read), "lantern")), UnorderedElementsAre("old", "new"));
 }
 
 TEST_F(IndexLifeTest, ADocumentIsFoundWithoutAnyCallWhereThatIsAskedFor) {
@@ -107,7 +107,7 @@ TEST_F(IndexLifeTest, ADocumentIsSafeWithoutAnyCallWhereThatIsAskedFor) {
   }));
 }
 
-TEST_F(IndexLifeTest, AnAutomaticCommitThatFailedIsToldByTheNextOne) {
+TEST_F(IndexLifeTest, AnAutomaticCommitThatFailedIsTriedAgain) {
   IndexOptions options;
   options.durable_within = std::chrono::milliseconds(50);
   auto index = open_with(options);
@@ -122,10 +122,8 @@ TEST_F(IndexLifeTest, AnAutomaticCommitThatFailedIsToldByTheNextOne) {
   EXPECT_TRUE(comes_true([&] { return !index->upkeep_status(); }));
   set_file_fault_for_testing(nullptr);
   EXPECT_TRUE(refused);
-  const Status told = index->commit();
-  EXPECT_EQ(told.code(), StatusCode::io_error);
-  EXPECT_THAT(told.message(), HasSubstr("make them again"));
-  EXPECT_OK(index->commit());
+  EXPECT_TRUE(comes_true([&] { return index->upkeep_status().is_ok(); }));
+  EXPECT_EQ(open(Index::Mode::read)->stats().documents, 1u);
 }
 
 TEST_F(IndexLifeTest, MergesComeByThemselves) {
@@ -227,11 +225,17 @@ TEST_F(IndexLifeTest, AMergeOfWhatWasDroppedMeanwhileIsDropped) {
   auto merge = writer->plan_merge(MergeWish::one);
   ASSERT_TRUE(merge);
   EXPECT_OK(merge->run(CancelToken()));
-  set_file_fault_for_testing([](FileOperation operation, const std::string&) { return operation == FileOperation::sync_directory ? EIO : 0; });
-  EXPECT_FALSE(writer->commit());
+  set_file_fault_for_testing([](FileOperation operation, const std::string& path) {
+    if (operation == FileOperation::sync && path.ends_with(".cfs")) std::ofstream(path, std::ios::binary) << "another";
+    return 0;
+  });
+  EXPECT_EQ(writer->commit().code(), StatusCode::corrupt);
   set_file_fault_for_testing(nullptr);
-  EXPECT_OK(writer->add(make_document("c", "lantern")));
   EXPECT_OK(writer->finish_merge(std::move(merge)));
+  EXPECT_EQ(writer->commit().code(), StatusCode::corrupt);
+  writer.reset();
+  writer = *Writer::open(IndexPaths(directory_), Writer::Options());
+  EXPECT_OK(writer->add(make_document("c", "lantern")));
   EXPECT_OK(writer->commit());
   EXPECT_EQ(writer->snapshot()->documents(), 2u);
   EXPECT_TRUE(check_index(directory_, CancelToken())->newest.whole());

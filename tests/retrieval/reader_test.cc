@@ -57,6 +57,28 @@ TEST_F(ReaderTest, MarkdownKeepsItsParagraphsAndTakesTheFirstHeadingAsTitle) {
   for (const char* in : {"One.", "two", "three", "code"}) EXPECT_NE(got.documents[0].text.find(in), std::string::npos) << in;
 }
 
+TEST_F(ReaderTest, MarkdownKeepsNotesAndLinesThatLookLikeTargetsOfLinks) {
+  const Read got = read(write("a.md", "The heron[^1] on the [lake][1].\n\n[^1]: 苍鹭。\n[1]: https://e.org/lake\n[TODO]: 买牛奶\n\n> [2026-03-02]: 明天交报告\n\n"
+                                      "[//]: # (not to be read)\n\n```\n[^2]: code\n```\n"));
+  ASSERT_EQ(got.documents.size(), 1u);
+  EXPECT_EQ(got.documents[0].text, "The heron[^1] on the lake.\n\n[^1]: 苍鹭。\n\n[TODO]: 买牛奶\n\n[2026-03-02]: 明天交报告\n\n[^2]: code");
+}
+
+TEST_F(ReaderTest, FrontMatterTellsTheDateAndWhoMayFindADocument) {
+  const auto of = [&](const std::string& front_matter) {
+    const Read got = read(write("a.md", "---\n" + front_matter + "\n---\nThe heron.\n"));
+    EXPECT_EQ(got.documents.size(), 1u);
+    return got.documents.empty() ? Document() : got.documents.front();
+  };
+  using Names = std::vector<std::string>;
+  for (const char* acl : {"acl: ann; bob", "ACL: [ann, \"bob\"]", "acl:\n  - ann\n  - 'bob'\ntitle: T", "acl:\r\n- ann\r\n- bob"})
+    EXPECT_EQ(of(acl).acl, (Names{"ann", "bob"})) << acl;
+  for (const char* none : {"title: T", "acl:\ntitle: T", "acl: []"}) EXPECT_EQ(of(none).acl, Names{}) << none;
+  for (const char* unreadable : {"acl: ;", "acl:\n  read: [ann]"}) EXPECT_FALSE(of(unreadable).acl.empty()) << "it would be everybody's: " << unreadable;
+  EXPECT_EQ(of("date: 2026/03/05").published_at, "2026-03-05");
+  EXPECT_EQ(of("date: 2026-3-5 9:00").published_at, "2026-03-05");
+}
+
 TEST_F(ReaderTest, NestingThatIsTooDeepCostsOneReportAtMost) {
   std::string html = "<p>kept</p>";
   for (int i = 0; i < 100000; ++i) html += "<div>";
@@ -113,6 +135,44 @@ TEST(DocumentJson, WrongMembersAreNamed) {
   ASSERT_TRUE(good) << good.status().to_string();
   EXPECT_EQ(good->source, Source::web);
   EXPECT_EQ(good->attributes.at("a"), "1");
+}
+
+TEST(DocumentJson, MembersInOtherCaseAreRefusedWithTheirRightSpelling) {
+  for (const auto& [json, right] : {std::pair{R"({"id":"1","text":"x","ACL":["boss"]})", "`acl`"}, {R"({"id":"1","text":"x","Published_at":"2024-03-05"})", "`published_at`"},
+                                    {R"({"id":"1","Text":"x"})", "`text`"}}) {
+    const auto document = parse_document_json(json, Source::web);
+    ASSERT_FALSE(document) << json;
+    EXPECT_NE(document.status().message().find(right), std::string::npos) << document.status().to_string();
+  }
+  EXPECT_TRUE(parse_document_json(R"({"id":"1","text":"x","Other":1,"attributes":{"ACL":"x"}})", Source::web));
+}
+
+TEST(DocumentJson, DatesMayBeWrittenInManyWays) {
+  for (const auto& [written, date] : {std::pair{R"("2026年3月1日")", "2026-03-01"}, {R"("1767225600")", "2026-01-01T00:00:00Z"}, {"1767225600", "2026-01-01T00:00:00Z"},
+                                      {"1767225600123", "2026-01-01T00:00:00Z"}, {R"("2026-03")", "2026-03"}, {R"("")", ""}, {"null", ""}}) {
+    std::string undated;
+    const auto document = parse_document_json(std::string(R"({"id":"1","text":"x","published_at":)") + written + "}", Source::web, &undated);
+    ASSERT_TRUE(document) << document.status().to_string();
+    EXPECT_EQ(document->published_at, date) << written;
+    EXPECT_EQ(undated, "");
+  }
+  EXPECT_FALSE(parse_document_json(R"({"id":"1","text":"x","published_at":true})", Source::web));
+  EXPECT_FALSE(parse_document_json(R"({"id":"1","text":"x","published_at":"soon"})", Source::web)) << "nobody could be told";
+}
+
+TEST_F(ReaderTest, ADateThatCannotBeReadIsToldAndItsDocumentKept) {
+  const std::string path = write("a.jsonl", "{\"id\":\"1\",\"text\":\"one\",\"published_at\":\"2026/03/01\"}\n{\"id\":\"2\",\"text\":\"two\",\"published_at\":\"last spring\"}\n");
+  const Read got = read(path);
+  ASSERT_EQ(got.documents.size(), 2u);
+  EXPECT_EQ(got.documents[0].published_at, "2026-03-01");
+  EXPECT_EQ(got.documents[1].published_at, "");
+  ASSERT_EQ(got.problems.size(), 1u);
+  EXPECT_EQ(got.problems[0].where(), path + ":2");
+  EXPECT_NE(got.problems[0].message().find("last spring"), std::string::npos);
+  const Read rows = read(write("b.csv", "id,text,published_at\n1,one,last spring\n"));
+  ASSERT_EQ(rows.documents.size(), 1u);
+  EXPECT_EQ(rows.documents[0].published_at, "");
+  EXPECT_EQ(rows.problems.size(), 1u);
 }
 
 TEST(DocumentJson, ATextMayComeInPassages) {

@@ -1,5 +1,8 @@
 #include <algorithm>
 #include <ctime>
+#include <random>
+#include <string>
+#include <utility>
 
 #include "index_fixture.h"
 
@@ -64,50 +67,51 @@ TEST_F(RescoreTest, ALongDocumentSpeaksForItsPassagesByTheirNeighboursOnly) {
   EXPECT_EQ(found(ranking, "heron lighthouse").front(), "near");
 }
 
-// Documents of the two best passages for "heron lighthouse", of which `b` has a fair one and `a` the best.
+// How many passages of `a` are among the twenty best for "heron lighthouse", when the first stage finds its best one and
+// nineteen fair ones of others before its second.
 class NearbyPassagesTest : public RescoreTest {
  protected:
-  std::vector<std::string> found_among_two(size_t nearby, bool one_per_document = false) {
+  size_t found_of_a(size_t nearby, bool one_per_document = false) {
     IndexOptions options;
-    options.ranking.rescored = 1;
     options.ranking.nearby = nearby;
     const auto index = open(Index::Mode::read, options);
     SearchRequest request;
     request.query = "heron lighthouse";
-    request.top = 2;
+    request.top = 20;
     request.one_per_document = one_per_document;
     const auto response = index->search(request, CancelToken());
     EXPECT_TRUE(response) << response.status().to_string();
-    std::vector<std::string> ids;
-    if (response)
-      for (const Hit& hit : response->hits) ids.push_back(hit.passage.document_id);
-    return ids;
+    const std::vector<std::string> found = response ? ids(*response) : std::vector<std::string>();
+    EXPECT_EQ(found.size(), 20u);
+    return static_cast<size_t>(std::count(found.begin(), found.end(), "a"));
   }
   void add_with_second(const std::string& between, const std::string& second) {
-    add({make_document("a", filler("heron lighthouse") + between + second), make_document("b", filler("heron"))});
+    std::vector<Document> documents{make_document("a", filler("heron lighthouse") + between + second)};
+    for (int i = 0; i < 19; ++i) documents.push_back(make_document("b" + std::to_string(i), filler("heron")));
+    add(documents);
   }
 };
 
 TEST_F(NearbyPassagesTest, OneBesideTheBestTakesThePlaceOfOneThatStandsAlone) {
   add_with_second("", "A heron. " + filler("gravel"));
-  EXPECT_EQ(found_among_two(0), (std::vector<std::string>{"a", "b"}));
-  EXPECT_EQ(found_among_two(1), (std::vector<std::string>{"a", "a"}));
+  EXPECT_EQ(found_of_a(0), 1u);
+  EXPECT_EQ(found_of_a(1), 2u);
 }
 
 TEST_F(NearbyPassagesTest, OneFartherAwayDoesNot) {
   add_with_second(filler("gravel"), "A heron. " + filler("gravel"));
-  EXPECT_EQ(found_among_two(1), (std::vector<std::string>{"a", "b"}));
-  EXPECT_EQ(found_among_two(2), (std::vector<std::string>{"a", "a"}));
+  EXPECT_EQ(found_of_a(1), 1u);
+  EXPECT_EQ(found_of_a(2), 2u);
 }
 
 TEST_F(NearbyPassagesTest, OneThatHoldsNothingOfTheQuestionIsNotFound) {
   add_with_second("", filler("gravel"));
-  EXPECT_EQ(found_among_two(3), (std::vector<std::string>{"a", "b"}));
+  EXPECT_EQ(found_of_a(3), 1u);
 }
 
 TEST_F(NearbyPassagesTest, WhereEachDocumentIsFoundOnceItStaysSo) {
   add_with_second("", "A heron. " + filler("gravel"));
-  EXPECT_EQ(found_among_two(3, true), (std::vector<std::string>{"a", "b"}));
+  EXPECT_EQ(found_of_a(3, true), 1u);
 }
 
 TEST_F(RescoreTest, SourcesMayCountForLess) {
@@ -176,6 +180,51 @@ TEST_F(RescoreTest, OnlyTheBestAreLookedAtAndTheRestFollow) {
     ASSERT_TRUE(page) << page.status().to_string();
     for (size_t i = 0; i < page->hits.size(); ++i) EXPECT_EQ(page->hits[i].passage.document_id, ids[request.offset + i]);
   }
+}
+
+TEST_F(RescoreTest, PagesOfDocumentsWithManyPassagesAreCutFromOneList) {
+  std::mt19937 random(3);
+  const std::string words = "heron otter ferry stone tower river garden market bridge island ";
+  const auto some_words = [&] {
+    std::string text;
+    for (int i = 0; i < 12; ++i) {
+      const size_t word = random() % 10;
+      size_t begin = 0;
+      for (size_t w = 0; w < word; ++w) begin = words.find(' ', begin) + 1;
+      text += words.substr(begin, words.find(' ', begin) + 1 - begin);
+    }
+    return text;
+  };
+  std::vector<Document> documents;
+  for (int i = 0; i < 40; ++i) {
+    Document document = make_document("d" + std::to_string(100 + i), "");
+    for (size_t count = 1 + random() % 8; count > 0; --count) {
+      const std::string passage = some_words();
+      const auto begin = static_cast<uint32_t>(document.text.size());   // code points, as it is ASCII
+      document.text += passage;
+      document.passages.push_back({begin, static_cast<uint32_t>(document.text.size())});
+    }
+    documents.push_back(document);
+  }
+  add(documents);
+  const auto index = open(Index::Mode::read);
+  using Place = std::pair<std::string, uint32_t>;
+  const auto places = [&](size_t offset, size_t top) {
+    SearchRequest request;
+    request.query = "heron ferry island";
+    request.offset = offset, request.top = top;
+    const auto response = index->search(request, CancelToken());
+    EXPECT_TRUE(response) << response.status().to_string();
+    std::vector<Place> found;
+    for (const Hit& hit : response->hits) found.emplace_back(hit.passage.document_id, hit.passage.range.begin);
+    return found;
+  };
+  const std::vector<Place> all = places(0, 60);
+  ASSERT_EQ(all.size(), 60u);
+  std::vector<Place> pages;
+  for (size_t offset = 0; offset < 60; offset += 6)
+    for (const Place& place : places(offset, 6)) pages.push_back(place);
+  EXPECT_EQ(pages, all);
 }
 
 TEST_F(RescoreTest, EnglishQuestionsAreLeftAsTheyAre) {

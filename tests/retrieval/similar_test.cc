@@ -119,5 +119,42 @@ TEST(Collapsing, KeepsTheBestOfPassagesThatSayTheSame) {
   EXPECT_EQ(hits[3].passage.document_id, "short");
 }
 
+std::vector<Hit> hits_of(const std::vector<std::string>& texts) {
+  std::vector<Hit> hits;
+  for (const std::string& text : texts) {
+    Hit hit;
+    hit.passage.document_id = std::to_string(hits.size());
+    hit.passage.text = text;
+    hits.push_back(hit);
+  }
+  return hits;
+}
+
+TEST(Collapsing, MessagesOfOneFormStayWhereTheirNumbersDiffer) {
+  std::vector<Hit> hits = hits_of({"【快递】您的包裹已到小区东门驿站，取件码 7-2-4411，请于今天晚上九点之前凭取件码领取，逾期将退回。",
+                                   "【快递】您的包裹已到小区东门驿站，取件码 3-1-9086，请于今天晚上九点之前凭取件码领取，逾期将退回。",
+                                   "【快递】您的包裹已到小区东门驿站，取件码 7-2-4411，请于今天晚上九点之前凭取件码领取，逾期将退回。"});
+  collapse_near_duplicates(hits);
+  ASSERT_EQ(hits.size(), 2u);
+  EXPECT_EQ(hits[0].copies, std::vector<std::string>{"2"});
+}
+
+TEST(Collapsing, ArticlesGoWhereOnlyTheirDatesAndCountsDiffer) {
+  std::mt19937 random(5);
+  const std::string text = random_text(random, 100);
+  std::vector<Hit> hits = hits_of({"2026-03-01 read 512 times. " + text, text + " 2026-03-04, read 99 times."});
+  collapse_near_duplicates(hits);
+  EXPECT_EQ(hits.size(), 1u);
+}
+
+TEST(Collapsing, ThousandsOfHitsTakeNoLongerThanTheFirstThousand) {
+  std::vector<std::string> texts;
+  for (int i = 0; i < 1'500; ++i) texts.push_back("message " + std::to_string(i) + " of one form, which thousands of others have as well");
+  texts.push_back(texts[0]);
+  std::vector<Hit> hits = hits_of(texts);
+  collapse_near_duplicates(hits);
+  EXPECT_EQ(hits.size(), texts.size()) << "a copy so far down stays";
+}
+
 }  // namespace
 }  // namespace wenqu::retrieval

@@ -2,6 +2,7 @@
 
 #include <sys/stat.h>
 
+#include <algorithm>
 #include <fstream>
 #include <thread>
 
@@ -254,6 +255,40 @@ TEST_F(SyncTest, NearDuplicatesAreLeftOutUntilTheirOriginalGoes) {
   EXPECT_EQ(marked, 1u);
 }
 
+TEST_F(SyncTest, DocumentsThatNotTheSamePeopleMayFindAreNoDuplicates) {
+  const auto line = [](const std::string& id, const std::string& acl) { return "{\"id\":\"" + id + "\"," + acl + "\"text\":\"" + kText + "\"}\n"; };
+  write("d.jsonl", line("private", "\"acl\":[\"boss\",\"ann\"],") + line("public", "\"acl\":[],") + line("other", "\"acl\":[\"boss\"],") +
+                       line("copy", "\"acl\":[\"ann\",\"boss\",\"ann\"],"));
+  SyncOptions drop;
+  drop.duplicates = DuplicatePolicy::drop;
+  EXPECT_EQ(sync(drop).duplicates, 1u);
+  EXPECT_EQ(found("湿地"), (Names{"other", "private", "public"}));
+  // The same holds for what another run finds in the index.
+  write("e.jsonl", line("for ann", "\"acl\":[\"ann\"],") + line("public too", ""));
+  SyncOptions mark;
+  mark.duplicates = DuplicatePolicy::mark;
+  sync(mark);
+  EXPECT_EQ(found("湿地"), (Names{"copy", "for ann", "other", "private", "public", "public too"}));
+  for (const Hit& hit : find(*open(Index::Mode::read), "湿地").hits) {
+    const auto original = hit.attributes.find("near_duplicate_of");
+    const std::string& id = hit.passage.document_id;
+    EXPECT_EQ(original == hit.attributes.end() ? "" : original->second, id == "copy" ? "private" : id == "public too" ? "public" : "") << id;
+  }
+}
+
+TEST_F(SyncTest, RemovingWhatIsNotThereIsToldAndNotCounted) {
+  sync();
+  auto index = open(Index::Mode::write);
+  FolderSync by_hand(*index, directory_, {}, {});
+  EXPECT_OK(by_hand.remove_document("x"));
+  const Status status = by_hand.remove_document("nobody");
+  EXPECT_EQ(status.code(), StatusCode::not_found);
+  EXPECT_EQ(status.where(), "nobody");
+  EXPECT_EQ(by_hand.counts().removed, 1u);
+  EXPECT_OK(by_hand.commit());
+  EXPECT_EQ(by_hand.remove_document("x").code(), StatusCode::not_found);
+}
+
 TEST_F(SyncTest, RemovingAnOriginalByHandFreesItsDuplicates) {
   write("d1.txt", kText);
   write("d2.txt", kText + "（完）");
@@ -330,6 +365,22 @@ TEST_F(SyncTest, AStateOfEarlierVersionsIsReadAndItsFilesAreReadAgain) {
   EXPECT_EQ(counts.removed, 1u);
   EXPECT_EQ(counts.unchanged, 0u);
   EXPECT_EQ(counts.documents, 3u);
+}
+
+// They did not know who may find a document.
+TEST_F(SyncTest, SignaturesOfEarlierVersionsAreNotBelieved) {
+  sync();
+  SyncState state = SyncState::load(directory_, 1);
+  state.similar.add("of old", *signature_of(kText));
+  EXPECT_OK(state.save(directory_));
+  EXPECT_EQ(SyncState::load(directory_, 1).similar.size(), 1u);
+  std::fstream file(directory_ + "/" + kSyncStateName, std::ios::in | std::ios::out | std::ios::binary);
+  file.seekp(12);
+  file.put('2');
+  file.close();
+  const SyncState older = SyncState::load(directory_, 1);
+  EXPECT_EQ(older.similar.size(), 0u);
+  EXPECT_EQ(older.files.size(), 3u);
 }
 
 TEST_F(SyncTest, LinesThatCannotBeReadCostNoOtherDocument) {
@@ -417,6 +468,19 @@ TEST_F(SyncTest, LocatorsAreKeptInTheIndex) {
   EXPECT_TRUE(find(*index, "otter").hits.at(0).passage.locator.kind == Locator::Kind::none);
 }
 
+TEST_F(SyncTest, AHitTellsThePlaceOfWhatWasFoundInItsPassage) {
+  auto index = open(Index::Mode::write);
+  Document video = make_document("video", "The heron waits. The otter swims. The ferry leaves.", "", Source::video);
+  video.marks = {{0, {Locator::Kind::time, 1000}}, {17, {Locator::Kind::time, 95'000}}, {34, {Locator::Kind::time, 2'700'000}}};
+  EXPECT_OK(index->add(video));
+  EXPECT_OK(index->commit());
+  const auto place_of = [&](const char* word) { return find(*index, word).hits.at(0).passage.locator.number; };
+  EXPECT_EQ(place_of("heron"), 1000u);
+  EXPECT_EQ(place_of("otter"), 95'000u);
+  EXPECT_EQ(place_of("ferry"), 2'700'000u);
+  EXPECT_EQ(find(*index, "ferry").hits.at(0).passage.marks.size(), 2u);
+}
+
 TEST_F(SyncTest, SearchesLeaveCopiesOutWhenAsked) {
   auto index = open(Index::Mode::write);
   const std::string text = "苍鹭是一种大型涉禽，栖息于湖泊和河流的浅水处。它们以鱼类为食，站在水中等待，动作很慢。";
@@ -434,6 +498,26 @@ TEST_F(SyncTest, SearchesLeaveCopiesOutWhenAsked) {
   size_t copies = 0;
   for (const Hit& hit : response->hits) copies += hit.copies.size();
   EXPECT_EQ(copies, 1u);
+}
+
+TEST_F(SyncTest, ManyCopiesDoNotHideWhatElseIsFound) {
+  auto index = open(Index::Mode::write);
+  const std::string text = "苍鹭是一种大型涉禽，栖息于湖泊和河流的浅水处。它们以鱼类为食，站在水中等待，动作很慢。";
+  for (int i = 0; i < 60; ++i) EXPECT_OK(index->add(make_document("copy" + std::to_string(i), text)));
+  const std::vector<std::string> others = {"夜鹭夜里捕鱼，不像苍鹭那样白天也出来，它的脖子短得多，羽毛是灰黑色的，常常缩着头站在树枝上。",
+                                           "公园里的湖边最近来了一只苍鹭，很多人带着长焦镜头去拍它，管理处提醒大家不要靠得太近，也不要投喂。",
+                                           "鹭科有六十多种鸟，苍鹭是其中分布最广的一种，从欧洲到东亚都有它的踪迹，冬天北方的会向南飞。"};
+  for (size_t i = 0; i < others.size(); ++i) EXPECT_OK(index->add(make_document("other" + std::to_string(i), others[i])));
+  EXPECT_OK(index->commit());
+  SearchRequest request;
+  request.query = "苍鹭";
+  request.top = 4;
+  request.collapse_duplicates = true;
+  const auto response = index->search(request, {});
+  ASSERT_TRUE(response);
+  const std::vector<std::string> found = ids(*response);
+  EXPECT_EQ(found.size(), 4u);
+  EXPECT_EQ(std::count_if(found.begin(), found.end(), [](const std::string& id) { return id.starts_with("other"); }), 3);
 }
 
 }  // namespace

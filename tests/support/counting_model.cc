@@ -2,8 +2,6 @@
 
 #include <cmath>
 
-#include "tests/support/mini_vocabulary.h"
-
 namespace wenqu::test {
 namespace {
 
@@ -12,8 +10,7 @@ constexpr float kMark = 4;   // of an exclamation mark's second number; all toke
 
 }  // namespace
 
-GgufWriter counting_model() {
-  const MiniVocabulary vocabulary;
+GgufWriter counting_model(const MiniVocabulary& vocabulary) {
   const size_t tokens = vocabulary.tokens.size();
   GgufWriter w;
   w.set_string("general.architecture", "llama");

@@ -20,7 +20,37 @@ constexpr size_t kStagingBytes = size_t{4} << 20;
 constexpr int kStagings = 2;
 constexpr const char* kWarpgroups = "WENQU_CUDA_WARPGROUPS";
 
+// After these every call fails, until another process begins.
+bool is_lost(cudaError_t error) {
+  switch (error) {
+    case cudaErrorDevicesUnavailable:
+    case cudaErrorECCUncorrectable:
+    case cudaErrorNvlinkUncorrectable:
+    case cudaErrorContained:
+    case cudaErrorIllegalAddress:
+    case cudaErrorLaunchTimeout:
+    case cudaErrorContextIsDestroyed:
+    case cudaErrorAssert:
+    case cudaErrorHardwareStackError:
+    case cudaErrorIllegalInstruction:
+    case cudaErrorMisalignedAddress:
+    case cudaErrorInvalidAddressSpace:
+    case cudaErrorInvalidPc:
+    case cudaErrorLaunchFailure:
+    case cudaErrorTensorMemoryLeak:
+    case cudaErrorMpsClientTerminated:
+    case cudaErrorExternalDevice:
+    case cudaErrorUnknown: return true;
+    default: return false;
+  }
+}
+
 Status failed(cudaError_t error, const char* what) {
+  if (is_lost(error))
+    return Status(StatusCode::internal,
+                  fmt::format("the GPU failed to {}: {} ({}): it is lost for this process, which must be started again; where that does not help, the "
+                              "driver's messages say more (dmesg, NVRM: Xid)", what, cudaGetErrorString(error), cudaGetErrorName(error)),
+                  "CUDA");
   const StatusCode code = error == cudaErrorMemoryAllocation ? StatusCode::out_of_memory : StatusCode::internal;
   return Status(code, fmt::format("the GPU refused to {}: {} ({})", what, cudaGetErrorString(error), cudaGetErrorName(error)), "CUDA");
 }
@@ -212,9 +242,10 @@ class CudaDevice final : public Device {
       cudaFuncAttributes attributes;
       if (const cudaError_t error = cudaFuncGetAttributes(&attributes, function); error != cudaSuccess) {
         cudaGetLastError();
+        if (is_lost(error)) return failed(error, "load a kernel");
         return Status(StatusCode::unsupported,
-                      fmt::format("this build has no kernels for {} (compute capability {}.{}): {}", info_.name, properties.major,
-                                  properties.minor, cudaGetErrorString(error)),
+                      fmt::format("this build has no kernels for {} (compute capability {}.{}): {}: scripts/build-cuda builds the module for all GPUs that "
+                                  "it runs on", info_.name, properties.major, properties.minor, cudaGetErrorString(error)),
                       "CUDA");
       }
       early_ = attributes.ptxVersion >= 90;   // the code knows of it (entries.cu), whatever the card
@@ -233,11 +264,15 @@ class CudaDevice final : public Device {
 
   // Only Hopper has them, and only where they give what they should: kernels for others do the same in more time.
   Status try_warpgroups() {
-    const char* const wanted = std::getenv(kWarpgroups);
-    if (info_.compute_capability != 90 || (wanted && std::string_view(wanted) == "0")) return {};
+    if (info_.compute_capability != 90) return {};
+    if (const char* const wanted = std::getenv(kWarpgroups); wanted && std::string_view(wanted) == "0") {
+      info_.no_warpgroups = fmt::format("switched off by {}=0", kWarpgroups);
+      return {};
+    }
     Result<bool> works = multiplies_by_warpgroups(*this);
     if (!works) return Status(works.status().code(), fmt::format("{}; {}=0 does without warpgroups' products", works.status().message(), kWarpgroups), "CUDA");
     info_.warpgroups = *works;
+    if (!*works) info_.no_warpgroups = "they gave wrong products when the GPU was opened: the driver or this build may be at fault";
     return {};
   }
 
@@ -253,7 +288,17 @@ class CudaDevice final : public Device {
 
 Result<int> count() {
   int count = 0;
-  if (const cudaError_t error = cudaGetDeviceCount(&count); error != cudaSuccess)
+  const cudaError_t error = cudaGetDeviceCount(&count);
+  if (error == cudaErrorInsufficientDriver) {
+    int driver = 0, runtime = 0;
+    cudaDriverGetVersion(&driver), cudaRuntimeGetVersion(&runtime);
+    const auto version = [](int number) { return fmt::format("{}.{}", number / 1000, number % 1000 / 10); };
+    return Status(StatusCode::not_found,
+                  fmt::format("the NVIDIA driver knows CUDA {}, but this module was built with {}: install a newer driver (CUDA 13 needs 580 or later)",
+                              version(driver), version(runtime)),
+                  "CUDA");
+  }
+  if (error != cudaSuccess)
     return Status(StatusCode::not_found, fmt::format("no GPU can be used: {} ({})", cudaGetErrorString(error), cudaGetErrorName(error)), "CUDA");
   return count;
 }

@@ -1,16 +1,20 @@
 /* wenqu: AI search over your own content, in your own process.
  *
  * Conventions
- *  1. Functions return a wq_status: WQ_OK or a negative code. Nothing here aborts, exits, prints,
- *     throws, installs a signal handler, or changes the locale, the umask or the floating point mode.
- *  2. Out-parameters come last. On failure they are set to NULL or 0.
+ *  1. Functions return a wq_status: WQ_OK or a negative code. Nothing here exits, prints, throws, installs
+ *     a signal handler, or changes the locale, the umask, the working directory or the floating point mode.
+ *     Nothing here aborts either; only where memory has run out, the C++ runtime or a library below may.
+ *     Threads of the library have all signals blocked, also in the callbacks they call, but for those of a
+ *     thread's own faults (SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, SIGSYS): the others are the host's.
+ *  2. Out-parameters come last. On failure they are set to NULL or 0, a descriptor to -1.
  *  3. Strings are UTF-8. Those passed in are copied before the call returns; where a length is asked
  *     for, it is in bytes, and WQ_NUL_TERMINATED stands for "up to the NUL". Those given out as
  *     wq_string* belong to the caller, who frees them with wq_string_free; pointers handed to a
  *     callback are valid during the callback only.
  *  4. Option structs begin with struct_size and are set up by their WQ_..._INIT macro or wq_..._init
  *     function. Fields are only ever appended, so programs built against an older header go on
- *     working. A field of 0 or NULL means the default.
+ *     working. A field of 0 or NULL means the default. One that a later header has and this library does
+ *     not know must be 0 or NULL: else WQ_E_UNSUPPORTED.
  *  5. Handles are opaque; the function that frees each is named at its type. Freeing NULL does
  *     nothing.
  *  6. [any thread] functions may be called by any number of threads at once. [owner] functions must
@@ -58,7 +62,7 @@ typedef int32_t wq_status;
 #define WQ_E_LIMIT_EXCEEDED (-10)   /* too large, too many or too deep */
 #define WQ_E_VERSION_MISMATCH (-11) /* written by another version */
 #define WQ_E_INTERNAL (-12)         /* a defect in wenqu */
-#define WQ_E_STRUCT_SIZE (-13)      /* struct_size is 0 or too small */
+#define WQ_E_STRUCT_SIZE (-13)      /* struct_size is no size of the struct in any version */
 #define WQ_E_REENTRANT (-14)        /* not allowed from inside a callback */
 #define WQ_E_TIMEOUT (-15)          /* nothing happened within the given time */
 #define WQ_E_END_OF_STREAM (-16)    /* there will be no further event */
@@ -67,7 +71,8 @@ typedef int32_t wq_status;
 WQ_API const char* wq_status_name(wq_status status);
 
 /* What went wrong in this thread's last call that failed: what, where, how to mend. Empty when none
- * did. Valid until the thread's next failing call. [any thread] */
+ * did. Valid UTF-8, less than 4 KiB: longer names and paths are cut. Valid until the thread's next failing
+ * call. [any thread] */
 WQ_API const char* wq_last_error(void);
 
 /* ----------------------------------------------------------------- version */
@@ -103,7 +108,8 @@ typedef int32_t (*wq_rerank_callback)(const char* query, size_t query_length, co
                                       const size_t* lengths, size_t count, float* scores, void* user);
 
 /* What searches may use besides words; all of it may be left out. An index that was written with an embedding
- * model is searched by vectors too when it is opened with the same one. */
+ * model is searched by vectors too when it is opened with the same one. The callbacks and `user` must live until
+ * the handle is closed and, of an assistant, all its requests are freed: those go on after wq_assistant_close. */
 typedef struct wq_search_models {
   uint32_t struct_size;
   int32_t threads;               /* compute threads of each model; 0: one per core */
@@ -131,7 +137,8 @@ WQ_API wq_status wq_search_models_init(wq_search_models* models, uint32_t struct
  * readers (wq_assistant) go on. Freed by wq_index_close. */
 typedef struct wq_index wq_index;
 
-/* Opens or creates the index in a directory. WQ_E_BUSY while another writer has it. `directory` may be the address of an
+/* Opens or creates the index in a directory. WQ_E_BUSY while another writer has it. A relative path is that of the
+ * working directory now: a later chdir() changes nothing. `directory` may be the address of an
  * index in an OpenSearch or Elasticsearch cluster, "https://user@host:9200/name"; credentials then come from the
  * environment (docs/remote.md). [any thread] */
 WQ_API wq_status wq_index_open(const char* directory, wq_index** out);
@@ -148,22 +155,31 @@ WQ_API wq_status wq_index_open_with_models(const char* directory, const wq_searc
  * Without `acl` everybody may. `id` and `text` are needed. A mark says where the text from code point
  * `begin` on stands in the original (page, time in milliseconds, section, row); citations tell it.
  * "passages": ["...", "..."] in place of `text` gives a text that is cut already: each is searched, shown and cited as it is.
- * Searches find it after wq_index_commit. [any thread] */
+ * Searches find it after wq_index_commit. After an error this document is not added, and all else stays as it was;
+ * where changes were lost (see wq_index_commit), the error of that. [any thread] */
 WQ_API wq_status wq_index_add_json(wq_index* index, const char* json, size_t length);
 
 /* Adds a file, or every file under a folder: .jsonl .txt .md .html .pdf .docx .epub .csv
  * .tsv .eml .srt .vtt (docs/documents.md). `source` (NULL: "file") is for
- * documents that name none. What cannot be read is passed over and counted as a problem; with WQ_OK
- * and problems > 0 wq_last_error tells the first. `documents` and `problems` may be NULL.
+ * documents that name none. For .pdf, pdftotext and pdfinfo are started, as PATH finds them; they get no
+ * other part of the environment and no descriptor of the host's but the file's. What cannot be read is
+ * passed over and counted as a problem; with WQ_OK and problems > 0 wq_last_error tells the first. After an error as of wq_index_add_json the document that
+ * met it is not added, those before it are, and the rest is not read. `documents` and `problems` may be NULL.
  * [any thread] */
 WQ_API wq_status wq_index_add_path(wq_index* index, const char* path, const char* source,
                                    uint64_t* documents, uint64_t* problems);
 
-/* Removes a document; one that is not there is no error. [any thread] */
+/* Removes a document; one that is not there is no error. After an error it stays, and so does all else.
+ * [any thread] */
 WQ_API wq_status wq_index_remove(wq_index* index, const char* id, size_t length);
 
 /* Makes what was added and removed durable and visible. After WQ_OK it survives the death of the
- * process and of the machine; after an error the previous commit is as it was. [any thread] */
+ * process and of the machine. After an error the previous commit is as it was, and what was added and
+ * removed since is kept: call again, and it is committed (no space, too many open files, a model that
+ * refused). Only where it cannot be known any more what was written, it is lost; then this function, adding
+ * and removing all fail, with the same error, of how many documents since which commit, until the handle is
+ * closed and the index opened again. So WQ_OK never follows on a loss. (Of an index in a cluster,
+ * docs/remote.md tells what a failure leaves.) [any thread] */
 WQ_API wq_status wq_index_commit(wq_index* index);
 
 /* Documents in the last commit. [any thread] */
@@ -235,7 +251,8 @@ WQ_API wq_status wq_assistant_refresh(wq_assistant* assistant);
 WQ_API wq_status wq_search(wq_assistant* assistant, const char* query, size_t length, uint32_t top,
                            wq_string** out);
 
-/* Frees the handle. Requests still running keep what they need and go on. [owner] */
+/* Frees the handle. Requests still running keep what they need and go on; callbacks of wq_search_models may be
+ * called until they are freed. [owner] */
 WQ_API void wq_assistant_close(wq_assistant* assistant);
 
 /* ---------------------------------------------------------------- requests */
@@ -280,7 +297,8 @@ WQ_API wq_status wq_ask_options_init(wq_ask_options* options, uint32_t struct_si
 
 /* Starts answering and returns at once. What is wrong with the options (an empty question, say) comes
  * back here; everything later comes as events, the last of them response.completed,
- * response.incomplete or response.failed. [any thread] */
+ * response.incomplete or response.failed. Only where there is not even memory for that one, they end
+ * without it. [any thread] */
 WQ_API wq_status wq_ask(wq_assistant* assistant, const wq_ask_options* options, wq_request** out);
 
 /* The next event, waiting up to timeout_ms (0: not at all; negative: for ever). WQ_E_TIMEOUT when none
@@ -308,9 +326,10 @@ WQ_API wq_status wq_request_free(wq_request* request);
 /* ------------------------------------------------------------------ models */
 
 /* What loading a model would need, as JSON: {"weights":bytes,"kv_cache":bytes,"scratch":bytes,
- * "prefix_cache":bytes,"total":bytes,"least":bytes,"context_tokens":n}. The prefix cache is what it
+ * "prefix_cache":bytes,"total":bytes,"least":bytes,"context_tokens":n}. `context_tokens` (0: 4096): those
+ * of the text to be held; n: as many, or what the model has if that is less. The prefix cache is what it
  * may grow to and gives way; "least" is a memory_budget that is enough, for a mixture of experts with
- * experts read on demand. `context_tokens` 0: 4096. [any thread] */
+ * experts read on demand. [any thread] */
 WQ_API wq_status wq_estimate(const char* model_path, uint64_t context_tokens, wq_string** out);
 
 #ifdef __cplusplus

@@ -1,5 +1,10 @@
-// wenqu for C++: move-only handles over wenqu.h. Ownership, threads and errors are as stated there;
+// wenqu for C++17 and later: move-only handles over wenqu.h. Ownership, threads and errors are as stated there;
 // a failed call throws wenqu::Error on the caller's side, no exception passes through the library.
+//
+// What is asked for most has a form of its own here. For the rest the option structs of wenqu.h are taken as they are,
+// and get() gives the handle that its functions take, which stays the object's.
+//
+// With C++20's names of members in braces (C++17 sets them one by one):
 //
 //   wenqu::Index index("notes.index");
 //   index.add_json(R"({"id":"1","text":"The library closes at six."})");
@@ -10,13 +15,16 @@
 #ifndef WENQU_WENQU_HPP
 #define WENQU_WENQU_HPP
 
-#include <functional>
+#if __cplusplus < 201703L
+#error "wenqu.hpp needs C++17: compile with -std=c++17 or later, or use wenqu.h"
+#endif
+
 #include <memory>
 #include <optional>
 #include <stdexcept>
 #include <string>
 #include <string_view>
-#include <utility>
+#include <type_traits>
 
 #include "wenqu/wenqu.h"
 
@@ -84,12 +92,14 @@ class Index {
     detail::check(wq_index_count(handle_.get(), &documents));
     return documents;
   }
+  wq_index* get() const noexcept { return handle_.get(); }
 
  private:
   std::unique_ptr<wq_index, detail::Deleter<wq_index_close>> handle_;
 };
 
-// One question being answered; its events are pulled.
+// One question being answered. Its events are pulled, or go to the on_event it was asked with, which must not destroy or
+// replace it: from there it can only be cancelled.
 class Request {
  public:
   // The next event as JSON, waiting for it; nothing after the final one.
@@ -109,6 +119,13 @@ class Request {
     return fd;
   }
   void cancel() { detail::check(wq_request_cancel(handle_.get())); }
+  // Waits timeout_ms at most (negative: for ever) for the end; false when it has not come.
+  bool wait(int32_t timeout_ms = -1) {
+    const wq_status status = wq_request_wait(handle_.get(), timeout_ms);
+    if (status != WQ_E_TIMEOUT) detail::check(status);
+    return status == WQ_OK;
+  }
+  wq_request* get() const noexcept { return handle_.get(); }
 
  private:
   friend class Assistant;
@@ -116,6 +133,7 @@ class Request {
   std::unique_ptr<wq_request, detail::Deleter<wq_request_free>> handle_;
 };
 
+// The options wanted most; wq_assistant_options has all.
 struct AssistantOptions {
   std::string index_directory{};
   std::string model_path{};    // empty: answers are extracted from the sources
@@ -149,16 +167,22 @@ class Assistant {
     given.repack = options.repack ? 1 : 0;
     given.memory_budget = options.memory_budget;
     given.chat_template = options.chat_template.empty() ? nullptr : options.chat_template.c_str();
-    wq_assistant* assistant = nullptr;
-    detail::check(wq_assistant_open(&given, &assistant));
-    handle_.reset(assistant);
+    open(given);
   }
+  // With all that C has (WQ_ASSISTANT_OPTIONS_INIT). A template, so that braces mean AssistantOptions.
+  template <typename Options, std::enable_if_t<std::is_same_v<Options, wq_assistant_options>, int> = 0>
+  explicit Assistant(const Options& options) { open(options); }
+
   Request ask(std::string_view question, Mode mode = Mode::quick) {
     wq_ask_options options = WQ_ASK_OPTIONS_INIT;
     options.mode = static_cast<int32_t>(mode);
     options.question = question.data();
     options.question_length = question.size();
     if (question.empty()) options.question = "";
+    return ask(options);
+  }
+  // With all that C has (WQ_ASK_OPTIONS_INIT): filters, limits, a callback.
+  Request ask(const wq_ask_options& options) {
     wq_request* request = nullptr;
     detail::check(wq_ask(handle_.get(), &options, &request));
     return Request(request);
@@ -170,10 +194,23 @@ class Assistant {
     return detail::take(found);
   }
   void refresh() { detail::check(wq_assistant_refresh(handle_.get())); }
+  wq_assistant* get() const noexcept { return handle_.get(); }
 
  private:
+  void open(const wq_assistant_options& options) {
+    wq_assistant* assistant = nullptr;
+    detail::check(wq_assistant_open(&options, &assistant));
+    handle_.reset(assistant);
+  }
   std::unique_ptr<wq_assistant, detail::Deleter<wq_assistant_close>> handle_;
 };
+
+// What loading a model would need, as JSON; 0 tokens: 4096.
+inline std::string estimate(const std::string& model_path, uint64_t context_tokens = 0) {
+  wq_string* told = nullptr;
+  detail::check(wq_estimate(model_path.c_str(), context_tokens, &told));
+  return detail::take(told);
+}
 
 }  // namespace wenqu
 

@@ -23,6 +23,8 @@ struct AttentionCase {
   std::vector<int> tokens;        // new ones of each
   int multiprocessors = 1;
   size_t shared_bytes = 227 << 10;
+  size_t room = engine::cuda::kMostPartial;
+  bool alike = false;
 };
 
 class CudaAttentionTest : public testing::Test {
@@ -72,9 +74,10 @@ class CudaAttentionTest : public testing::Test {
     DeviceInfo info = device_.info();
     info.multiprocessors = c.multiprocessors, info.shared_bytes = std::min(c.shared_bytes, device_.info().shared_bytes);
     const Result<AttentionPlan> plan =
-        attention_plan(shape, places, static_cast<int>(*std::max_element(c.contexts.begin(), c.contexts.end())), info);
+        attention_plan(shape, places, static_cast<int>(*std::max_element(c.contexts.begin(), c.contexts.end())), info, c.alike, c.room);
     ASSERT_TRUE(plan) << plan.status().to_string();
     plan_ = *plan;
+    EXPECT_LE(plan->partial_numbers(shape), c.room);
 
     const Array<float> on_device(device_, queries), out(device_, places.size() * static_cast<size_t>(shape.heads * shape.value));
     const Array<float> partial(device_, std::max<size_t>(1, plan->partial_numbers(shape)));
@@ -92,7 +95,7 @@ class CudaAttentionTest : public testing::Test {
                            round ? Rounded{q.data(), scales.data(), shape.value} : Rounded());
     ASSERT_TRUE(status) << status.to_string();
     loaded_ = bytes_loaded() - before;
-    const std::vector<float> got = out.values();
+    const std::vector<float> got = got_ = out.values();
     if (round) {
       std::vector<float> steps(numbers / kBlock);
       ASSERT_TRUE(device_.download(steps.data(), scales.data(), steps.size() * sizeof(float)));
@@ -114,6 +117,7 @@ class CudaAttentionTest : public testing::Test {
 
   TestDevice device_;
   AttentionPlan plan_;
+  std::vector<float> got_;
   uint64_t loaded_ = 0;
 };
 
@@ -138,25 +142,94 @@ TEST_F(CudaAttentionTest, TokensOfAPromptSeeWhatIsBeforeThem) {
 
 TEST_F(CudaAttentionTest, LongContextsAreSplit) {
   check({{.heads = 6, .kv_heads = 1, .key = 32, .value = 32}, KvType::f16, {600, 1, 129}, {1, 1, 1}, 100});
-  EXPECT_EQ(plan_.splits, 5);
+  EXPECT_EQ(plan_.turns[0].splits, 5);
   check({{.heads = 6, .kv_heads = 1, .key = 32, .value = 136}, KvType::f16, {600, 7}, {3, 2}, 100});
-  EXPECT_EQ(plan_.splits, 10);
+  EXPECT_EQ(plan_.turns[0].splits, 10);
   check({{.heads = 2, .kv_heads = 1, .key = 16, .value = 136}, KvType::f16, {2200, 2100}, {1, 1}, 132});
-  EXPECT_EQ(plan_.splits, 35);
+  EXPECT_EQ(plan_.turns[0].splits, 35);
 }
 
 // A long context among short ones is not left to a few blocks.
 TEST_F(CudaAttentionTest, BlocksShareTheKeysOfAllContexts) {
   check({{.heads = 2, .kv_heads = 1, .key = 16, .value = 16}, KvType::f16, {40, 2200, 30, 1}, {1, 1, 1, 1}, 8});
   EXPECT_EQ(plan_.split_keys, 192);
-  EXPECT_EQ(plan_.splits, 12);
+  EXPECT_EQ(plan_.turns[0].splits, 12);
+}
+
+// Where the partial sums of a batch have no room, its tokens are attended to in turns, and short contexts are not split for long ones.
+TEST_F(CudaAttentionTest, WhatLeavesMorePartialSumsThanThereIsRoomForTakesTurns) {
+  const AttentionShape grouped{.heads = 6, .kv_heads = 1, .key = 32, .value = 32}, latents{.heads = 5, .kv_heads = 1, .key = 48, .value = 32, .values_are_keys = true};
+  for (const AttentionShape& shape : {grouped, latents}) {
+    const size_t row = static_cast<size_t>(shape.heads * shape.value);
+    check({.shape = shape, .contexts = {40, 600, 30}, .tokens = {40, 1, 30}, .multiprocessors = 100, .room = 12 * row});
+    EXPECT_EQ(plan_.turns.size(), 3u);
+    EXPECT_EQ(plan_.turns[0].splits, 1);
+    EXPECT_GT(plan_.turns[1].splits, 1);
+  }
+  check({.shape = grouped, .contexts = {600, 500}, .tokens = {90, 1}, .multiprocessors = 100, .room = 0});   // none is split
+  EXPECT_EQ(plan_.turns.size(), 1u);
+  // More tiles than a launch has blocks for.
+  const AttentionShape one_row{.heads = 16, .kv_heads = 1, .key = 576, .value = 512, .values_are_keys = true};
+  std::vector<Place> places;
+  for (int32_t i = 0; i < 70000; ++i) places.push_back({i, 0});
+  const Result<AttentionPlan> plan = attention_plan(one_row, places, 1, device_.info());
+  ASSERT_TRUE(plan) << plan.status().to_string();
+  EXPECT_EQ(plan->turns.size(), 2u);
+}
+
+TEST_F(CudaAttentionTest, RowsThatAreToBeAlikeAreSoInTurnsToo) {
+  const AttentionShape grouped{.heads = 6, .kv_heads = 1, .key = 32, .value = 32}, alone{.heads = 2, .kv_heads = 2, .key = 16, .value = 16};
+  for (const AttentionShape& shape : {grouped, alone}) {
+    const size_t row = static_cast<size_t>(shape.heads * shape.value);
+    std::vector<std::vector<float>> got;
+    for (const size_t room : {engine::cuda::kMostPartial, 6 * row, 3 * row}) {
+      random_.seed(8);
+      check({.shape = shape, .contexts = {1030, 2060}, .tokens = {9, 3}, .multiprocessors = 100, .room = room, .alike = true});
+      got.push_back(got_);
+    }
+    EXPECT_GT(plan_.turns.size(), 5u);
+    EXPECT_EQ(got[1], got[0]);
+    EXPECT_EQ(got[2], got[0]);
+  }
+  const std::vector<Place> places = {{0, 9000}};
+  const Result<AttentionPlan> plan = attention_plan(grouped, places, 9001, device_.info(), true, 8 * 6 * 32);
+  ASSERT_FALSE(plan);
+  EXPECT_EQ(plan.status().code(), StatusCode::limit_exceeded);
+}
+
+// Batches whose partial sums would be gigabytes if all their tokens were split alike.
+TEST_F(CudaAttentionTest, LongContextsAmongManyTokensKeepToTheirRoom) {
+  const AttentionShape v2_lite{.heads = 16, .kv_heads = 1, .key = 576, .value = 512, .values_are_keys = true};
+  AttentionShape v3 = v2_lite;
+  v3.heads = 128;
+  DeviceInfo info = device_.info();
+  info.multiprocessors = 132;
+  const auto plan_of = [&](const AttentionShape& shape, int position, int tokens, int questions, bool alike) {
+    std::vector<Place> places;
+    for (int i = 0; i < tokens; ++i) places.push_back({0, position + i});
+    for (int s = 1; s <= questions; ++s)
+      for (int i = 0; i < 150; ++i) places.push_back({s, i});
+    auto plan = attention_plan(shape, places, position + tokens, info, alike);
+    EXPECT_TRUE(plan) << plan.status().to_string();
+    EXPECT_LE(plan->partial_numbers(shape), engine::cuda::partial_room(shape, places.size(), 1 << 17));
+    return *plan;
+  };
+  const AttentionPlan answer = plan_of(v2_lite, 32767, 1, 0, false);
+  EXPECT_EQ(answer.turns.size(), 1u);
+  for (const int questions : {3, 13}) {
+    const AttentionPlan beside = plan_of(v2_lite, 32767, 1, questions, false);
+    EXPECT_LE(beside.turns.size(), 2u);
+    EXPECT_GT(beside.turns[0].splits, 64);   // the answer waits for no few blocks
+  }
+  plan_of(v2_lite, (1 << 17) - 2048, 2048, 0, true);
+  plan_of(v3, 32768 - 512, 512, 0, true);
 }
 
 TEST_F(CudaAttentionTest, LatentsAreKeysAndValuesOfAllHeads) {
   for (const KvType type : engine::kKvTypes)
     check({{.heads = 16, .kv_heads = 1, .key = 48, .value = 32, .values_are_keys = true}, type, {300, 2}, {1, 1}, 4});
   check({{.heads = 16, .kv_heads = 1, .key = 576, .value = 512, .values_are_keys = true}, KvType::f16, {200}, {1}, 8});
-  EXPECT_EQ(plan_.splits, 4);
+  EXPECT_EQ(plan_.turns[0].splits, 4);
   check({{.heads = 5, .kv_heads = 1, .key = 576, .value = 512, .values_are_keys = true}, KvType::q8_0, {70}, {4}});
   check({{.heads = 5, .kv_heads = 1, .key = 576, .value = 512, .values_are_keys = true}, KvType::fp8, {70}, {4}});
   check({{.heads = 16, .kv_heads = 1, .key = 576, .value = 512, .values_are_keys = true}, KvType::f16, {290, 3}, {9, 2}});

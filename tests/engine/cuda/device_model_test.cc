@@ -107,7 +107,7 @@ TEST_F(TimelineOnADevice, DecodingIsRecordedOnceAndLaunchedWhole) {
   const auto model = load_on_device(small());
   auto timeline = *Timeline::create(model, {});
   ASSERT_TRUE(timeline->append(kTokens, {}));
-  answer(*timeline, 1);
+  answer(*timeline, 2);
   const size_t recordings = device_->emulator()->recordings();
   EXPECT_GE(recordings, 1u);
   answer(*timeline, 5);
@@ -242,6 +242,32 @@ TEST_F(TimelineOnADevice, AModelThatDoesNotFitIsRefusedWithFigures) {
   ASSERT_FALSE(model);
   EXPECT_EQ(model.status().code(), StatusCode::out_of_memory);
   EXPECT_THAT(model.status().to_string(), testing::HasSubstr("MiB on the GPU (weights but for routed experts 1, KV cache"));
+}
+
+TEST_F(TimelineOnADevice, WhetherPromptsAreMultipliedByWarpgroupsIsTold) {
+  if (!device_->emulator()) GTEST_SKIP() << "a GPU has warpgroups or not";
+  EXPECT_EQ(load_on_device(small())->info().warpgroups, "");
+  device_->emulator()->set_warpgroups(true);
+  EXPECT_EQ(load_on_device(small())->info().warpgroups, "used");
+  device_->emulator()->set_warpgroups(false, "switched off");
+  EXPECT_EQ(load_on_device(small())->info().warpgroups, "not used: switched off");
+}
+
+// A device that failed is not taken for one that is full.
+TEST_F(TimelineOnADevice, SessionsOfADeviceThatFailedAreToldWhatItSaid) {
+  if (!device_->emulator()) GTEST_SKIP() << "a GPU would stay lost";
+  use(small());
+  KvCache before = cache();
+  ASSERT_TRUE(before.resize(3));
+  KvCache fork = *before.fork();
+  const Status fault = engine::cuda::launch<engine::cuda::AddRows>(*device_, {1}, {nullptr, nullptr, 1});
+  ASSERT_FALSE(fault);
+  for (KvCache* const one : {&before, &fork}) {
+    const Status status = one->resize(KvCache::kSegmentTokens + 1);
+    EXPECT_EQ(status.code(), StatusCode::internal);
+    EXPECT_EQ(status.message(), fault.message());
+  }
+  EXPECT_EQ(fork.resize(4).message(), fault.message());   // which asks for a page of its own
 }
 
 TEST_F(TimelineOnADevice, CancellingStopsABatch) {

@@ -397,7 +397,7 @@ struct Emulator::Recording final : Device::Graph {
 
 Emulator::Emulator(std::vector<Kernel> kernels, size_t memory_bytes) : kernels_(std::move(kernels)) {
   launches_of_.resize(kernels_.size());
-  info_ = {"emulated device", 90, 1, memory_bytes, 227 << 10, 0, 0};
+  info_ = {"emulated device", 90, 1, memory_bytes, 227 << 10};
 }
 
 Emulator::~Emulator() {

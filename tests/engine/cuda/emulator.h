@@ -337,7 +337,7 @@ class Emulator final : public Device {
   void discard(Graph* graph) noexcept override;
 
   // Whether it multiplies tiles as machine.h says; at first it does not.
-  void set_warpgroups(bool has) { info_.warpgroups = has; }
+  void set_warpgroups(bool has, std::string why_not = "") { info_.warpgroups = has, info_.no_warpgroups = std::move(why_not); }
 
   size_t recordings() const { return recordings_; }
   size_t launches() const { return launches_; }

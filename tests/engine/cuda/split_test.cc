@@ -92,7 +92,11 @@ TEST_F(SplitOverDevices, InspectingTellsWhatLoadingDoes) {
     EXPECT_EQ(got[i].weights, want[i].weights);
     EXPECT_GT(got[i].weights, 0u);
     EXPECT_EQ(got[i].kv_cache, want[i].kv_cache);
+    EXPECT_EQ(got[i].expert_cache, want[i].expert_cache);
   }
+  EXPECT_GT(got[0].cpu_experts, 0u);
+  EXPECT_GT(got[0].expert_cache, 0u);   // what is free is counted with it
+  EXPECT_LE(got[0].weights + got[0].kv_cache + got[0].scratch + got[0].expert_cache, got[0].room);
   EXPECT_EQ(options.open_devices[0]->free_bytes(), free);   // nothing was put there
   options.memory_budget = 100000;
   const auto refused = Model::inspect(path_, options);

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <filesystem>
+#include <new>
 
 #include "base/utf8.h"
 #include "retrieval/index.h"
@@ -194,6 +195,88 @@ TEST_F(AssistantTest, APassedTimeLimitIsAnIncompleteAnswer) {
   const Answer answer = ask("茶馆几点开门？", Mode::deep, SIZE_MAX, 1e-9);
   EXPECT_EQ(answer.end, Event::Type::incomplete);
   EXPECT_EQ(answer.reason, "deadline_exceeded");
+}
+
+// Tells a thought, and reads on for long before it answers.
+class LateAnswer : public Generator {
+ public:
+  LateAnswer(bool thinks, std::function<void()> started) : thinks_(thinks), started_(std::move(started)) {}
+
+  const std::string& name() const override { return name_; }
+  bool is_extractive() const override { return false; }
+  bool thinks() const override { return thinks_; }
+  Result<std::unique_ptr<Generation>> start(const GenerationTask&) override {
+    started_();
+    return std::unique_ptr<Generation>(std::make_unique<Run>());
+  }
+
+ private:
+  struct Run : Generation {
+    Result<GenerationEnd> run(GenerationSink& sink, const CancelToken&) override {
+      sink.on_thinking("hm");
+      sink.on_thinking_end();
+      sink.on_prefill(1, 2);
+      sink.on_answer("yes");
+      return GenerationEnd::finished;
+    }
+    Status add_evidence(std::string_view, std::span<const Evidence* const>, const CancelToken&) override { return {}; }
+    Usage usage() const override { return {}; }
+  };
+
+  bool thinks_;
+  std::function<void()> started_;
+  std::string name_ = "late";
+};
+
+TEST_F(AssistantTest, TheSecondsOfThinkingEndWithTheThoughtAndNotWhenTheAnswerComes) {
+  for (const bool thinks : {true, false}) {   // false: the searches are told as the thinking
+    size_t thoughts = 0;
+    bool ended = false, ended_when_started = false, ended_when_reading = false;
+    int64_t told = -1, kept = -1;
+    const Assistant assistant(index_, std::make_shared<LateAnswer>(thinks, [&] { ended_when_started = ended; }));
+    AskRequest request;
+    request.question = "茶馆几点开门？", request.mode = Mode::deep, request.report_progress = true;
+    EXPECT_TRUE(assistant.ask(request, [&](const Event& event) {
+      if (event.type == Event::Type::reasoning_done) ended = true, told = event.item->elapsed_ms;
+      if (event.type == Event::Type::item_added && event.item->kind == Item::Kind::reasoning) ++thoughts;
+      if (event.progress && event.progress->phase == Progress::Phase::prefill) ended_when_reading = ended;
+      if (event.is_final()) kept = event.response->timings.thinking_ms;
+      return true;
+    }));
+    EXPECT_EQ(ended_when_started, !thinks);
+    EXPECT_TRUE(ended_when_reading) << thinks;
+    EXPECT_EQ(thoughts, 1u) << thinks;
+    EXPECT_EQ(told, kept) << thinks;
+  }
+}
+
+TEST_F(AssistantTest, AQuestionsTokenGoesToWhatIsDoneBeforeIt) {
+  bool late = false;
+  const Assistant assistant(index_, std::make_shared<ExtractiveGenerator>(index_), [&](const CancelToken& cancel) { late = cancel.cancelled(); });
+  AskRequest request;
+  request.question = "茶馆几点开门？", request.time_limit_seconds = 1e-9;
+  EXPECT_TRUE(assistant.ask(request, [](const Event&) { return true; }));
+  EXPECT_TRUE(late);
+}
+
+TEST_F(AssistantTest, WhateverIsThrownAtAnyEventThereIsAFinalOne) {
+  AskRequest request;
+  request.question = "茶馆几点开门？", request.mode = Mode::deep;
+  for (size_t failing = 0; failing < 12; ++failing)
+    for (const bool memory : {true, false}) {
+      size_t events = 0, finals = 0;
+      StatusCode code = StatusCode::ok;
+      EXPECT_TRUE(assistant_->ask(request, [&](const Event& event) {
+        if (events++ == failing) {
+          if (memory) throw std::bad_alloc();
+          throw 7;
+        }
+        if (event.is_final()) ++finals, code = event.response->error.code();
+        return true;
+      }));
+      EXPECT_EQ(finals, 1u) << failing;
+      EXPECT_EQ(code, memory ? StatusCode::out_of_memory : StatusCode::internal) << failing;
+    }
 }
 
 TEST_F(AssistantTest, AnUnusableRequestHasNoEvents) {

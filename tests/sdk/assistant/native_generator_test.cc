@@ -110,6 +110,21 @@ TEST_F(NativeGeneratorTest, AThoughtLeavesRoomForTheAnswer) {
   EXPECT_EQ(answer.text, "Search: zin");
 }
 
+TEST_F(NativeGeneratorTest, AThoughtHasEndedBeforeItsClosingIsRead) {
+  const OpenedAssistant opened = open("abc");
+  AskRequest request;
+  request.question = "When does the ferry leave?", request.mode = Mode::deep, request.temperature = 0, request.max_answer_tokens = 8;
+  request.report_progress = true;
+  bool ended = false;
+  size_t read_after = 0;
+  EXPECT_TRUE(opened.assistant->ask(request, [&](const Event& event) {
+    if (event.type == Event::Type::reasoning_done) ended = true;
+    if (ended && event.progress && event.progress->phase == Progress::Phase::prefill) ++read_after;
+    return true;
+  }));
+  EXPECT_GT(read_after, 0u);
+}
+
 TEST_F(NativeGeneratorTest, QuestionsAreAskedOfTheNewestCommit) {
   const OpenedAssistant opened = open("abc");
   const uint64_t before = opened.index->stats().documents;

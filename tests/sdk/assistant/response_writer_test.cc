@@ -66,6 +66,59 @@ TEST(ResponseWriter, TellsAFullRoadInOrder) {
   EXPECT_EQ(writer.response().items[2].citations.at(0).evidence->hit.passage.document_id, "b");
 }
 
+TEST(ResponseWriter, WhatComesBetweenThinkingAndAnswerIsNoThinking) {
+  Recorder recorder;
+  const EventSink sink = recorder.sink();
+  int64_t now = 1000;
+  AskRequest request;
+  ResponseWriter writer(request, "m", false, sink, [&] { return now; });
+  writer.begin();
+  now += 9000;                // the prompt is read
+  writer.think("hm");
+  now += 40;
+  writer.end_thinking();
+  now += 8000;                // the answer's is
+  writer.think("again");      // there is one reasoning item at most
+  writer.answer("yes");
+  writer.end_answer();
+  writer.complete();
+  EXPECT_EQ(writer.response().timings.thinking_ms, 40);
+  EXPECT_EQ(writer.response().items.at(0).elapsed_ms, 40);
+  EXPECT_EQ(recorder.thinking, "hm");
+  EXPECT_EQ(writer.response().items.size(), 2u);
+}
+
+TEST(ResponseWriter, ItemsTellHowTheyEnded) {
+  const EventSink sink = [](const Event&) { return true; };
+  const auto states = [&](auto road) {
+    ResponseWriter writer({}, "m", false, sink);
+    writer.begin();
+    road(writer);
+    std::vector<State> told;
+    for (const Item& item : writer.response().items) told.push_back(item.state);
+    return told;
+  };
+  EXPECT_EQ(states([](ResponseWriter& writer) {
+              writer.begin_search({"q"});
+              writer.end_search({});
+              writer.think("hm");
+              writer.begin_search({"r"});
+              writer.fail(Status(StatusCode::io_error, "gone"));
+            }),
+            (std::vector{State::completed, State::incomplete, State::failed}));
+  EXPECT_EQ(states([](ResponseWriter& writer) {
+              writer.begin_search({"q"});
+              writer.incomplete("cancelled");
+            }),
+            std::vector{State::incomplete});
+  EXPECT_EQ(states([](ResponseWriter& writer) {
+              writer.think("hm");
+              writer.answer("The");
+              writer.incomplete("cancelled");
+            }),
+            (std::vector{State::completed, State::incomplete}));
+}
+
 TEST(ResponseWriter, NumbersAPassageOnceHoweverOftenItIsFound) {
   Recorder recorder;
   const EventSink sink = recorder.sink();

@@ -47,6 +47,13 @@ TEST(ThoughtParser, EveryCutOfAnOutputGivesTheSameParts) {
       EXPECT_EQ(parse(c.output, step, c.inside), c.want) << c.output << " cut every " << step;
 }
 
+TEST(ThoughtParser, TellsTheEndOfAThoughtBeforeThereIsAnAnswer) {
+  ThoughtParser parser(true);
+  EXPECT_FALSE(parser.push("x</think").thinking_ended);
+  EXPECT_TRUE(parser.push(">").thinking_ended);
+  EXPECT_FALSE(parser.push("\n\nanswer").thinking_ended);
+}
+
 TEST(ThoughtParser, KnowsWhetherItIsInsideAThought) {
   ThoughtParser parser(true);
   EXPECT_TRUE(parser.in_thinking());

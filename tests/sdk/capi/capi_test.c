@@ -5,6 +5,8 @@
 #include <stddef.h>
 #include <string.h>
 #include <poll.h>
+#include <signal.h>
+#include <unistd.h>
 #include <wenqu/wenqu.h>
 
 #define CHECK(condition)                                                              \
@@ -119,6 +121,45 @@ static void nothing_takes_null(void) {
   wq_string_free(NULL);
 }
 
+static void only_sizes_that_a_version_has_are_taken(void) {
+  struct {
+    wq_assistant_options options;
+    char later[16];
+  } newer = {WQ_ASSISTANT_OPTIONS_INIT, {0}};
+  wq_assistant* assistant = NULL;
+  newer.options.index_directory = "/nonexistent";
+  /* Half of a field. */
+  newer.options.struct_size = (uint32_t)offsetof(wq_assistant_options, device) + 4;
+  CHECK(wq_assistant_open(&newer.options, &assistant) == WQ_E_STRUCT_SIZE);
+  CHECK(wq_assistant_options_init(&newer.options, newer.options.struct_size) == WQ_E_STRUCT_SIZE);
+  newer.options.struct_size = 1u << 31;
+  CHECK(wq_assistant_open(&newer.options, &assistant) == WQ_E_STRUCT_SIZE);
+  CHECK(wq_assistant_options_init(&newer.options, 1u << 31) == WQ_E_STRUCT_SIZE);
+  /* A later version's, whose new fields are left alone, or are not. */
+  newer.options.struct_size = (uint32_t)sizeof newer;
+  CHECK(wq_assistant_open(&newer.options, &assistant) == WQ_E_NOT_FOUND);
+  newer.later[9] = 1;
+  CHECK(wq_assistant_open(&newer.options, &assistant) == WQ_E_UNSUPPORTED && assistant == NULL);
+}
+
+/* Valid UTF-8, and no more than a few kilobytes, whatever was passed. */
+static void errors_can_be_shown(void) {
+  wq_assistant_options options = WQ_ASSISTANT_OPTIONS_INIT;
+  wq_assistant* assistant = NULL;
+  const size_t length = 3 << 20;
+  char* name = malloc(length + 1);
+  options.index_directory = "/nonexistent/\xFF\xC3";
+  CHECK(wq_assistant_open(&options, &assistant) == WQ_E_NOT_FOUND);
+  CHECK(contains(wq_last_error(), "/nonexistent/\xEF\xBF\xBD\xEF\xBF\xBD") && !strchr(wq_last_error(), '\xFF'));
+  memset(name, 'x', length);
+  name[length] = '\0';
+  memcpy(name, "/", 1);
+  options.index_directory = name;
+  CHECK(wq_assistant_open(&options, &assistant) != WQ_OK && assistant == NULL);
+  CHECK(strlen(wq_last_error()) < 4096 && contains(wq_last_error(), "x...: "));
+  free(name);
+}
+
 static void versions_and_names_are_told(void) {
   CHECK(wq_version_number() == WQ_VERSION_MAJOR * 1000000u + WQ_VERSION_MINOR * 1000u + WQ_VERSION_PATCH);
   CHECK(contains(wq_version_string(), "."));
@@ -164,7 +205,7 @@ static void questions_that_are_none_are_refused(wq_assistant* assistant) {
   CHECK(wq_ask(assistant, &ask, &request) == WQ_E_INVALID_ARGUMENT);
   ask.passages = 0;
   ask.filter_json = "{\"sources\":[\"tv\"]}";
-  CHECK(wq_ask(assistant, &ask, &request) == WQ_E_INVALID_ARGUMENT && contains(wq_last_error(), "filter_json"));
+  CHECK(wq_ask(assistant, &ask, &request) == WQ_E_INVALID_ARGUMENT && contains(wq_last_error(), "filter_json: sources[]"));
   ask.filter_json = "{\"published_from\":\"monday\"}";
   CHECK(wq_ask(assistant, &ask, &request) == WQ_E_INVALID_ARGUMENT && contains(wq_last_error(), "published_from"));
   ask.filter_json = NULL;
@@ -175,6 +216,61 @@ static void questions_that_are_none_are_refused(wq_assistant* assistant) {
   CHECK(wq_ask(assistant, &ask, &request) == WQ_E_LIMIT_EXCEEDED);
   CHECK(request == NULL);
   free(long_question);
+}
+
+static void long_queries_are_refused(wq_assistant* assistant) {
+  wq_string* found = (wq_string*)1;
+  CHECK(wq_search(assistant, "x", (size_t)1 << 63, 0, &found) == WQ_E_LIMIT_EXCEEDED && found == NULL);
+}
+
+/* A host's working directory is its own to change. */
+static void an_index_stays_where_it_was_opened(const char* directory) {
+  wq_assistant_options options = WQ_ASSISTANT_OPTIONS_INIT;
+  wq_assistant* assistant = NULL;
+  wq_index* index = NULL;
+  wq_string* found = NULL;
+  char before[4096];
+  CHECK(getcwd(before, sizeof before) != NULL);
+  options.index_directory = directory;
+  CHECK(wq_index_open(directory, &index) == WQ_OK);
+  CHECK(wq_assistant_open(&options, &assistant) == WQ_OK);
+  CHECK(chdir("/") == 0);
+  CHECK(wq_index_add_json(index, "{\"id\":\"heron\",\"text\":\"The heron came back.\"}", WQ_NUL_TERMINATED) == WQ_OK);
+  CHECK(wq_index_commit(index) == WQ_OK);
+  CHECK(wq_assistant_refresh(assistant) == WQ_OK);
+  CHECK(wq_search(assistant, "heron", WQ_NUL_TERMINATED, 0, &found) == WQ_OK);
+  CHECK(contains(wq_string_data(found), "\"file_id\":\"heron\""));
+  wq_string_free(found);
+  wq_assistant_close(assistant);
+  CHECK(wq_index_remove(index, "heron", WQ_NUL_TERMINATED) == WQ_OK);
+  CHECK(wq_index_commit(index) == WQ_OK);
+  wq_index_close(index);
+  CHECK(chdir(before) == 0);
+}
+
+/* Those that the host waits for must not end it on a thread that it does not know. */
+static int32_t sees_signals_blocked(const char* json, size_t length, void* user) {
+  sigset_t blocked;
+  (void)json, (void)length;
+  CHECK(pthread_sigmask(SIG_BLOCK, NULL, &blocked) == 0);
+  CHECK(sigismember(&blocked, SIGTERM) == 1 && sigismember(&blocked, SIGUSR1) == 1 && sigismember(&blocked, SIGSEGV) == 0);
+  ++*(int*)user;
+  return 0;
+}
+
+static void signals_are_the_hosts(wq_assistant* assistant) {
+  wq_ask_options ask = WQ_ASK_OPTIONS_INIT;
+  wq_request* request = NULL;
+  sigset_t blocked;
+  int calls = 0;
+  ask.question = "ferry";
+  ask.on_event = sees_signals_blocked;
+  ask.user = &calls;
+  CHECK(wq_ask(assistant, &ask, &request) == WQ_OK);
+  CHECK(wq_request_wait(request, -1) == WQ_OK);
+  CHECK(wq_request_free(request) == WQ_OK);
+  CHECK(calls > 0);
+  CHECK(pthread_sigmask(SIG_BLOCK, NULL, &blocked) == 0 && sigismember(&blocked, SIGTERM) == 0);
 }
 
 static void events_can_be_pulled(wq_assistant* assistant) {
@@ -359,6 +455,8 @@ int main(int argc, char** argv) {
   char vectors[512];
   if (argc != 2) return 2;
   nothing_takes_null();
+  only_sizes_that_a_version_has_are_taken();
+  errors_can_be_shown();
   versions_and_names_are_told();
   options.index_directory = argv[1];
   CHECK(wq_assistant_open(&options, &assistant) == WQ_E_NOT_FOUND);
@@ -374,12 +472,15 @@ int main(int argc, char** argv) {
   wq_string_free(found);
   CHECK(wq_search(assistant, "", 0, 0, &found) == WQ_E_INVALID_ARGUMENT && found == NULL);
   questions_that_are_none_are_refused(assistant);
+  long_queries_are_refused(assistant);
+  signals_are_the_hosts(assistant);
   events_can_be_pulled(assistant);
   filters_leave_out_what_they_say(assistant);
   events_can_be_called_back(assistant);
   a_callback_cannot_free_its_request(assistant);
   freeing_stops_what_runs(assistant);
   wq_assistant_close(assistant);
+  an_index_stays_where_it_was_opened(argv[1]);
   snprintf(vectors, sizeof vectors, "%s.vectors", argv[1]);
   a_host_gives_vectors(vectors);
   return 0;

@@ -23,11 +23,19 @@ class OnePassage : public retrieval::Retriever {
     hit.score = 1;
     return retrieval::SearchResponse{{hit}, 1};
   }
-  Result<std::vector<retrieval::WeighedTerm>> weigh(std::string_view, bool) const override {
+  Result<std::vector<retrieval::WeighedTerm>> weigh(std::string_view, bool, const CancelToken&) const override {
     return std::vector<retrieval::WeighedTerm>();
   }
   Result<retrieval::Document> fetch(const std::string&) const override {
     return Status(StatusCode::not_found, "no such document");
+  }
+};
+
+// Its index cannot be reached.
+class OutOfReach : public OnePassage {
+ public:
+  Result<retrieval::SearchResponse> search(const retrieval::SearchRequest&, const CancelToken&) const override {
+    return Status(StatusCode::io_error, "the connection was refused", "https://10.0.0.5:9200/notes");
   }
 };
 

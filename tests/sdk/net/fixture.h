@@ -17,14 +17,15 @@ inline constexpr const char* kAsk = R"({"type":"response.create","input":"When d
 
 class ServerTest : public testing::Test {
  protected:
-  void serve(std::shared_ptr<Scripted> generator = std::make_shared<Scripted>(), Server::Options options = {}) {
+  void serve(std::shared_ptr<Scripted> generator = std::make_shared<Scripted>(), Server::Options options = {},
+             std::shared_ptr<retrieval::Retriever> retriever = std::make_shared<OnePassage>()) {
     generator_ = std::move(generator);
     options.log = [this](std::string_view line) {
       std::lock_guard lock(mutex_);
       log_ += std::string(line) + "\n";
     };
     auto server = Server::start(
-        std::make_shared<assistant::Assistant>(std::make_shared<OnePassage>(), generator_), std::move(options));
+        std::make_shared<assistant::Assistant>(std::move(retriever), generator_), std::move(options));
     ASSERT_TRUE(server) << server.status().to_string();
     server_ = std::move(server).value();
   }

@@ -34,6 +34,19 @@ TEST(HostCheck, BeyondLoopbackTheTokenDecidesUnlessNamesAreListed) {
   EXPECT_FALSE(host_allowed("10.0.0.5:8080", policy));
 }
 
+TEST(HostCheck, TheServersOwnAddressAndLoopbackNamesPassBesidesThoseListed) {
+  AccessPolicy policy;
+  policy.loopback = false;
+  policy.allowed_hosts = {"wenqu.home"};
+  EXPECT_TRUE(host_allowed("10.0.0.5:8080", policy, "10.0.0.5"));
+  EXPECT_TRUE(host_allowed("[fe80::1]:8080", policy, "[fe80::1]"));
+  EXPECT_TRUE(host_allowed("127.0.0.1:8080", policy, "127.0.0.1"));
+  EXPECT_TRUE(host_allowed("localhost:8080", policy, "127.0.0.1"));
+  EXPECT_FALSE(host_allowed("10.0.0.6:8080", policy, "10.0.0.5"));
+  EXPECT_FALSE(host_allowed("evil.com", policy, "10.0.0.5"));
+  EXPECT_FALSE(host_allowed("", policy, ""));
+}
+
 TEST(OriginCheck, PagesServedFromLoopbackPass) {
   for (const char* origin : {"http://localhost", "http://localhost:5173", "https://127.0.0.1:8443", "http://[::1]:80",
                              "HTTP://LOCALHOST"})

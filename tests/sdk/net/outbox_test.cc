@@ -94,6 +94,38 @@ TEST(Outbox, PushWaitsForRoom) {
   EXPECT_EQ(outbox.take(), "next");
 }
 
+TEST(Outbox, WaitsOnWhileTheClientTakesSomething) {
+  Outbox outbox(10, [] {});
+  outbox.push("0123456789", kNever);
+  outbox.take();
+  const auto end = std::chrono::steady_clock::now() + std::chrono::milliseconds(1'500);
+  std::thread writer([&] {
+    while (std::chrono::steady_clock::now() < end) {
+      outbox.progress();
+      std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    }
+    outbox.release();
+  });
+  EXPECT_TRUE(outbox.push("next", std::chrono::milliseconds(1'000)));
+  EXPECT_GE(std::chrono::steady_clock::now(), end);
+  writer.join();
+}
+
+TEST(Outbox, TryPushWaitsForNobody) {
+  Outbox outbox(10, [] {});
+  std::string message = "0123456789";
+  EXPECT_TRUE(outbox.try_push(message));
+  message = "next";
+  EXPECT_FALSE(outbox.try_push(message));
+  EXPECT_EQ(message, "next");
+  EXPECT_FALSE(outbox.closed());
+  EXPECT_EQ(outbox.take(), "0123456789");
+  outbox.release();
+  EXPECT_TRUE(outbox.try_push(message));
+  outbox.close();
+  EXPECT_FALSE(outbox.try_push(message));
+}
+
 TEST(Outbox, CloseWakesThoseWhoWait) {
   Outbox outbox(10, [] {});
   outbox.push("0123456789", kNever);

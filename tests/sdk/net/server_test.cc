@@ -161,9 +161,140 @@ TEST_F(ServerTest, AFullServerSaysBusyAndServesAgainLater) {
   second->send_text("{");
   EXPECT_EQ(text(parse(second->read_text()), "code"), "invalid_argument");   // so the question before it was taken
   third->send_text(kAsk);
-  EXPECT_EQ(text(parse(third->read_text()), "code"), "busy");
+  const rapidjson::Document refused = parse(third->read_text());
+  EXPECT_EQ(text(refused, "code"), "busy");
+  EXPECT_EQ(refused["wenqu"]["retry_after_ms"].GetInt(), 5000);
   first->disconnect();
   EXPECT_EQ(text(parse(second->read_text()), "type"), "response.created");
+}
+
+TEST_F(ServerTest, AQuestionWhoseClientIsGoneKeepsNobodyOut) {
+  Server::Options options;
+  options.max_running = 1;
+  options.max_waiting = 1;
+  serve(std::make_shared<Scripted>(Scripted::kEndless), options);
+  auto first = connect(), gone = connect(), third = connect();
+  first->send_text(kAsk);
+  EXPECT_TRUE(generator_->wait_for_running(1));
+  gone->send_text(kAsk);
+  gone->send_text("{");
+  EXPECT_EQ(text(parse(gone->read_text()), "code"), "invalid_argument");
+  gone->disconnect();
+  // Until the server has seen it go, there is no room.
+  std::string code = "busy";
+  for (int tries = 0; code == "busy" && tries < 10'000; ++tries) {
+    third->send_text(kAsk);
+    third->send_text("{");
+    code = text(parse(third->read_text()), "code");
+    if (code == "busy") parse(third->read_text());
+  }
+  EXPECT_EQ(code, "invalid_argument");   // so the question before it was taken
+}
+
+TEST_F(ServerTest, AStreamIsCancelledBeforeItsAnswerHasBegun) {
+  Server::Options options;
+  options.max_running = 1;
+  serve(std::make_shared<Scripted>(Scripted::kEndless), options);
+  auto first = connect(), second = connect();
+  first->send_text(R"({"type":"response.create","input":"mill?","stream_id":"a"})");
+  EXPECT_TRUE(generator_->wait_for_running(1));
+  for (int i = 0; i < 2; ++i) second->send_text(R"({"type":"response.create","input":"mill?","stream_id":"b"})");
+  second->send_text(R"({"type":"response.cancel","stream_id":"a"})");   // is another connection's
+  EXPECT_EQ(text(parse(second->read_text()), "code"), "not_found");
+  second->send_text(R"({"type":"response.cancel","stream_id":"b"})");
+  for (int i = 0; i < 2; ++i) {
+    const rapidjson::Document cancelled = parse(second->read_text());
+    EXPECT_EQ(text(cancelled, "type"), "error");
+    EXPECT_EQ(text(cancelled, "code"), "cancelled");
+    EXPECT_EQ(text(cancelled, "stream_id"), "b");
+  }
+  first->send_text(R"({"type":"response.cancel","stream_id":"a"})");
+  EXPECT_EQ(text(read_until(*first, "response.incomplete")["response"]["incomplete_details"], "reason"), "cancelled");
+  second->send_text(kAsk);
+  EXPECT_EQ(text(parse(second->read_text()), "type"), "response.created");
+}
+
+TEST_F(ServerTest, ATimeLimitCountsFromTheAsking) {
+  Server::Options options;
+  options.max_running = 1;
+  serve(std::make_shared<Scripted>(Scripted::kEndless), options);
+  auto first = connect(), second = connect();
+  first->send_text(kAsk);
+  EXPECT_TRUE(generator_->wait_for_running(1));
+  second->send_text(R"({"type":"response.create","input":"mill?","wenqu":{"time_limit_seconds":0.2}})");
+  second->send_text("{");
+  EXPECT_EQ(text(parse(second->read_text()), "code"), "invalid_argument");   // so the question before it was taken
+  std::this_thread::sleep_for(std::chrono::milliseconds(250));
+  first->disconnect();
+  rapidjson::Document last;
+  EXPECT_EQ(read_answer(*second, &last), (std::vector<std::string>{"response.created", "response.in_progress", "response.incomplete"}));
+  EXPECT_EQ(text(last["response"]["incomplete_details"], "reason"), "deadline_exceeded");
+}
+
+TEST_F(ServerTest, ClientsThatDoNotReadKeepNoOtherWaiting) {
+  Server::Options options;
+  options.max_queue_bytes = 16 << 10;
+  options.max_running = 1;
+  serve(std::make_shared<Scripted>(Scripted::kEndless, std::string(4096, 'x')), options);
+  auto first = connect(4096), second = connect(4096), reader = connect();
+  first->send_text(kAsk);
+  second->send_text(kAsk);
+  EXPECT_TRUE(generator_->wait_for_running(2));   // though one runs at once, and no answer ends
+  reader->send_text(kAsk);
+  EXPECT_EQ(text(parse(reader->read_text()), "type"), "response.created");
+}
+
+TEST_F(ServerTest, WhereTooManyDoNotReadTheyAreGivenUpSooner) {
+  Server::Options options;
+  options.max_queue_bytes = 16 << 10;
+  options.max_running = 1;
+  options.max_stalled = 0;
+  options.crowded_send_timeout = std::chrono::milliseconds(100);
+  serve(std::make_shared<Scripted>(Scripted::kEndless, std::string(4096, 'x')), options);
+  auto stalled = connect(4096), reader = connect();
+  stalled->send_text(kAsk);
+  EXPECT_TRUE(generator_->wait_for_running(1));
+  reader->send_text(kAsk);
+  EXPECT_EQ(text(parse(reader->read_text()), "type"), "response.created");
+  EXPECT_NE(log().find("did not read"), std::string::npos);
+}
+
+TEST_F(ServerTest, AClientThatReadsALongMessageSlowlyIsNotTakenForDead) {
+  Server::Options options;
+  options.max_queue_bytes = 16 << 10;
+  options.ping_interval = std::chrono::milliseconds(1'000);
+  options.send_timeout = std::chrono::milliseconds(2'000);
+  serve(std::make_shared<Scripted>(3, std::string(1 << 20, 'x')), options);
+  auto client = connect(4096);
+  client->send_text(kAsk);
+  client->read_slowly();   // two and a half seconds at least
+  EXPECT_EQ(text(read_until(*client, "response.output_text.delta"), "delta").size(), size_t{1} << 20);
+}
+
+TEST_F(ServerTest, AFailureIsLoggedAndItsPlaceIsNotForTheClient) {
+  serve(std::make_shared<Scripted>(), {}, std::make_shared<OutOfReach>());
+  auto client = connect();
+  client->send_text(kAsk);
+  const rapidjson::Document failed = read_until(*client, "response.failed");
+  EXPECT_EQ(text(failed["response"]["error"], "code"), "io_error");
+  EXPECT_EQ(text(failed["response"]["error"], "message"), "the connection was refused");
+  EXPECT_EQ(log(), "an answer failed: io_error at https://10.0.0.5:9200/notes (" + text(failed, "response_id") + ")\n");
+}
+
+TEST_F(ServerTest, BeyondLoopbackItWarnsAndIsKnownByTheAddressItIsReachedAt) {
+  Server::Options options;
+  options.address = "0.0.0.0";
+  options.token = "0123456789abcdef";
+  options.allowed_hosts = {"wenqu.home"};
+  serve(std::make_shared<Scripted>(), options);
+  EXPECT_NE(log().find("no TLS"), std::string::npos);
+  const auto upgrade = [&](const std::string& host) {
+    return WebsocketClient(server_->port()).upgrade("Authorization: Bearer 0123456789abcdef\r\nHost: " + host + "\r\n");
+  };
+  EXPECT_EQ(upgrade("wenqu.home"), 101);
+  EXPECT_EQ(upgrade("localhost"), 101);
+  EXPECT_EQ(upgrade("127.0.0.1:8377"), 101);
+  EXPECT_EQ(upgrade("evil.com"), 403);
 }
 
 TEST_F(ServerTest, ASlowReaderGetsEverything) {

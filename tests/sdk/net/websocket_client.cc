@@ -5,7 +5,9 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <chrono>
 #include <cstdlib>
+#include <thread>
 #include <utility>
 
 namespace wenqu::net {
@@ -39,7 +41,8 @@ bool WebsocketClient::send_raw(std::string_view bytes) {
 
 bool WebsocketClient::fill() {
   char bytes[16384];
-  const ssize_t got = ::recv(fd_, bytes, sizeof(bytes), 0);
+  if (slow_) std::this_thread::sleep_for(std::chrono::milliseconds(5));
+  const ssize_t got = ::recv(fd_, bytes, slow_ ? 2048 : sizeof(bytes), 0);
   if (got <= 0) return false;
   buffer_.append(bytes, static_cast<size_t>(got));
   return true;

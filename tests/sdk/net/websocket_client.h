@@ -45,6 +45,8 @@ class WebsocketClient {
   int close_code() const { return close_code_; }
   // Reads until the server closes.
   int wait_for_close();
+  // From now on 2 KiB in 5 milliseconds at most.
+  void read_slowly() { slow_ = true; }
 
   void disconnect();
 
@@ -52,6 +54,7 @@ class WebsocketClient {
   bool fill();
 
   int fd_ = -1;
+  bool slow_ = false;
   std::string buffer_;
   std::string response_headers_;
   int close_code_ = 0;

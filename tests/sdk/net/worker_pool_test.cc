@@ -4,6 +4,7 @@
 
 #include <atomic>
 #include <future>
+#include <string>
 
 namespace wenqu::net {
 namespace {
@@ -33,6 +34,71 @@ TEST(WorkerPool, RefusesMoreThanMayWait) {
   EXPECT_NE(full.message().find("later"), std::string::npos);
   pool.succeed([] {});   // has its place already
   gate.set_value();
+}
+
+TEST(WorkerPool, ServesClientsInTurn) {
+  const int a = 0, b = 0;   // by their addresses
+  std::promise<void> begun, gate, done;
+  std::string order;
+  WorkerPool pool(1, 8);
+  ASSERT_TRUE(pool.start());
+  ASSERT_TRUE(pool.submit([&] {
+    begun.set_value();
+    gate.get_future().wait();
+  }));
+  begun.get_future().wait();
+  for (int i = 0; i < 3; ++i) ASSERT_TRUE(pool.submit([&] { order += 'a'; }, &a));
+  ASSERT_TRUE(pool.submit([&] { order += 'b'; }, &b));
+  ASSERT_TRUE(pool.submit([&] { order += 'b'; }, &b));
+  ASSERT_TRUE(pool.submit([&] { done.set_value(); }, &a));
+  gate.set_value();
+  done.get_future().wait();
+  EXPECT_EQ(order, "ababa");
+}
+
+TEST(WorkerPool, ADroppedJobGivesUpItsPlace) {
+  const int first = 0, second = 0;
+  std::promise<void> begun, gate;
+  std::atomic<bool> ran = false;
+  WorkerPool pool(1, 1);
+  ASSERT_TRUE(pool.start());
+  ASSERT_TRUE(pool.submit([&] {
+    begun.set_value();
+    gate.get_future().wait();
+  }));
+  begun.get_future().wait();
+  ASSERT_TRUE(pool.submit([&] { ran = true; }, nullptr, &first));
+  EXPECT_FALSE(pool.submit([] {}, nullptr, &second));
+  EXPECT_FALSE(pool.drop(&second));
+  EXPECT_TRUE(pool.drop(&first));
+  EXPECT_FALSE(pool.drop(&first));
+  std::promise<void> done;
+  EXPECT_TRUE(pool.submit([&] { done.set_value(); }, nullptr, &second));
+  gate.set_value();
+  done.get_future().wait();
+  EXPECT_FALSE(ran);
+}
+
+TEST(WorkerPool, OtherClientsAreServedWhileAJobStandsAside) {
+  const int slow = 0, other = 0;
+  std::promise<void> served, done;
+  std::atomic<bool> next_of_slow = false, too_early = false;
+  WorkerPool pool(1, 8, 1);
+  ASSERT_TRUE(pool.start());
+  ASSERT_TRUE(pool.submit([&] {
+    const WorkerPool::Aside aside(pool, &slow);
+    EXPECT_TRUE(aside.granted());
+    EXPECT_FALSE(WorkerPool::Aside(pool, &slow).granted());   // no more than one may
+    served.get_future().wait();
+    too_early = next_of_slow.load();
+  }, &slow));
+  ASSERT_TRUE(pool.submit([&] {
+    next_of_slow = true;
+    done.set_value();
+  }, &slow));
+  ASSERT_TRUE(pool.submit([&] { served.set_value(); }, &other));
+  done.get_future().wait();
+  EXPECT_FALSE(too_early);
 }
 
 TEST(WorkerPool, StopDropsWhatWaitsAndJoinsWhatRuns) {

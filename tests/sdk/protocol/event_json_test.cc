@@ -123,6 +123,33 @@ TEST(EventJson, AFailureTellsItsCodeAndWords) {
   EXPECT_STREQ(json["response"]["error"]["message"].GetString(), "index/manifest: bad checksum");
 }
 
+TEST(EventJson, WhatFailedOrWasCutOffIsNotTakenForWhole) {
+  std::vector<std::string> lines;
+  const assistant::EventSink sink = [&](const Event& event) {
+    lines.push_back(event_to_json(event));
+    return true;
+  };
+  assistant::ResponseWriter failing({}, "m", false, sink);
+  failing.begin();
+  failing.begin_search({"when"});
+  failing.fail(Status(StatusCode::io_error, "gone"));
+  const auto item_done = parsed(lines.at(lines.size() - 2));
+  EXPECT_STREQ(item_done["type"].GetString(), "response.output_item.done");
+  EXPECT_STREQ(item_done["item"]["status"].GetString(), "failed");
+  EXPECT_TRUE(item_done["item"]["results"].IsNull());
+  EXPECT_TRUE(parsed(lines.back())["response"]["wenqu"]["timings"]["first_delta_ms"].IsNull());
+
+  assistant::ResponseWriter cancelled({}, "m", false, sink);
+  cancelled.begin();
+  cancelled.answer("The");
+  cancelled.incomplete("cancelled");
+  const auto last = parsed(lines.back());
+  const auto& message = last["response"]["output"][0];
+  EXPECT_STREQ(message["status"].GetString(), "incomplete");
+  EXPECT_STREQ(message["content"][0]["text"].GetString(), "The");
+  EXPECT_TRUE(last["response"]["wenqu"]["timings"]["first_delta_ms"].IsInt64());
+}
+
 TEST(EventJson, IllFormedTextFromOutsideIsRepaired) {
   retrieval::SearchResponse response;
   response.hits.push_back(finding().hit);
@@ -132,6 +159,8 @@ TEST(EventJson, IllFormedTextFromOutsideIsRepaired) {
 }
 
 TEST(ErrorJson, NamesTheParameter) {
+  EXPECT_STREQ(error_to_json(Status(StatusCode::busy, "later"), 5000).c_str(),
+               R"({"type":"error","code":"busy","message":"later","param":null,"wenqu":{"retry_after_ms":5000}})");
   const auto json = parsed(error_to_json(Status(StatusCode::invalid_argument, "is missing", "input")));
   EXPECT_STREQ(json["type"].GetString(), "error");
   EXPECT_STREQ(json["code"].GetString(), "invalid_argument");

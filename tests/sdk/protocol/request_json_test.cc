@@ -92,6 +92,8 @@ TEST(ClientMessage, WhatIsWrongIsNamed) {
       {R"({"type":"response.create","input":"x","wenqu":{"published_from":1}})", StatusCode::invalid_argument, "wenqu.published_from"},
       {R"({"type":"response.create","input":"x","tools":[{"type":"web_search"}]})", StatusCode::unsupported, "tools[].type"},
       {R"({"type":"response.create","input":"x","previous_response_id":"r"})", StatusCode::unsupported, "previous_response_id"},
+      {R"({"type":"response.create","input":"x","conversation":{"id":"c"}})", StatusCode::unsupported, "conversation"},
+      {R"({"type":"response.create","input":"x","instructions":"be brief"})", StatusCode::unsupported, "instructions"},
       {R"({"type":"response.cancel"})", StatusCode::invalid_argument, "response_id"},
   };
   for (const Case& c : cases) {
@@ -103,11 +105,61 @@ TEST(ClientMessage, WhatIsWrongIsNamed) {
   }
 }
 
+TEST(ClientMessage, CancelNamesAResponseOrAStream) {
+  const auto response = parse_client_message(R"({"type":"response.cancel","response_id":"resp_1"})");
+  ASSERT_TRUE(response) << response.status().to_string();
+  EXPECT_EQ(response->kind, ClientMessage::Kind::cancel);
+  EXPECT_EQ(response->response_id, "resp_1");
+  const auto stream = parse_client_message(R"({"type":"response.cancel","stream_id":"a"})");
+  ASSERT_TRUE(stream) << stream.status().to_string();
+  EXPECT_EQ(stream->kind, ClientMessage::Kind::cancel);
+  EXPECT_EQ(stream->stream_id, "a");
+  EXPECT_TRUE(parse_client_message(R"({"type":"response.cancel","stream_id":""})"));   // of questions that name none
+  EXPECT_FALSE(parse_client_message(R"({"type":"response.cancel","stream_id":7})"));
+  EXPECT_FALSE(parse_client_message(R"({"type":"response.cancel","stream_id":")" + std::string(257, 'x') + "\"}"));
+}
+
+TEST(ClientMessage, WhatWouldKeepSomethingBackIsNeverPassedOver) {
+  const std::pair<const char*, const char*> cases[] = {
+      {R"("wenqu":{"principal":["bob"]})", "wenqu.principal"},
+      {R"("wenqu":{"Principals":["bob"]})", "wenqu.Principals"},
+      {R"("wenqu":{"mode":"quick","filter":{"principals":["bob"]}})", "wenqu.filter"},
+      {R"("Wenqu":{"principals":["bob"]})", "Wenqu"},
+      {R"("principals":["bob"])", "principals"},
+      {R"("Principals":["bob"])", "Principals"},
+      {R"("filter":{"principals":["bob"]})", "filter"},
+      {R"("sources":["web"])", "sources"},
+      {R"("attributes":{"town":"a"})", "attributes"},
+      {R"("published_from":"2024-01-01")", "published_from"},
+      {R"("tools":[{"type":"file_search","filters":{"type":"eq","key":"town","value":"a"}}])", "tools[].filters"},
+  };
+  for (const auto& [member, where] : cases) {
+    const auto message = parse_client_message(std::string(R"({"type":"response.create","input":"x",)") + member + "}");
+    ASSERT_FALSE(message) << member;
+    EXPECT_EQ(message.status().where(), where) << member;
+  }
+  // What OpenAI's clients send besides is none of that.
+  EXPECT_TRUE(parse_client_message(R"({"type":"response.create","input":"x","model":"m","store":false,"metadata":{"a":"b"},"instructions":null})"));
+}
+
 TEST(Filter, AMisspeltMemberIsRefused) {
   assistant::AskRequest request;
   EXPECT_TRUE(parse_filter(R"({"principals":["bob"],"sources":["web"]})", request));
   for (const char* json : {R"({"principal":["bob"]})", R"({"wenqu":{"principals":["bob"]}})"}) EXPECT_EQ(parse_filter(json, request).code(), StatusCode::invalid_argument) << json;
-  EXPECT_EQ(parse_filter(R"({"principals":null})", request).where(), "wenqu.principals");
+  EXPECT_EQ(parse_filter(R"({"principals":null})", request).where(), "principals");
+}
+
+TEST(Filter, MembersAreNamedAsTheCallerWroteThem) {
+  assistant::AskRequest request;
+  for (const auto& [json, where] : {std::pair(R"({"principals":7})", "principals"), std::pair(R"({"principals":[7]})", "principals[]"),
+                                    std::pair(R"({"sources":"web"})", "sources"), std::pair(R"({"sources":["tv"]})", "sources[]"),
+                                    std::pair(R"({"attributes":{"a":7}})", "attributes.a"), std::pair(R"({"published_from":7})", "published_from")})
+    EXPECT_EQ(parse_filter(json, request).where(), where) << json;
+}
+
+TEST(Filter, ASourceIsComparedToItsEnd) {
+  assistant::AskRequest request;
+  EXPECT_EQ(parse_filter(R"({"sources":["web\u0000x"]})", request).where(), "sources[]");
 }
 
 TEST(ClientMessage, TellsWhoseItIsAlsoWhereItIsRefused) {
