@@ -42,12 +42,14 @@ State after(State state, const Commit& commit) {
   return state;
 }
 
-Status write(Index& index, const Commit& commit) {
+Status write(Index& index, const Commit& commit, Commit* taken) {
+  if (taken) taken->clear();
   for (const Change& change : commit) {
     Document document;
     document.id = change.id;
     document.text = change.text;
     WENQU_RETURN_IF_ERROR(change.text.empty() ? index.remove(change.id) : index.add(document));
+    if (taken) taken->push_back(change);
     if (commit.size() == 2) WENQU_RETURN_IF_ERROR(index.make_visible());
   }
   return index.commit();

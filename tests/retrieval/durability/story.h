@@ -25,8 +25,8 @@ std::vector<Commit> make_story(unsigned seed, int commits);
 State after(State state, const Commit& commit);
 // A writer that merges often, on the thread that commits: what the gates count must not depend on another one.
 Result<std::unique_ptr<Index>> open_to_write(const std::string& directory);
-// Some commits are made visible first.
-Status write(Index& index, const Commit& commit);
+// Some commits are made visible first. `taken` (may be null) gets the changes that the writer took, whatever became of the commit.
+Status write(Index& index, const Commit& commit, Commit* taken = nullptr);
 
 // What the index holds, every document fetched and found by a word of its own. An index never committed
 // holds nothing. Errors: what opening or reading it gives; internal when search and fetch disagree.
