@@ -283,6 +283,7 @@ class TermScanner {
       const Span part{parts_[p].begin + (p == 0 && has_letter ? 1 : 0), parts_[p].end};
       raw += (p > 0 ? "." : "") + utf8_of(part);
       chain += (p > 0 ? "." : "") + number_of(part);
+      if (p == 0 && has_letter) emit(Term::Kind::word, chain, part);   // its other parts are terms anyway
       if (p > 0 && (has_letter || p + 1 < parts_.size())) emit(Term::Kind::word, p == 1 ? raw : chain, whole);   // of two parts as a decimal
     }
   }
