@@ -79,7 +79,8 @@ class LocalIndex final : public Index {
     const SearchRequest& request;
     const std::string& text;
     const std::vector<QuestionTerm>& terms;
-    const PassageSet* among;   // null: all
+    const std::vector<float>& vector;   // empty: it is not searched by
+    const PassageSet* among;            // null: all
   };
   Result<bool> list(const Question& asking, PassageReader& reader, size_t listed, const CancelToken& cancel, SearchResponse& response) const;
 
@@ -203,10 +204,13 @@ Result<bool> LocalIndex::list(const Question& asking, PassageReader& reader, siz
   WENQU_ASSIGN_OR_RETURN(Ranking ranking, rank_passages(*asking.snapshot, asking.terms, wanted, cancel));
   if (request.one_per_document) wanted.parameters.nearby = 0;
   WENQU_RETURN_IF_ERROR(rescore(reader, asking.text, asking.terms, wanted.parameters, cancel, ranking.best));
-  if (response.dense) WENQU_RETURN_IF_ERROR(hybrid_.fuse_dense(*asking.snapshot, request, asking.among, neighbours, cancel, ranking.best));
+  size_t near = 0;
+  if (response.dense) {
+    WENQU_ASSIGN_OR_RETURN(near, hybrid_.fuse_dense(*asking.snapshot, request, asking.vector, asking.among, neighbours, cancel, ranking.best));
+  }
   response.total = std::max(ranking.total, ranking.best.size());
   response.total_is_exact = ranking.total_is_exact && response.total == ranking.total;
-  const bool has_more = ranking.best.size() > listed || response.total > ranking.best.size();
+  const bool has_more = ranking.best.size() > listed || response.total > ranking.best.size() || (near > 0 && near == neighbours);
   if (ranking.best.size() > listed) ranking.best.resize(listed);
   // Which hits are copies of better ones, and which are better in other eyes, is known only from the first on.
   const size_t first = request.collapse_duplicates || response.reranked ? 0 : std::min(request.offset, ranking.best.size());
@@ -239,7 +243,11 @@ Result<SearchResponse> LocalIndex::search(const SearchRequest& request, const Ca
   // A model that ranks again looks at the same ones for every page.
   const size_t end = std::max(request.offset + request.top, response.reranked ? request.hybrid.reranked : 0);
   WENQU_ASSIGN_OR_RETURN(const auto among, snapshot->filter().passages(request.sources, request.filter));
-  const Question asking{snapshot, request, question, asked, among.get()};
+  std::vector<float> vector;
+  if (response.dense) {
+    WENQU_ASSIGN_OR_RETURN(vector, hybrid_.vector_of(request.query, cancel));
+  }
+  const Question asking{snapshot, request, question, asked, vector, among.get()};
   PassageReader reader(*snapshot);
   // Where most are copies, more are listed until enough are left.
   size_t listed = request.collapse_duplicates ? std::min(kMaxTop, end * 2) : end;

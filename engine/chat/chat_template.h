@@ -46,8 +46,9 @@ std::optional<ChatTemplate> parse_chat_template(std::string_view name);
 // tokens. Errors: unsupported, listing the names that can be given instead.
 Result<ChatTemplate> detect_chat_template(const gguf::File& file, const Tokenizer& tokenizer);
 
-// Whether each mark that the template writes is a token of the model's that no plain text becomes. Without one of them the prompt
-// would be spelled as text, which whoever writes a passage can write, too. Errors: unsupported, with the first such mark.
+// Whether each mark of a turn that the template writes is a token of the model's that no plain text becomes. Without one of them the
+// prompt would be spelled as text, which whoever writes a passage can write, too. <think> and </think> may be text: some models that
+// were tuned to think have no tokens for them. Errors: unsupported, with the first such mark.
 Status check_chat_marks(ChatTemplate chat, const Tokenizer& tokenizer);
 
 struct RenderedChat {

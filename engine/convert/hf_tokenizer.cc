@@ -105,8 +105,8 @@ Status check_ignore_merges(const Object& model, const std::string& pre) {
   bool ignores = llama;
   WENQU_RETURN_IF_ERROR(model.may_flag("ignore_merges", ignores));
   if (ignores == llama) return {};
-  return model.unsupported("ignore_merges", fmt::format("is {}, but with the pre-tokenizer {} words that are tokens are {}", ignores, pre,
-                                                        llama ? "taken as they stand" : "always merged"));
+  return model.unsupported("ignore_merges", fmt::format("is {}, but with the pre-tokenizer {} words that are tokens are {}: name the pre-tokenizer (--pre-tokenizer) to have it so",
+                                                        ignores, pre, llama ? "taken as they stand" : "always merged"));
 }
 
 Status read_vocabulary(const Object& model, uint64_t rows, HfTokenizer& out) {
@@ -204,7 +204,7 @@ Result<HfTokenizer> read_tokenizer_json(const Object& json, uint64_t rows, const
   WENQU_ASSIGN_OR_RETURN(const std::optional<Object> normalizer, json.object("normalizer"));
   if (normalizer) WENQU_RETURN_IF_ERROR(check_normalizer(*normalizer));
   WENQU_ASSIGN_OR_RETURN(out.pre, find_pre(json, pre));
-  WENQU_RETURN_IF_ERROR(check_ignore_merges(*model, out.pre));
+  if (pre.empty()) WENQU_RETURN_IF_ERROR(check_ignore_merges(*model, out.pre));   // who names one knows
   WENQU_RETURN_IF_ERROR(read_vocabulary(*model, rows, out));
   WENQU_RETURN_IF_ERROR(read_merges(*model, out));
   WENQU_RETURN_IF_ERROR(read_added(json, rows, out));

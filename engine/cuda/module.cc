@@ -32,7 +32,9 @@ std::filesystem::path own_folder() {
 std::vector<std::string> places() {
   const std::filesystem::path own = own_folder();
   if (own.empty()) return {};
-  return {(own / kFileName).string(), (own / WENQU_LIBRARIES_FROM_PROGRAMS / kFileName).lexically_normal().string()};
+  std::vector<std::string> all = {(own / kFileName).string()};
+  if (const auto installed = (own / WENQU_LIBRARIES_FROM_PROGRAMS / kFileName).lexically_normal(); installed != all[0]) all.push_back(installed.string());
+  return all;
 }
 
 Result<void*> load_file() {

@@ -20,7 +20,7 @@ struct Module {
 };
 
 // The GPU of that number. Thread safety: any thread. Errors: not_found (no driver, no module, no such GPU: with what to
-// do), version_mismatch (a module of another build), unsupported (a GPU older than the kernels).
+// do), version_mismatch (a module of other sources), unsupported (a GPU older than the kernels).
 Result<std::shared_ptr<Device>> open_device(int index);
 
 // How many GPUs there are, or why none can be used.

@@ -133,6 +133,8 @@ void Conversation::abandon_request() {
   wq_request* const request = request_;
   int fd = -1;
   if (request && wq_request_cancel(request) == WQ_OK && wq_request_fd(request, &fd) == WQ_OK) {
+    if (request_watch_) host_.unwatch(request_watch_);   // WeeChat watches a descriptor once
+    request_watch_ = nullptr;
     request_ = nullptr;
     abandoned_[request] = host_.watch(fd, [this, request] { on_abandoned(request); });
   }

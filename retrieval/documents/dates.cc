@@ -105,9 +105,10 @@ std::string day_and(int year, int month, int day, const std::string& clock) {
   return date.ok() ? fmt::format("{:04}-{:02}-{:02}{}", year, month, day, clock) : std::string();
 }
 
-// Seconds or milliseconds since 1970.
+// Seconds or milliseconds since 1970, or "20240305".
 std::string date_of_count(std::string_view digits) {
   constexpr int64_t kMostSeconds = 9'999'999'999;
+  if (digits.size() == 8) return day_and(number_of(digits.substr(0, 4)), number_of(digits.substr(4, 2)), number_of(digits.substr(6)), {});
   if (digits.size() > 13) return {};
   int64_t count = 0;
   for (char c : digits) count = count * 10 + (c - '0');

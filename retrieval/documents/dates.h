@@ -7,7 +7,7 @@
 
 namespace wenqu::retrieval {
 
-// "2024年3月5日 08:00", "2024/3/5", "2024.03.05" and "March 5, 2024" as 2024-03-05; seconds or milliseconds since 1970 as
+// "2024年3月5日 08:00", "2024/3/5", "2024.03.05", "20240305" and "March 5, 2024" as 2024-03-05; seconds or milliseconds since 1970 as
 // iso_time(); a date that filters read (parse_time) stays; anything else gives "". A time of day is kept where a zone is named
 // that can be read: "2024/3/5 8:00 +0800" as 2024-03-05T08:00:00+08:00.
 std::string iso_date(std::string_view text);

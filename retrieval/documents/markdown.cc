@@ -21,6 +21,7 @@ namespace wenqu::retrieval {
 namespace {
 
 constexpr size_t kMaxFrontMatter = 64 << 10;
+constexpr size_t kMaxTarget = 4096;   // what is longer is no address
 
 // The value after "key:", without quotes.
 std::string_view value_of(std::string_view line) { return unquoted(trimmed(line.substr(line.find(':') + 1))); }
@@ -30,7 +31,7 @@ std::string key_of(std::string_view line) {
   std::string key(line.substr(0, std::min(line.find(':'), line.size())));
   key.erase(key.find_last_not_of(" \t\r") + 1);
   for (char& c : key) c = c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c;
-  return key;
+  return std::string(unquoted(key));
 }
 
 // "ann; bob" or "[ann, bob]".
@@ -155,7 +156,7 @@ std::string keep_definitions(std::string_view markdown, const Tree& tree) {
     if (line.find_first_not_of(" \t>") == std::string_view::npos) in_paragraph = false;
     if (at != std::string_view::npos) {
       const size_t label_end = line.find("]:", at);
-      const std::string_view target = target_of(markdown.substr(begin + label_end + 2));
+      const std::string_view target = target_of(markdown.substr(begin + label_end + 2, kMaxTarget));
       const bool comment = line.substr(at, label_end - at) == "[//";   // what is written so is not to be read
       if (comment || (is_address(target) && used.contains(target))) {
         at = std::string_view::npos;

@@ -123,14 +123,20 @@ Result<std::shared_ptr<const HybridSearch::Places>> HybridSearch::places(const S
   return std::shared_ptr<const Places>(std::move(made));
 }
 
-Result<std::vector<ScoredPassage>> HybridSearch::find(const Snapshot& snapshot, const std::string& question, const PassageSet* among,
+Result<std::vector<float>> HybridSearch::vector_of(const std::string& question, const CancelToken& cancel) const {
+  std::vector<float> vector;
+  if (!vectors()) return vector;
+  const std::string query = utf8_sanitize(question);
+  WENQU_ASSIGN_OR_RETURN(vector, embed_texts(model_, {&query, 1}, TextRole::query, cancel));
+  if (is_zero(vector)) vector.clear();
+  return vector;
+}
+
+Result<std::vector<ScoredPassage>> HybridSearch::find(const Snapshot& snapshot, const std::vector<float>& vector, const PassageSet* among,
                                                       size_t count, const CancelToken& cancel) const {
   std::vector<ScoredPassage> best;
   const std::shared_ptr<const VectorSet> set = vectors();
-  if (!set) return best;
-  const std::string query = utf8_sanitize(question);
-  WENQU_ASSIGN_OR_RETURN(const std::vector<float> vector, embed_texts(model_, {&query, 1}, TextRole::query, cancel));
-  if (is_zero(vector)) return best;
+  if (!set || vector.empty()) return best;
 
   const bool same_commit = are_of(*set, snapshot);
   const auto wanted = [&](int32_t doc) { return !among || among->contains(doc); };
@@ -161,11 +167,12 @@ Result<std::vector<ScoredPassage>> HybridSearch::find(const Snapshot& snapshot, 
   return best;
 }
 
-Status HybridSearch::fuse_dense(const Snapshot& snapshot, const SearchRequest& request, const PassageSet* among, size_t count,
-                                const CancelToken& cancel, std::vector<ScoredPassage>& best) const {
-  WENQU_ASSIGN_OR_RETURN(const std::vector<ScoredPassage> dense, find(snapshot, request.query, among, count, cancel));
+Result<size_t> HybridSearch::fuse_dense(const Snapshot& snapshot, const SearchRequest& request, const std::vector<float>& vector,
+                                        const PassageSet* among, size_t count, const CancelToken& cancel, std::vector<ScoredPassage>& best) const {
+  WENQU_ASSIGN_OR_RETURN(const std::vector<ScoredPassage> dense, find(snapshot, vector, among, count, cancel));
   best = fuse(best, dense, request.hybrid, [&](int32_t doc) { return request.one_per_document ? snapshot.record_of(doc) : doc; });
-  return sort_best(snapshot, best);
+  WENQU_RETURN_IF_ERROR(sort_best(snapshot, best));
+  return dense.size();
 }
 
 }  // namespace wenqu::retrieval

@@ -38,13 +38,16 @@ class HybridSearch {
   Result<bool> is_dense(const HybridOptions& options) const;
   Result<bool> reranks(const HybridOptions& options) const { return is_reranked(rerank_, options); }
 
+  // The question's vector; empty where nothing is to be found by it. Errors: those of the model.
+  Result<std::vector<float>> vector_of(const std::string& question, const CancelToken& cancel) const;
+
   // Passages of `among` (null: of all) by their vectors, best first: `count` or fewer.
-  Result<std::vector<ScoredPassage>> find(const Snapshot& snapshot, const std::string& question, const PassageSet* among, size_t count,
+  Result<std::vector<ScoredPassage>> find(const Snapshot& snapshot, const std::vector<float>& vector, const PassageSet* among, size_t count,
                                           const CancelToken& cancel) const;
 
-  // Fuses what words found with so many of find(); best first.
-  Status fuse_dense(const Snapshot& snapshot, const SearchRequest& request, const PassageSet* among, size_t count, const CancelToken& cancel,
-                    std::vector<ScoredPassage>& best) const;
+  // Fuses what words found with so many of find(); best first. Gives how many these were.
+  Result<size_t> fuse_dense(const Snapshot& snapshot, const SearchRequest& request, const std::vector<float>& vector, const PassageSet* among,
+                            size_t count, const CancelToken& cancel, std::vector<ScoredPassage>& best) const;
 
   // Puts the first hits in the order that the reranking model gives them, with its scores; those behind keep their order.
   Status rerank(const SearchRequest& request, const CancelToken& cancel, std::vector<Hit>& hits) const {

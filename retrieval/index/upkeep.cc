@@ -183,6 +183,8 @@ void Upkeep::refresh_in_background() {
     {
       const std::lock_guard changes(changes_);
       status = commit ? writer_.commit() : writer_.refresh();
+      // What cannot be committed yet can often be shown: a model that is away hides nothing.
+      if (commit && !status && options_.visible_within.count() > 0) (void)writer_.refresh().is_ok();
       show_(writer_.snapshot());
       note_change();
     }

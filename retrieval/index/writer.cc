@@ -251,11 +251,10 @@ Status Writer::publish(const Manifest& manifest) {
   WENQU_RETURN_IF_ERROR(sync_directory(paths_.lucene));
   WENQU_ASSIGN_OR_RETURN(auto fresh, open_snapshot(manifest));
   WENQU_RETURN_IF_ERROR(lock_.check_still_there());
-  if (const Status written = write_manifest(paths_, manifest); !written) {
-    // A power cut may yet bring it to the front: what it names stays until a later one lasts.
-    segments_.directory().protect_too(manifest);
-    return written;
-  }
+  // One that fails may yet be brought to the front by a power cut: what it names stays until a later one lasts.
+  segments_.directory().protect_too(manifest);
+  if (vectors_) vectors_->keep_written();
+  WENQU_RETURN_IF_ERROR(write_manifest(paths_, manifest));
   segments_.committed();
   committed_ = visible_ = std::move(fresh);
   if (vectors_) vectors_->committed();

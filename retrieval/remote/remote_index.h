@@ -5,7 +5,9 @@
 //   - Changes are sent in batches as they are added, and are found soon after the cluster's own refresh, before commit();
 //     what was sent stays, also when commit() fails. commit() sends the rest and returns when all of it is found and safe
 //     by the cluster's rules. While a document is replaced, a search may see old and new passages of it.
-//   - A failure to send is told by the call during which it happened, which may be that of a later document.
+//   - A failure to send is told by the call during which it happened, which may be that of a later document; that one is not
+//     added then. What could not be sent, a batch at most, goes with the next commit(), or when the next batch is sent. Where the
+//     cluster goes on refusing a document, its errors name it, and remove() of it lets the others go.
 //   - Vectors are part of the documents: an index has them from its first document on, by one model, or never. Whoever
 //     writes gives that model; whoever reads may leave it out, and searches by words. Nothing is embedded again later.
 //   - It is taught words and pinyin before its first document, synonyms at any time; writers that are open then go on with

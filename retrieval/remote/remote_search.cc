@@ -169,15 +169,14 @@ Result<std::vector<SearchResponse>> RemoteSearch::search_some(std::span<const Se
   WENQU_RETURN_IF_ERROR(embed_questions(all, cancel));
   for (Asked& asked : all) asked.clauses = weigh_clauses(asked.question, statistics, options_.ranking, cluster_.scores_with_k1());
   std::vector<SearchResponse> responses(all.size());
-  // Where most are copies, more are listed until enough are left.
-  std::vector<size_t> open(all.size());
+  // Where most are copies, more are listed until enough are left: of one search at a time, as an answer has its limit.
+  std::vector<size_t> open(all.size()), later;
   std::iota(open.begin(), open.end(), size_t{0});
   while (!open.empty()) {
     std::vector<std::string> bodies;
     for (const size_t place : open) WENQU_RETURN_IF_ERROR(add_searches(all[place], bodies));
     WENQU_ASSIGN_OR_RETURN(std::vector<RemoteHits> found, cluster_.search(bodies, cancel));
     size_t next = 0;
-    std::vector<size_t> lacking;
     for (const size_t place : open) {
       Asked& asked = all[place];
       RemoteHits by_words = asked.clauses.empty() ? RemoteHits() : std::move(found[next++]);
@@ -187,10 +186,13 @@ Result<std::vector<SearchResponse>> RemoteSearch::search_some(std::span<const Se
         responses[place] = std::move(*response);
       } else {
         list(asked, asked.listed * 4);
-        lacking.push_back(place);
+        later.push_back(place);
       }
     }
-    open = std::move(lacking);
+    open.clear();
+    if (later.empty()) break;
+    open.push_back(later.back());
+    later.pop_back();
   }
   return responses;
 }
@@ -279,7 +281,7 @@ Result<std::optional<SearchResponse>> RemoteSearch::answer(const Asked& asked, c
     found.total = std::max(found.total, estimate_matches(asked.clauses, statistics));
   if (request.one_per_document && !asked.clauses.empty())
     WENQU_RETURN_IF_ERROR(keep_best_of_documents(asked, cancel, found));
-  const bool all_came = found.hits.size() < asked.wanted;
+  const bool all_came = found.hits.size() < asked.wanted && (asked.vector.empty() || near.hits.size() < asked.neighbours);
   WENQU_RETURN_IF_ERROR(rescore(asked, statistics, analyzer, cancel, found.hits));
   if (asked.dense) found.hits = fuse_remote(std::move(found.hits), std::move(near.hits), request);
   response.total = std::max<size_t>(found.total, found.hits.size());

@@ -20,6 +20,8 @@ constexpr size_t kBatchBytes = size_t{4} << 20;
 constexpr size_t kRequestBytes = size_t{8} << 20;
 constexpr size_t kTextsAtOnce = 32;  // that the embedding model is given
 
+size_t bytes_of(const Document& document) { return document.text.size() + document.title.size(); }
+
 }  // namespace
 
 Status RemoteWriter::add(Document document) { return change({std::move(document), false}); }
@@ -33,15 +35,26 @@ Status RemoteWriter::remove(const std::string& document_id) {
 
 Status RemoteWriter::change(Change change) {
   const std::lock_guard lock(mutex_);
-  pending_bytes_ += change.document.text.size() + change.document.title.size();
+  if (!has_room_for(change)) {
+    const Status sent = flush();
+    // Which would say that this document is at fault.
+    if (sent.code() == StatusCode::invalid_argument || sent.code() == StatusCode::limit_exceeded)
+      return Status(StatusCode::io_error, sent.message(), sent.where());
+    if (!sent) return sent;
+  }
   const std::string id = change.document.id;
-  pending_[id] = std::move(change);
-  if (pending_.size() < kBatchDocuments && pending_bytes_ < kBatchBytes) return {};
-  const Status sent = flush();
-  // Which would say that this document is at fault.
-  if (sent.code() == StatusCode::invalid_argument || sent.code() == StatusCode::limit_exceeded)
-    return Status(StatusCode::io_error, sent.message(), sent.where());
-  return sent;
+  Change& waiting = pending_[id];
+  pending_bytes_ += bytes_of(change.document);
+  pending_bytes_ -= bytes_of(waiting.document);
+  waiting = std::move(change);
+  return {};
+}
+
+// What takes the place of a larger change always has: so the removal of a document that the cluster refuses lets the others go.
+bool RemoteWriter::has_room_for(const Change& change) const {
+  if (pending_.size() < kBatchDocuments && pending_bytes_ < kBatchBytes) return true;
+  const auto waiting = pending_.find(change.document.id);
+  return waiting != pending_.end() && bytes_of(change.document) <= bytes_of(waiting->second.document);
 }
 
 Status RemoteWriter::send_all(const std::vector<BulkItem>& last) {
@@ -50,22 +63,23 @@ Status RemoteWriter::send_all(const std::vector<BulkItem>& last) {
   return last.empty() ? Status() : cluster_.bulk(last, {});
 }
 
-// Sends what is pending. What fails is dropped. REQUIRES: mutex_ is held
+// Sends what is pending, which all stays so where a part of it fails. REQUIRES: mutex_ is held
 Status RemoteWriter::flush() {
   if (pending_.empty()) return {};
-  const std::map<std::string, Change> changes = std::exchange(pending_, {});
-  pending_bytes_ = 0;
   std::vector<std::string> keys;
-  for (const auto& [id, change] : changes) keys.push_back(record_key(id));
+  for (const auto& [id, change] : pending_) keys.push_back(record_key(id));
   // Of passages that are not replaced it must be known that they are there.
   WENQU_ASSIGN_OR_RETURN(const std::vector<uint32_t> slots, cluster_.slots(keys, {}));
   std::vector<BulkItem> items;
   size_t place = 0;
-  for (const auto& [id, change] : changes) {
+  for (const auto& [id, change] : pending_) {
     WENQU_RETURN_IF_ERROR(append(id, change, slots[place++], items));
     WENQU_RETURN_IF_ERROR(send(items, kRequestBytes));
   }
-  return send(items, 0);
+  WENQU_RETURN_IF_ERROR(send(items, 0));
+  pending_.clear();
+  pending_bytes_ = 0;
+  return {};
 }
 
 // What a document's change consists of; `slots`: how many passages of it there may be.

@@ -1,7 +1,8 @@
 // Gathers changes of an index in a cluster and sends them in batches, passages with their terms and, where the index has
-// such, their vectors.
+// such, their vectors. What could not be sent waits for the next call: a batch of changes and no more, as none is taken on
+// top of a full one. To send a change again does no harm.
 //
-// Thread safety: all members from any thread; changes are sent in order. Lifetime: the cluster outlives it.
+// Thread safety: all members from any thread; of changes of one document the last one counts. Lifetime: the cluster outlives it.
 #pragma once
 
 #include <map>
@@ -25,8 +26,8 @@ class RemoteWriter {
   RemoteWriter(const Cluster& cluster, std::shared_ptr<const Lexicon> lexicon, EmbeddingModel model)
       : cluster_(cluster), analyzer_(std::move(lexicon)), model_(std::move(model)) {}
 
-  // REQUIRES: the document, or the id, is valid as index.h asks. Errors: those of the cluster and of the model. What could
-  // not be sent is dropped, of earlier calls too.
+  // REQUIRES: the document, or the id, is valid as index.h asks. Errors: those of the cluster and of the model, where a full
+  // batch has to be sent before; then this change is not taken.
   Status add(Document document);
   Status remove(const std::string& document_id);
   // Sends everything, and `last` behind it.
@@ -40,6 +41,7 @@ class RemoteWriter {
   };
 
   Status change(Change change);
+  bool has_room_for(const Change& change) const;
   Status flush();
   Status append(const std::string& id, const Change& change, uint32_t slots, std::vector<BulkItem>& items) const;
   Status send(std::vector<BulkItem>& items, size_t least) const;

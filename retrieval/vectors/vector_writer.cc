@@ -46,6 +46,7 @@ Result<std::unique_ptr<VectorWriter>> VectorWriter::create(const IndexPaths& pat
 }
 
 void VectorWriter::roll_back() {
+  remove_written();
   parts_ = last_ ? last_->parts() : std::vector<VectorSet::Part>();
   next_.reset();
   pending_.clear();
@@ -60,6 +61,7 @@ bool VectorWriter::join_all() {
 }
 
 void VectorWriter::committed() {
+  written_.clear();
   if (next_) last_ = std::move(next_);
   roll_back();
 }
@@ -245,6 +247,7 @@ Result<std::vector<VectorSet::Part>> VectorWriter::parts_of_commit() {
 
 Status VectorWriter::write_file(const std::string& name, std::string_view bytes, ManifestFile& entry) {
   WENQU_ASSIGN_OR_RETURN(File file, File::create(paths_.vectors + "/" + name));
+  written_.push_back(name);
   WENQU_RETURN_IF_ERROR(file.write_at(0, bytes));
   WENQU_RETURN_IF_ERROR(file.sync());
   entry = {name, bytes.size(), crc32c(bytes)};
@@ -253,11 +256,24 @@ Status VectorWriter::write_file(const std::string& name, std::string_view bytes,
   return file.close();
 }
 
+// Those of attempts that failed would fill the disk, which may be what they failed of.
+void VectorWriter::remove_written() {
+  for (const std::string& name : written_) (void)remove_file(paths_.vectors + "/" + name).is_ok();   // else it is garbage of the next commit
+  written_.clear();
+}
+
 Status VectorWriter::write(Manifest& manifest) {
+  remove_written();
+  const Status written = write_files(manifest);
+  if (!written) remove_written();
+  return written;
+}
+
+Status VectorWriter::write_files(Manifest& manifest) {
   try {
     WENQU_RETURN_IF_ERROR(embed_waiting());
     WENQU_ASSIGN_OR_RETURN(std::vector<VectorSet::Part> parts, parts_of_commit());
-    // No name is used twice: a file of a commit that failed may yet be needed, should a power cut bring it back.
+    // No name of a file that is there is used again: one of a commit that failed may yet be needed, should a power cut bring it back.
     WENQU_ASSIGN_OR_RETURN(const std::vector<std::string> present, list_files(paths_.vectors));
     uint64_t number = manifest.commit;
     for (const std::string& name : present)

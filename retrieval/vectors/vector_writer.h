@@ -41,9 +41,11 @@ class VectorWriter {
   // The ids of all documents that have vectors.
   std::set<std::string> documents() const;
 
-  // Writes what the commit needs and lists it in the manifest, which has the commit's number; all is durable then. Errors: as add(),
-  // io_error, out_of_memory.
+  // Writes what the commit needs and lists it in the manifest, which has the commit's number; all is durable then. What a call
+  // before wrote for a commit that failed is removed first. Errors: as add(), io_error, out_of_memory.
   Status write(Manifest& manifest);
+  // Before that manifest is written, which may come to the front whatever is said of it: its files stay until a later commit lasts.
+  void keep_written() { written_.clear(); }
   // Has the next commit make one segment of all, without what was deleted. False, and nothing is done, when that is so
   // already.
   bool join_all();
@@ -80,6 +82,8 @@ class VectorWriter {
   const float* find(const VectorKey& key) const;
   void release(const std::vector<VectorKey>& keys);
   Status embed_waiting();
+  Status write_files(Manifest& manifest);
+  void remove_written();
   Result<std::vector<VectorSet::Part>> parts_of_commit();
   Result<VectorSet::Part> join(const std::vector<const VectorSet::Part*>& parts, bool with_pending);
   Status write_file(const std::string& name, std::string_view bytes, ManifestFile& entry);
@@ -88,6 +92,7 @@ class VectorWriter {
   const EmbeddingModel model_;
   std::shared_ptr<const VectorSet> last_;   // null before the first commit
   std::shared_ptr<const VectorSet> next_;   // written, not yet committed
+  std::vector<std::string> written_;        // files that no manifest has yet
   std::vector<VectorSet::Part> parts_;      // last_'s, with what was deleted since
   std::map<std::string, std::vector<VectorKey>> pending_;   // documents added since, with their passages' keys
   std::unordered_map<VectorKey, Fresh, KeyHash> fresh_;

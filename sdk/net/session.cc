@@ -118,7 +118,7 @@ class Session : public Connection, public std::enable_shared_from_this<Session> 
  private:
   void read() {
     socket_.async_read(buffer_, [self = shared_from_this()](beast::error_code error, size_t) {
-      if (error) return self->end();
+      if (error) return self->drop();   // what is being written may wait for a client that takes no more
       if (self->closing_) return;
       if (!self->socket_.got_text()) return self->close(websocket::close_code::unknown_data, "send text frames");
       self->handle({static_cast<const char*>(self->buffer_.data().data()), self->buffer_.size()});
@@ -183,7 +183,7 @@ class Session : public Connection, public std::enable_shared_from_this<Session> 
     socket_.async_write(asio::buffer(message_), [self = shared_from_this()](beast::error_code error, size_t) {
       self->writing_ = false;
       self->pulse().end_message();
-      if (error) return self->end();
+      if (error) return self->drop();
       self->outbox_->release();
       self->pump();
     });
@@ -193,6 +193,11 @@ class Session : public Connection, public std::enable_shared_from_this<Session> 
     closing_ = true;
     end();
     socket_.async_close({code, reason}, [self = shared_from_this()](beast::error_code) {});
+    // Beast's own time for it begins when the message being written is out, and the client may take no more of it.
+    pulse_timer_.expires_after(context_.options.handshake_timeout);
+    pulse_timer_.async_wait([weak = weak_from_this()](beast::error_code error) {
+      if (const auto self = weak.lock(); self && !error) self->drop();
+    });
   }
 
   // Whoever is gone needs no answers.

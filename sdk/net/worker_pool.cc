@@ -130,7 +130,7 @@ void WorkerPool::step_back(const void* client) {
     aside_.erase(std::find(aside_.begin(), aside_.end(), client));
     ++running_;
   }
-  changed_.notify_one();
+  changed_.notify_all();   // of its jobs that waited several may begin
 }
 
 }  // namespace wenqu::net

@@ -178,9 +178,13 @@ Status check_places(const Members& message) {
       if (lower == ours || lower == std::string(ours) + "s")
         return Status(StatusCode::invalid_argument, "has no effect here: principals, sources, attributes, published_from and published_until stand inside \"wenqu\"", name);
   }
+  const auto says_something = [&](const char* name) {
+    const Value* value = message.find(name);
+    return value && !(value->IsString() && value->GetStringLength() == 0);
+  };
   for (const char* name : {"previous_response_id", "conversation"})
-    if (message.find(name)) return Status(StatusCode::unsupported, "conversations are not kept yet: put what matters into the question", name);
-  if (message.find("instructions"))
+    if (says_something(name)) return Status(StatusCode::unsupported, "conversations are not kept yet: put what matters into the question", name);
+  if (says_something("instructions"))
     return Status(StatusCode::unsupported, "instructions are not followed: put what matters into the question", "instructions");
   return {};
 }

@@ -173,11 +173,12 @@ TEST(ChatTemplate, ItsMarksMustBeTokensThatNoTextBecomes) {
   test::MiniVocabulary plain;
   std::fill(plain.kinds.begin(), plain.kinds.end(), 1);
   EXPECT_NE(check(ChatTemplate::chatml, plain).message().find("'<|im_start|>'"), std::string::npos);
+  // Models that were tuned to think may do so between marks that are text to them.
   test::MiniVocabulary thoughtless;
-  for (size_t i = 0; i < thoughtless.tokens.size(); ++i)
-    if (thoughtless.tokens[i] == "</think>") thoughtless.tokens[i] = "</thought>";
-  EXPECT_NE(check(ChatTemplate::qwen3, thoughtless).message().find("'</think>'"), std::string::npos);
-  EXPECT_TRUE(check(ChatTemplate::qwen25, thoughtless));
+  for (std::string& token : thoughtless.tokens)
+    if (token == "<think>" || token == "</think>") token.insert(token.size() - 1, "ing");
+  for (ChatTemplate chat : {ChatTemplate::qwen25, ChatTemplate::qwen3, ChatTemplate::qwen3_thinking, ChatTemplate::deepseek_r1})
+    EXPECT_TRUE(check(chat, thoughtless)) << chat_template_name(chat);
   std::filesystem::remove(path);
 }
 

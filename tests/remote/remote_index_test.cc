@@ -227,6 +227,40 @@ TEST(RemoteIndex, NamesTheDocumentThatTheClusterRefused) {
   }
 }
 
+TEST(RemoteIndex, WhatCouldNotBeSentGoesWithTheNextCommit) {
+  const FakeCluster cluster({{"POST /notes/_bulk",
+                              {http_answer(500, "oops"), http_answer(200, R"({"errors":false,"items":[{"index":{"status":201}},{"index":{"status":201}}]})"),
+                               http_answer(200, R"({"errors":false,"items":[{"index":{"status":201}}]})")}}});
+  const auto index = open(cluster);
+  ASSERT_TRUE(index);
+  ASSERT_TRUE((*index)->add(note("The heron stands by the sluice.")));
+  EXPECT_EQ((*index)->commit().code(), StatusCode::io_error);
+  const Status committed = (*index)->commit();
+  EXPECT_TRUE(committed) << committed.to_string();
+  std::vector<std::string> bulks;
+  for (const std::string& request : cluster.requests())
+    if (request.starts_with("POST /notes/_bulk")) bulks.push_back(request);
+  ASSERT_EQ(bulks.size(), 3u);   // the second time, and the commit's number
+  EXPECT_THAT(bulks[1], HasSubstr("The heron stands by the sluice."));
+}
+
+TEST(RemoteIndex, TakesNoMoreThanABatchWhereNothingCanBeSent) {
+  const FakeCluster cluster({{"POST /notes/_mget", {http_answer(500, "oops")}}});
+  const auto index = open(cluster);
+  ASSERT_TRUE(index);
+  const auto add = [&](const std::string& id, const std::string& text) {
+    Document document = note(text);
+    document.id = id;
+    return (*index)->add(document);
+  };
+  for (int i = 0; i < 500; ++i) ASSERT_TRUE(add("d" + std::to_string(i), "text"));
+  EXPECT_EQ(add("more", "text").code(), StatusCode::io_error);
+  EXPECT_EQ(add("d7", "a longer text").code(), StatusCode::io_error);
+  EXPECT_TRUE((*index)->remove("d7")) << "it takes the place of a larger change";
+  EXPECT_TRUE(add("d8", "TEXT"));
+  EXPECT_EQ(add("more", "text").code(), StatusCode::io_error);
+}
+
 TEST(RemoteIndex, RemovesThePassagesThatADocumentHasNoLonger) {
   const FakeCluster cluster(
       {{"POST /notes/_mget", {http_answer(200, R"({"docs":[{"found":true,"_source":{"slots":3}}]})")}}});

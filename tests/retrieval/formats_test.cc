@@ -233,6 +233,7 @@ TEST(Boilerplate, JudgesByWholeWordsOfNames) {
 TEST(Dates, AreReadInTheFormsThatPagesAndMailUse) {
   EXPECT_EQ(iso_date("2024年3月5日 08:00"), "2024-03-05");
   EXPECT_EQ(iso_date("2024/12/31"), "2024-12-31");
+  EXPECT_EQ(iso_date("20240305"), "2024-03-05");
   EXPECT_EQ(iso_date("2024-03-05T08:00:00+08:00"), "2024-03-05T08:00:00+08:00");
   for (const char* day : {"2024/3/5", "2024-3-5 9:00", "2024-03-05 10:00:00 CST", "2024年3月5日 下午3:00 +0800", "March 5, 2024", "5th Mar. 2024", "2024 Mar 5",
                           "Tue Mar  5 10:00:00 2024"})
@@ -242,7 +243,7 @@ TEST(Dates, AreReadInTheFormsThatPagesAndMailUse) {
   EXPECT_EQ(iso_date("1709625600"), "2024-03-05T08:00:00Z");
   EXPECT_EQ(iso_date("1709625600999"), "2024-03-05T08:00:00Z");
   for (const char* kept : {"2024", "2024-03", "2024-03-05 08:00", "2024-03-05T08:00:00.5Z"}) EXPECT_EQ(iso_date(kept), kept);
-  for (const char* wrong : {"", "yesterday", "2024-13-01", "2024-02-30", "5 March", "March 2024", "03/05/2024", "20240305"}) EXPECT_EQ(iso_date(wrong), "") << wrong;
+  for (const char* wrong : {"", "yesterday", "2024-13-01", "2024-02-30", "5 March", "March 2024", "03/05/2024", "20241305", "12345678"}) EXPECT_EQ(iso_date(wrong), "") << wrong;
   EXPECT_EQ(mail_date("Tue, 5 Mar 2024 23:30:00 -0200 (comment)"), "2024-03-06T01:30:00Z");
   EXPECT_EQ(mail_date("05 Mar 99 01:02:03 GMT"), "1999-03-05T01:02:03Z");
   for (const char* wrong : {"", "Tue, 5 Foo 2024 23:30:00", "99 Mar 2024 1:2:3", "Tue"}) EXPECT_EQ(mail_date(wrong), "") << wrong;

@@ -341,6 +341,28 @@ TEST_F(HybridTest, KeepsTheLastCommitWhicheverFileOperationFails) {
   EXPECT_GT(failures, 10u);
 }
 
+TEST_F(HybridTest, CommitsThatFailLeaveNoFilesThatFillTheDisk) {
+  write_some();
+  const std::vector<std::string> before = vector_files();
+  const auto index = open_dense(Index::Mode::write);
+  EXPECT_OK(index->add(make_document("new", "A medic on a train.")));
+  const IndexPaths paths(directory_);
+  set_file_fault_for_testing([&](FileOperation operation, const std::string& path) {
+    return operation == FileOperation::write && path.ends_with(".set") ? ENOSPC : 0;
+  });
+  for (int round = 0; round < 3; ++round) EXPECT_FALSE(index->commit());
+  EXPECT_EQ(vector_files(), before);
+  set_file_fault_for_testing([&](FileOperation operation, const std::string& path) {
+    return operation == FileOperation::sync_directory && path == paths.lucene ? EIO : 0;   // all vectors are written by then
+  });
+  for (int round = 0; round < 3; ++round) EXPECT_FALSE(index->commit());
+  EXPECT_EQ(vector_files().size(), before.size() + 2);
+  set_file_fault_for_testing(nullptr);
+  EXPECT_OK(index->commit());
+  EXPECT_EQ(index->stats().vectors, 4u);
+  EXPECT_TRUE(check_index(directory_, CancelToken())->newest.whole());
+}
+
 TEST_F(HybridTest, JoinsSegmentsAndStillFindsAll) {
   const auto index = open_dense(Index::Mode::write);
   for (int i = 0; i < 60; ++i) {

@@ -23,7 +23,6 @@ constexpr const char* kWarpgroups = "WENQU_CUDA_WARPGROUPS";
 // After these every call fails, until another process begins.
 bool is_lost(cudaError_t error) {
   switch (error) {
-    case cudaErrorDevicesUnavailable:
     case cudaErrorECCUncorrectable:
     case cudaErrorNvlinkUncorrectable:
     case cudaErrorContained:

@@ -271,6 +271,34 @@ TEST_F(ServerTest, AClientThatReadsALongMessageSlowlyIsNotTakenForDead) {
   EXPECT_EQ(text(read_until(*client, "response.output_text.delta"), "delta").size(), size_t{1} << 20);
 }
 
+TEST_F(ServerTest, AClientThatIsToGoAndTakesNothingKeepsNoPlace) {
+  for (const bool leaves : {true, false}) {   // false: it errs, and is told goodbye behind what it does not take
+    Server::Options options;
+    options.max_connections = 1;
+    options.handshake_timeout = std::chrono::milliseconds(2'000);
+    serve(std::make_shared<Scripted>(Scripted::kEndless, std::string(4096, 'x')), options);
+    auto stalled = connect(4096);
+    stalled->send_text(kAsk);
+    EXPECT_TRUE(generator_->wait_for_running(1));
+    for (size_t before = 0, now = 1; before != now;) {   // until the server can send no more
+      before = generator_->bytes_written();
+      std::this_thread::sleep_for(std::chrono::milliseconds(200));
+      now = generator_->bytes_written();
+    }
+    if (leaves)
+      stalled->send_no_more();
+    else
+      stalled->send_frame(WebsocketClient::kBinary, "x");
+    const auto end = std::chrono::steady_clock::now() + std::chrono::seconds(15);   // not as long as silence and a ping take
+    int status = 503;
+    while (status == 503 && std::chrono::steady_clock::now() < end) {
+      std::this_thread::sleep_for(std::chrono::milliseconds(50));
+      status = WebsocketClient(server_->port()).upgrade();
+    }
+    EXPECT_EQ(status, 101) << leaves;
+  }
+}
+
 TEST_F(ServerTest, AFailureIsLoggedAndItsPlaceIsNotForTheClient) {
   serve(std::make_shared<Scripted>(), {}, std::make_shared<OutOfReach>());
   auto client = connect();

@@ -25,6 +25,8 @@ WebsocketClient::WebsocketClient(uint16_t port, int receive_buffer) {
   if (::connect(fd_, reinterpret_cast<sockaddr*>(&address), sizeof(address)) != 0) disconnect();
 }
 
+void WebsocketClient::send_no_more() { ::shutdown(fd_, SHUT_WR); }
+
 void WebsocketClient::disconnect() {
   if (fd_ >= 0) ::close(fd_);
   fd_ = -1;

@@ -48,6 +48,8 @@ class WebsocketClient {
   // From now on 2 KiB in 5 milliseconds at most.
   void read_slowly() { slow_ = true; }
 
+  // The server reads an end; what it sends can still be read.
+  void send_no_more();
   void disconnect();
 
  private:

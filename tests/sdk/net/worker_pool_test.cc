@@ -101,6 +101,33 @@ TEST(WorkerPool, OtherClientsAreServedWhileAJobStandsAside) {
   EXPECT_FALSE(too_early);
 }
 
+TEST(WorkerPool, WhatWaitedForAJobToStepBackBeginsAtOnceWhereThereIsRoom) {
+  constexpr auto kLong = std::chrono::seconds(20);
+  const int client = 0;
+  std::promise<void> aside, queued, all_begun;
+  std::shared_future<void> begun = all_begun.get_future().share();
+  std::atomic<int> count = 0;
+  WorkerPool pool(3, 8, 1);
+  ASSERT_TRUE(pool.start());
+  ASSERT_TRUE(pool.submit([&] {
+    {
+      const WorkerPool::Aside waits(pool, &client);
+      aside.set_value();
+      queued.get_future().wait();
+    }
+    EXPECT_EQ(begun.wait_for(kLong), std::future_status::ready);   // it has its own thread meanwhile
+  }, &client));
+  aside.get_future().wait();
+  for (int i = 0; i < 2; ++i)
+    ASSERT_TRUE(pool.submit([&] {
+      if (++count == 2) all_begun.set_value();
+      begun.wait_for(kLong);
+    }, &client));
+  std::this_thread::sleep_for(std::chrono::milliseconds(50));   // the threads have looked, and wait
+  queued.set_value();
+  begun.wait_for(kLong);
+}
+
 TEST(WorkerPool, StopDropsWhatWaitsAndJoinsWhatRuns) {
   std::atomic<int> ran = 0;
   std::promise<void> begun, gate;

@@ -140,6 +140,7 @@ TEST(ClientMessage, WhatWouldKeepSomethingBackIsNeverPassedOver) {
   }
   // What OpenAI's clients send besides is none of that.
   EXPECT_TRUE(parse_client_message(R"({"type":"response.create","input":"x","model":"m","store":false,"metadata":{"a":"b"},"instructions":null})"));
+  EXPECT_TRUE(parse_client_message(R"({"type":"response.create","input":"x","instructions":"","previous_response_id":""})"));
 }
 
 TEST(Filter, AMisspeltMemberIsRefused) {
