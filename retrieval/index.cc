@@ -202,6 +202,7 @@ Result<bool> LocalIndex::list(const Question& asking, PassageReader& reader, siz
   wanted.among = asking.among;
   wanted.threads = std::max<size_t>(options_.search_threads, 1);
   WENQU_ASSIGN_OR_RETURN(Ranking ranking, rank_passages(*asking.snapshot, asking.terms, wanted, cancel));
+  const bool all_came = ranking.best.size() < wanted.top;   // the total may be an estimate
   if (request.one_per_document) wanted.parameters.nearby = 0;
   WENQU_RETURN_IF_ERROR(rescore(reader, asking.text, asking.terms, wanted.parameters, cancel, ranking.best));
   size_t near = 0;
@@ -210,7 +211,7 @@ Result<bool> LocalIndex::list(const Question& asking, PassageReader& reader, siz
   }
   response.total = std::max(ranking.total, ranking.best.size());
   response.total_is_exact = ranking.total_is_exact && response.total == ranking.total;
-  const bool has_more = ranking.best.size() > listed || response.total > ranking.best.size() || (near > 0 && near == neighbours);
+  const bool has_more = ranking.best.size() > listed || (!all_came && response.total > ranking.best.size()) || (near > 0 && near == neighbours);
   if (ranking.best.size() > listed) ranking.best.resize(listed);
   // Which hits are copies of better ones, and which are better in other eyes, is known only from the first on.
   const size_t first = request.collapse_duplicates || response.reranked ? 0 : std::min(request.offset, ranking.best.size());

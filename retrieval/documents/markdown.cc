@@ -116,9 +116,10 @@ size_t definition_in(std::string_view line) {
   return std::string_view::npos;
 }
 
-// The first word of a text, or what stands between "<" and ">".
+// The first word of a text, or what stands between "<" and ">" in its line.
 std::string_view target_of(std::string_view text) {
   text = trimmed(text);
+  text = text.substr(0, text.find_first_of("\r\n"));
   if (text.starts_with('<')) return text.substr(1, std::min(text.find('>'), text.size()) - 1);
   return text.substr(0, text.find_first_of(" \t\r\n"));
 }

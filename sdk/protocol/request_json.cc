@@ -9,6 +9,8 @@
 #include <cmath>
 #include <initializer_list>
 #include <optional>
+#include <set>
+#include <utility>
 
 #include "base/json_depth.h"
 
@@ -51,6 +53,14 @@ class Members {
       const std::string name(member.name.GetString(), member.name.GetStringLength());
       if (std::find(names.begin(), names.end(), name) == names.end()) return name;
     }
+    return {};
+  }
+
+  // The name of a member that is there twice, where only the first would count; empty: there is none.
+  std::string repeated() const {
+    std::set<std::string> seen;
+    for (const std::string& name : names())
+      if (!seen.insert(name).second) return name;
     return {};
   }
 
@@ -143,6 +153,7 @@ Status read_names(const Value& value, std::string_view member, std::vector<std::
 }
 
 Status read_filter(const Members& ours, assistant::AskRequest& request) {
+  if (const std::string twice = ours.repeated(); !twice.empty()) return Status(StatusCode::invalid_argument, "is there twice", ours.path(twice));
   retrieval::Filter& filter = request.filter;
   if (const Value* sources = ours.find("sources")) {
     if (!sources->IsArray()) return wrong(ours.path("sources"), "a list of source names");
@@ -170,10 +181,12 @@ Status read_filter(const Members& ours, assistant::AskRequest& request) {
 
 // What is there to keep something back must not be passed over because it is misspelt or stands in the wrong place.
 Status check_places(const Members& message) {
+  bool told = false;
   for (const std::string& name : message.names()) {
     std::string lower = name;
     std::transform(lower.begin(), lower.end(), lower.begin(), [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
     if (lower == "wenqu" && name != "wenqu") return Status(StatusCode::invalid_argument, "is written \"wenqu\"", name);
+    if (name == "wenqu" && std::exchange(told, true)) return Status(StatusCode::invalid_argument, "is there twice", name);
     for (const std::string_view ours : {"principal", "source", "attribute", "filter", "published_from", "published_until"})
       if (lower == ours || lower == std::string(ours) + "s")
         return Status(StatusCode::invalid_argument, "has no effect here: principals, sources, attributes, published_from and published_until stand inside \"wenqu\"", name);
@@ -209,8 +222,8 @@ Status read_create(const Members& message, ClientMessage& out) {
     std::string effort;
     WENQU_RETURN_IF_ERROR(reasoning->text("effort", effort));
     if (!effort.empty() && effort != "none" && effort != "minimal" && effort != "low" && effort != "medium" &&
-        effort != "high")
-      return wrong("reasoning.effort", "one of none, minimal, low, medium, high");
+        effort != "high" && effort != "xhigh")
+      return wrong("reasoning.effort", "one of none, minimal, low, medium, high, xhigh");
     if (!effort.empty() && effort != "none" && effort != "minimal") request.mode = assistant::Mode::deep;
     WENQU_RETURN_IF_ERROR(reasoning->count("max_tokens", request.max_thinking_tokens));
   }

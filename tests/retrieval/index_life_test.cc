@@ -126,6 +126,18 @@ TEST_F(IndexLifeTest, AnAutomaticCommitThatFailedIsTriedAgain) {
   EXPECT_EQ(open(Index::Mode::read)->stats().documents, 1u);
 }
 
+TEST_F(IndexLifeTest, WhatCannotBeCommittedIsFoundInItsTimeAllTheSame) {
+  IndexOptions options;
+  options.visible_within = std::chrono::milliseconds(100);
+  options.durable_within = std::chrono::milliseconds(50);
+  auto index = open_with(options);
+  set_file_fault_for_testing([](FileOperation operation, const std::string&) { return operation == FileOperation::sync ? EIO : 0; });
+  EXPECT_OK(index->add(make_document("doc", "lantern")));
+  EXPECT_TRUE(comes_true([&] { return find(*index, "lantern").hits.size() == 1; }));
+  set_file_fault_for_testing(nullptr);
+  EXPECT_TRUE(comes_true([&] { return index->stats().commit == 1; }));
+}
+
 TEST_F(IndexLifeTest, MergesComeByThemselves) {
   auto index = open(Index::Mode::write);
   for (int i = 0; i < 35; ++i) {

@@ -64,6 +64,12 @@ TEST_F(ReaderTest, MarkdownKeepsNotesAndLinesThatLookLikeTargetsOfLinks) {
   EXPECT_EQ(got.documents[0].text, "The heron[^1] on the lake.\n\n[^1]: 苍鹭。\n\n[TODO]: 买牛奶\n\n[2026-03-02]: 明天交报告\n\n[^2]: code");
 }
 
+TEST_F(ReaderTest, ReadsMarkdownOfManyTargetsThatEndNowhere) {
+  std::string text;
+  for (int i = 0; i < 100'000; ++i) text += "[a]:<\n";   // minutes, were each looked for to the end of the text
+  EXPECT_EQ(read(write("a.md", text)).documents.size(), 1u);
+}
+
 TEST_F(ReaderTest, FrontMatterTellsTheDateAndWhoMayFindADocument) {
   const auto of = [&](const std::string& front_matter) {
     const Read got = read(write("a.md", "---\n" + front_matter + "\n---\nThe heron.\n"));
@@ -71,7 +77,7 @@ TEST_F(ReaderTest, FrontMatterTellsTheDateAndWhoMayFindADocument) {
     return got.documents.empty() ? Document() : got.documents.front();
   };
   using Names = std::vector<std::string>;
-  for (const char* acl : {"acl: ann; bob", "ACL: [ann, \"bob\"]", "acl:\n  - ann\n  - 'bob'\ntitle: T", "acl:\r\n- ann\r\n- bob"})
+  for (const char* acl : {"acl: ann; bob", "ACL: [ann, \"bob\"]", "acl:\n  - ann\n  - 'bob'\ntitle: T", "acl:\r\n- ann\r\n- bob", "\"acl\": [ann, bob]"})
     EXPECT_EQ(of(acl).acl, (Names{"ann", "bob"})) << acl;
   for (const char* none : {"title: T", "acl:\ntitle: T", "acl: []"}) EXPECT_EQ(of(none).acl, Names{}) << none;
   for (const char* unreadable : {"acl: ;", "acl:\n  read: [ann]"}) EXPECT_FALSE(of(unreadable).acl.empty()) << "it would be everybody's: " << unreadable;

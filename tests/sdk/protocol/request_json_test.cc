@@ -57,6 +57,7 @@ TEST(ClientMessage, EffortChoosesTheMode) {
   };
   EXPECT_EQ(mode("none"), assistant::Mode::quick);
   EXPECT_EQ(mode("high"), assistant::Mode::deep);
+  EXPECT_EQ(mode("xhigh"), assistant::Mode::deep);
 }
 
 TEST(ClientMessage, WhatIsWrongIsNamed) {
@@ -125,6 +126,8 @@ TEST(ClientMessage, WhatWouldKeepSomethingBackIsNeverPassedOver) {
       {R"("wenqu":{"Principals":["bob"]})", "wenqu.Principals"},
       {R"("wenqu":{"mode":"quick","filter":{"principals":["bob"]}})", "wenqu.filter"},
       {R"("Wenqu":{"principals":["bob"]})", "Wenqu"},
+      {R"("wenqu":{"mode":"quick"},"wenqu":{"principals":["bob"]})", "wenqu"},
+      {R"("wenqu":{"principals":["bob","eve"],"principals":["bob"]})", "wenqu.principals"},
       {R"("principals":["bob"])", "principals"},
       {R"("Principals":["bob"])", "Principals"},
       {R"("filter":{"principals":["bob"]})", "filter"},
@@ -148,6 +151,7 @@ TEST(Filter, AMisspeltMemberIsRefused) {
   EXPECT_TRUE(parse_filter(R"({"principals":["bob"],"sources":["web"]})", request));
   for (const char* json : {R"({"principal":["bob"]})", R"({"wenqu":{"principals":["bob"]}})"}) EXPECT_EQ(parse_filter(json, request).code(), StatusCode::invalid_argument) << json;
   EXPECT_EQ(parse_filter(R"({"principals":null})", request).where(), "principals");
+  EXPECT_EQ(parse_filter(R"({"sources":["web"],"sources":["chat"]})", request).where(), "sources");
 }
 
 TEST(Filter, MembersAreNamedAsTheCallerWroteThem) {
