@@ -25,6 +25,9 @@ constexpr double kFarSentence = 0.15;   // worth of a lead far from the question
 constexpr size_t kLongestRun = 3;       // pairs: names of up to four characters
 constexpr double kNameBonus = 3;
 
+// A character that no name begins or ends with.
+bool binds(char32_t c) { return std::u32string_view(U"是的了在").find(c) != std::u32string_view::npos; }
+
 std::string substring(std::u32string_view text, CharRange range) {
   return utf32_to_utf8(text.substr(range.begin, range.end - range.begin));
 }
@@ -77,8 +80,12 @@ Result<std::vector<Lead>> find_leads(const retrieval::Retriever& retriever, cons
   // A run whose pairs are equally rare holds together; one that joins a common pair to a rare one is a
   // seam between words.
   std::vector<Term> terms;
-  for (Term& term : retrieval::Analyzer().analyze(text))
+  std::vector<bool> within_word(characters.size() + 1, false);   // of the dictionary: no name begins or ends there
+  for (Term& term : retrieval::Analyzer().analyze(text)) {
     if (term.kind == Term::Kind::bigram || term.kind == Term::Kind::word) terms.push_back(std::move(term));
+    else if (term.kind == Term::Kind::dictionary_word)
+      for (uint32_t place = term.range.begin + 1; place < term.range.end; ++place) within_word[place] = true;
+  }
   const auto known = [&](const Term& term) -> const WeighedTerm* {
     const auto found = by_text.find(term.text);
     return found == by_text.end() || found->second->passages < 2 || asked_terms.contains(term.text) ? nullptr : found->second;
@@ -99,6 +106,7 @@ Result<std::vector<Lead>> find_leads(const retrieval::Retriever& retriever, cons
       commonest = std::max(commonest, term->passages);
       weights += term->weight;
       if (commonest > rarest * 2) break;
+      if (within_word[range.begin] || within_word[range.end] || binds(characters[range.begin]) || binds(characters[range.end - 1])) continue;
       double closeness = kFarSentence;
       bool starts_sentence = false;
       for (size_t s = 0; s < sentences.size(); ++s)

@@ -100,6 +100,15 @@ TEST_F(AssistantTest, AQuickAnswerIsASentenceOfTheSourceWithItsCitation) {
   EXPECT_EQ(ask("When does the library close on weekends?", Mode::quick).cited.at(0), "library");
 }
 
+TEST_F(AssistantTest, WhatIsSearchedForNextIsNotCutOutOfWords) {
+  add("ship", "设计渡轮的工程师是镇上长大的宁千帆。");
+  add("ning", "宁千帆考上江州船舶学院，后来当了工程师。");
+  add("other", "另一位工程师是镇长的侄子。");
+  const Answer answer = ask("渡轮的设计者毕业于哪所学校？", Mode::deep);
+  for (const char* piece : {"师是”", "“师是", "“程师", "是镇”"}) EXPECT_EQ(answer.thinking.find(piece), std::string::npos) << answer.thinking;
+  EXPECT_NE(answer.thinking.find("“宁千帆”"), std::string::npos) << answer.thinking;
+}
+
 TEST_F(AssistantTest, ADeepAnswerFollowsANameFromOneDocumentToTheNext) {
   const Answer answer = ask("茶馆老板的女儿跟谁学划船？", Mode::deep);
   EXPECT_GE(answer.searches, 2u);
