@@ -25,6 +25,7 @@ constexpr double kQuantityBonus = 0.25;     // the question asks for a number an
 constexpr double kFollowUpShare = 0.9;      // worth of answering a follow-up rather than the question
 constexpr double kMinShareOfBest = 0.55;    // sentences far below the best are noise
 constexpr size_t kMaxSentencesPerDocument = 2;
+constexpr size_t kMostJoining = 2;          // sentences that stand between two chosen ones and are told too
 constexpr size_t kMaxSentenceChars = 300;
 constexpr size_t kMinSentenceChars = 4;
 
@@ -61,8 +62,30 @@ std::string clipped(std::string_view sentence) {
 
 struct Candidate {
   ChosenSentence sentence;
-  size_t order;            // place among all sentences, to break ties
+  size_t order;            // place among all sentences, to break ties; those that follow each other in a passage do so here
 };
+
+// The chosen ones as a reader wants them: documents by their best sentence, a document's as they stand, and between two the few that
+// join them. `all`: every candidate by its order.
+std::vector<ChosenSentence> put_in_order(const std::vector<const Candidate*>& chosen, const std::map<size_t, const Candidate*>& all) {
+  std::map<std::string_view, std::pair<size_t, std::map<size_t, const Candidate*>>> documents;
+  for (const Candidate* candidate : chosen) {
+    auto& [best, sentences] = documents.try_emplace(candidate->sentence.evidence->hit.passage.document_id, documents.size(), std::map<size_t, const Candidate*>()).first->second;
+    sentences.emplace(candidate->order, candidate);
+  }
+  std::vector<const std::map<size_t, const Candidate*>*> by_best(documents.size());
+  for (const auto& [id, document] : documents) by_best[document.first] = &document.second;
+  std::vector<ChosenSentence> sentences;
+  for (const auto* document : by_best) {
+    const Candidate* last = nullptr;
+    for (const auto& [order, candidate] : *document) {
+      if (last && candidate->sentence.evidence == last->sentence.evidence && order - last->order <= kMostJoining + 1)
+        for (size_t between = last->order + 1; between < order; ++between) sentences.push_back(all.at(between)->sentence);
+      sentences.push_back((last = candidate)->sentence);
+    }
+  }
+  return sentences;
+}
 
 }  // namespace
 
@@ -127,19 +150,22 @@ Result<SentenceChoice> choose_sentences(const retrieval::Retriever& retriever, c
     return a.sentence.score != b.sentence.score ? a.sentence.score > b.sentence.score : a.order < b.order;
   });
 
+  std::map<size_t, const Candidate*> all;
+  for (const Candidate& candidate : candidates) all.emplace(candidate.order, &candidate);
+  std::vector<const Candidate*> chosen;
   std::map<std::string, size_t> per_document;
   std::set<std::string> texts;
   const double floor = candidates.front().sentence.score * kMinShareOfBest;
   const auto take = [&](const Candidate& candidate, double least) {
     const std::string& document = candidate.sentence.evidence->hit.passage.document_id;
-    if (choice.sentences.size() >= max_sentences || candidate.sentence.score < least) return;
+    if (chosen.size() >= max_sentences || candidate.sentence.score < least) return;
     const auto known = per_document.find(document);
     if (known == per_document.end() ? per_document.size() >= max_documents
                                     : known->second >= kMaxSentencesPerDocument)
       return;
     if (!texts.insert(candidate.sentence.text).second) return;
     ++per_document[document];
-    choice.sentences.push_back(candidate.sentence);
+    chosen.push_back(&candidate);
   };
   for (const Evidence* item : needed) {
     size_t taken = 0;
@@ -150,6 +176,7 @@ Result<SentenceChoice> choose_sentences(const retrieval::Retriever& retriever, c
       }
   }
   for (const Candidate& candidate : candidates) take(candidate, floor);
+  choice.sentences = put_in_order(chosen, all);
   return choice;
 }
 

@@ -23,11 +23,11 @@ struct ChosenSentence {
 };
 
 struct SentenceChoice {
-  std::vector<ChosenSentence> sentences;   // best first; empty when nothing supports an answer
+  std::vector<ChosenSentence> sentences;   // the best document's first, in the order of its text; empty when nothing supports an answer
   double support = 0;                      // 0 to 1, of the question by all the chosen passages
 };
 
-// `needed`: passages among the evidence whose best sentence is taken in any case.
+// Up to max_sentences, and one or two that stand between two of these. `needed`: passages among the evidence whose best sentence is taken in any case.
 // Errors: cancelled, or the retriever's.
 Result<SentenceChoice> choose_sentences(const retrieval::Retriever& retriever, const std::string& question,
                                         std::span<const Evidence* const> evidence,
