@@ -63,6 +63,16 @@ Result<OutputFile> OutputFile::create(const std::string& path) {
   return file;
 }
 
+Result<OutputFile> OutputFile::create_or_open(const std::string& path) {
+  const bool is_stdout = path == "/dev/stdout";   // a link, of which there must always be one
+  struct stat there;
+  if (!is_stdout && (::stat(path.c_str(), &there) != 0 || S_ISREG(there.st_mode) || S_ISDIR(there.st_mode))) return create(path);
+  OutputFile file(-1, path, {});
+  file.fd_ = is_stdout ? ::fcntl(STDOUT_FILENO, F_DUPFD_CLOEXEC, 0) : ::open(path.c_str(), O_WRONLY | O_CLOEXEC | O_NOCTTY);
+  if (file.fd_ < 0) return file.failed("open the file");
+  return file;
+}
+
 Status OutputFile::write(std::span<const std::byte> bytes) {
   size_ += bytes.size();
   if (buffer_.size() + bytes.size() < kBufferBytes) {
@@ -98,6 +108,7 @@ Status OutputFile::pad(uint64_t alignment) {
 
 Status OutputFile::finish() {
   WENQU_RETURN_IF_ERROR(flush());
+  if (temporary_.empty()) return ::close(std::exchange(fd_, -1)) == 0 ? Status() : failed("close the file");
   if (::fsync(fd_) != 0) return failed("bring the file to stable storage");
   if (::close(std::exchange(fd_, -1)) != 0) return failed("close the file");
   if (std::rename(temporary_.c_str(), path_.c_str()) != 0) return failed("give the file its name");

@@ -19,6 +19,8 @@ class OutputFile {
  public:
   // Errors: not_found (the directory), io_error.
   static Result<OutputFile> create(const std::string& path);
+  // The same; but what is there and is no regular file (a pipe, a device), and /dev/stdout whatever it is, is written to directly.
+  static Result<OutputFile> create_or_open(const std::string& path);
 
   OutputFile(OutputFile&& other) noexcept;
   OutputFile& operator=(OutputFile&& other) noexcept;
@@ -32,7 +34,7 @@ class OutputFile {
   Status pad(uint64_t alignment);
   uint64_t size() const { return size_; }
 
-  // Brings the content to stable storage and gives it its name. Nothing may be written afterwards.
+  // Brings the content to stable storage and gives it its name, where it has none yet. Nothing may be written afterwards.
   Status finish();
 
  private:

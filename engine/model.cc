@@ -378,10 +378,15 @@ Result<MemoryEstimate> Model::estimate(const std::string& path, uint64_t context
   if (!config) return config.status().at(path);
   const Result<Weights> weights = load_weights(*file, *config);
   if (!weights) return weights.status().at(path);
-  LoadOptions options;
-  options.context_tokens = context_tokens;
-  options.kv_type = kv_type;
-  return memory_estimate(memory_needs(*file, *config, *weights, options, cpu::available_cores()), context_tokens);
+  const auto estimate_for = [&](uint64_t tokens) {
+    LoadOptions options;
+    options.context_tokens = tokens;
+    options.kv_type = kv_type;
+    return memory_estimate(memory_needs(*file, *config, *weights, options, cpu::available_cores()), tokens);
+  };
+  MemoryEstimate estimate = estimate_for(context_tokens);
+  estimate.least = estimate_for(std::max(context_tokens, LoadOptions().context_tokens)).least;   // load() refuses less
+  return estimate;
 }
 
 Model::Model(std::unique_ptr<Runtime> runtime) : runtime_(std::move(runtime)) {}

@@ -150,7 +150,7 @@ class Model {
                                                    const CancelToken& cancel = {});
   // What load() would give and need, without the memory for it; with devices, what would go where.
   static Result<std::pair<ModelInfo, MemoryEstimate>> inspect(const std::string& path, const LoadOptions& options = {});
-  // What load() would need alone.
+  // What load() would need alone. `least` is enough for it as it is called without another context, however short this one is.
   static Result<MemoryEstimate> estimate(const std::string& path, uint64_t context_tokens, KvType kv_type = KvType::f16);
   ~Model();
 

@@ -1,6 +1,7 @@
 // What a host gives us to search: one article, video, page, conversation or file.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <map>
 #include <optional>
@@ -56,14 +57,21 @@ struct Mark {
   bool operator==(const Mark&) const = default;
 };
 
+// What an index takes of a document's members, in bytes; every hit carries them.
+inline constexpr size_t kMaxUrlBytes = 16 << 10;   // the path of any file, too
+inline constexpr size_t kMaxAuthorBytes = 1 << 10;
+inline constexpr size_t kMaxAttributes = 1'000, kMaxAttributeNameBytes = 512;
+inline constexpr size_t kMaxAttributesBytes = 64 << 10;   // of all names and values
+inline constexpr size_t kMaxAclEntries = 10'000;
+
 struct Document {
   std::string id;            // unique in the index, never empty; adding it again replaces the old one
   std::string title;
   std::string text;          // valid UTF-8
-  std::string url;           // may be empty
+  std::string url;           // may be empty, as what follows
   Source source = Source::file;
-  std::string author;        // may be empty
-  std::string published_at;  // ISO 8601 date or date-time, may be empty
+  std::string author;
+  std::string published_at;  // ISO 8601 date or date-time
   std::map<std::string, std::string> attributes;  // the host's own, given back with each hit
   std::vector<std::string> acl;  // who may find it, each up to 512 bytes; empty: everybody (see Filter::principals)
   std::vector<Mark> marks;   // in the order of the text; empty where nothing is known

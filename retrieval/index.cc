@@ -1,5 +1,7 @@
 #include "retrieval/index.h"
 
+#include <unistd.h>
+
 #include <algorithm>
 #include <functional>
 #include <mutex>
@@ -44,6 +46,10 @@ class LocalIndex final : public Index {
     // Vectors that were lacking are changes already.
     const std::lock_guard lock(change_mutex_);
     if (writer_->has_uncommitted_changes()) upkeep_->note_change();
+  }
+  // The threads of its upkeep are not in a child that was forked, where their end would be waited for in vain.
+  ~LocalIndex() override {
+    if (::getpid() != owner_) (void)upkeep_.release();
   }
 
   // Shows the newest commit with its vectors. One whose vectors are gone before they are read is the newest no more.
@@ -125,6 +131,7 @@ class LocalIndex final : public Index {
 
   const IndexPaths paths_;
   const IndexOptions options_;
+  const pid_t owner_ = ::getpid();                 // the process that opened it
   HybridSearch hybrid_;
   std::mutex change_mutex_;                        // add, remove, commit, refresh
   const std::unique_ptr<Writer> writer_;           // null when opened for reading
@@ -313,6 +320,7 @@ Status LocalIndex::add(const Document& document) {
     return Status(StatusCode::limit_exceeded, "the text is larger than 64 MiB: split the document", document.id);
   const Document clean = clean_document(document);
   WENQU_RETURN_IF_ERROR(check_id(clean.id));
+  WENQU_RETURN_IF_ERROR(check_properties(clean));
   WENQU_RETURN_IF_ERROR(check_acl(clean));
   WENQU_RETURN_IF_ERROR(check_passages(clean));
   upkeep_->wait_for_room();

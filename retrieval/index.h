@@ -100,9 +100,9 @@ class Index : public Retriever {
   // Adds the document, replacing the one of the same id. Ill-formed UTF-8 is replaced by U+FFFD.
   // Seen by searches and safe after the next commit(). After an error this document is not added, the one
   // of its id stays, and so do all others. Errors: invalid_argument (empty id, id over 512 bytes),
-  // limit_exceeded (text over 64 MiB), io_error, those of the embedding model; unsupported when opened for
-  // reading; that of a loss, as said above. The model is given texts of several documents at once: where it
-  // goes on refusing one, its errors name them, and remove() of that document mends it.
+  // limit_exceeded (text over 64 MiB, or what document.h limits), io_error, those of the embedding model (io_error where it
+  // refuses a text); unsupported when opened for reading; that of a loss, as said above. The model is given texts of
+  // several documents at once: where it goes on refusing one, its errors name them, and remove() of that document mends it.
   virtual Status add(const Document& document) = 0;
   // Removing what is not there is no error.
   virtual Status remove(const std::string& document_id) = 0;

@@ -12,6 +12,14 @@ namespace {
 
 constexpr size_t kMostOfTitle = 512;   // code points: a title counts as part of each of its document's passages
 
+// "`url` has 20000 bytes: at most 16384 are allowed".
+Status check_size(const char* member, size_t size, const char* unit, size_t most, const Document& document) {
+  if (size <= most) return {};
+  return Status(StatusCode::limit_exceeded,
+                std::string("`") + member + "` has " + std::to_string(size) + " " + unit + ": at most " + std::to_string(most) + " are allowed",
+                document.id);
+}
+
 }  // namespace
 
 Document clean_document(const Document& document) {
@@ -43,7 +51,20 @@ Status check_id(const std::string& id) {
   return {};
 }
 
+Status check_properties(const Document& document) {
+  WENQU_RETURN_IF_ERROR(check_size("url", document.url.size(), "bytes", kMaxUrlBytes, document));
+  WENQU_RETURN_IF_ERROR(check_size("author", document.author.size(), "bytes", kMaxAuthorBytes, document));
+  WENQU_RETURN_IF_ERROR(check_size("attributes", document.attributes.size(), "entries", kMaxAttributes, document));
+  size_t bytes = 0;
+  for (const auto& [name, value] : document.attributes) {
+    WENQU_RETURN_IF_ERROR(check_size("attributes", name.size(), "bytes in a name", kMaxAttributeNameBytes, document));
+    bytes += name.size() + value.size();
+  }
+  return check_size("attributes", bytes, "bytes", kMaxAttributesBytes, document);
+}
+
 Status check_acl(const Document& document) {
+  WENQU_RETURN_IF_ERROR(check_size("acl", document.acl.size(), "entries", kMaxAclEntries, document));
   for (const std::string& principal : document.acl)
     if (principal.empty() || principal.size() > kMaxIdBytes)
       return Status(StatusCode::invalid_argument,

@@ -22,7 +22,10 @@ Document clean_document(const Document& document);
 
 // Errors: invalid_argument.
 Status check_id(const std::string& id);
-// A principal that the index cannot keep would shut out whom it names, without a word. Errors: invalid_argument.
+// That what each hit carries is not too large. Errors: limit_exceeded, naming the member.
+Status check_properties(const Document& document);
+// A principal that the index cannot keep would shut out whom it names, without a word. Errors: invalid_argument,
+// limit_exceeded (too many).
 Status check_acl(const Document& document);
 // That those which the host has cut lie in the text, in order. Errors: invalid_argument.
 Status check_passages(const Document& document);

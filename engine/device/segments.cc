@@ -49,14 +49,25 @@ Result<std::vector<Memory>> DeviceSegments::allocate_parts(uint64_t bytes) {
     }
     if (status) return parts;
     parts.clear();
-    if (status.code() != StatusCode::out_of_memory || !move_away()) return status;
+    if (status.code() != StatusCode::out_of_memory) return status;
+    if (!move_away()) return why(status);
   }
+}
+
+// Under mutex_: that there is no room, or what the device answered when room was to be made.
+Status DeviceSegments::why(const Status& no_room) {
+  const Status failed = std::exchange(failed_, Status());
+  return failed ? no_room : failed;
 }
 
 Result<std::shared_ptr<Segment>> DeviceSegments::allocate(uint64_t bytes, const std::shared_ptr<MemoryAccount>& account) {
   const std::shared_ptr<Segment> refused;
   MemoryCharge charge(account, bytes);
-  if (!charge) return refused;
+  if (!charge) {
+    const std::lock_guard lock(*mutex_);
+    const Status failed = why({});
+    return failed ? Result<std::shared_ptr<Segment>>(refused) : failed;
+  }
   auto segment = std::make_shared<Placed>(shared_from_this(), account, bytes);
   if (segment->host()) std::memset(segment->host(), 0, host_bytes(bytes));
   const std::lock_guard lock(*mutex_);
@@ -137,6 +148,7 @@ std::shared_ptr<DeviceSegments::Placed> DeviceSegments::oldest_unused() {
 }
 
 bool DeviceSegments::move_away() {
+  failed_ = Status();
   const std::shared_ptr<Placed> oldest = oldest_unused();
   if (!oldest) return false;
   try {
@@ -144,7 +156,8 @@ bool DeviceSegments::move_away() {
     MemoryCharge charge(host_account_, bytes);
     if (!charge) return false;
     std::vector<std::byte> copy(bytes);
-    if (!read(*oldest, copy.data())) return false;
+    failed_ = read(*oldest, copy.data());
+    if (!failed_) return false;
     oldest->away_ = std::move(copy), oldest->away_charge_ = std::move(charge);
     moved_ += bytes;
   } catch (const std::bad_alloc&) {
@@ -170,8 +183,8 @@ Status DeviceSegments::bring_back(Placed& segment) {
     return Status(StatusCode::out_of_memory, "a session's keys and values, which lie in the host's memory, do not fit onto the GPU beside those in use: end other sessions");
   };
   MemoryCharge charge(segment.account_, segment.bytes_);   // others are moved away for it: not under the mutex
-  if (!charge) return refused();
   const std::lock_guard lock(*mutex_);
+  if (!charge) return why(refused());
   if (!segment.is_away()) return {};   // somebody else has
   Result<std::vector<Memory>> parts = allocate_parts(segment.bytes_);
   if (!parts) return parts.status().code() == StatusCode::out_of_memory ? refused() : parts.status();

@@ -52,7 +52,7 @@ class DeviceSegments final : public SegmentMemory, public std::enable_shared_fro
     std::vector<Segment*> held_;
   };
   // Brings back those that are away. The segments are this memory's, and outlive the hold. Errors: out_of_memory, when they
-  // do not all fit beside others that are held.
+  // do not all fit beside others that are held; those of the devices.
   Result<Hold> hold(std::span<Segment* const> segments);
   // Where a held segment's part lies on a device, by the number of its share.
   static std::byte* part(Segment& segment, size_t share);
@@ -67,6 +67,7 @@ class DeviceSegments final : public SegmentMemory, public std::enable_shared_fro
   class Placed;
   std::shared_ptr<Placed> oldest_unused();
   bool move_away();
+  Status why(const Status& no_room);
   Status bring_back(Placed& segment);
   Result<std::vector<Memory>> allocate_parts(uint64_t bytes);
   uint64_t part_bytes(uint64_t bytes, size_t share) const { return bytes / layers_ * shares_[share].layers; }
@@ -80,6 +81,7 @@ class DeviceSegments final : public SegmentMemory, public std::enable_shared_fro
   const std::shared_ptr<std::mutex> mutex_;
   const std::shared_ptr<MemoryAccount> host_account_ = std::make_shared<MemoryAccount>();   // what the system has free
   uint64_t clock_ = 0, moved_ = 0;   // under mutex_, as is all of a segment but its being known
+  Status failed_;                    // what a device answered to the last move away, until it is told
   std::mutex known_mutex_;           // taken behind mutex_, for a moment
   std::set<Placed*> known_;
 };

@@ -25,4 +25,7 @@ inline std::vector<std::string> acl_names(std::string_view list, char separator 
   return names;
 }
 
+// Whether a member was meant to be `acl`: passed over, it would let everybody in. REQUIRES: `name` is in small letters
+inline bool is_meant_as_acl(std::string_view name) { return name == "acls" || name == "principals" || name == "principal"; }
+
 }  // namespace wenqu::retrieval

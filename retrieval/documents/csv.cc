@@ -120,7 +120,9 @@ std::string csv_row_to_json(const CsvRow& names, const CsvRow& row, const std::s
   for (size_t i = 0; i < std::min(names.size(), row.size()); ++i) {
     const std::string name = folded(names[i]);
     const auto member = std::find(kMembers.begin(), kMembers.end(), name);
-    if (member == kMembers.end()) {
+    if (name == "acls" && !row[i].empty()) {
+      add(name, row[i]);   // a member that is refused, as an attribute would let everybody in
+    } else if (member == kMembers.end()) {
       others.push_back(i);
     } else if (bool& done = taken[static_cast<size_t>(member - kMembers.begin())]; !done && !row[i].empty()) {
       name == "acl" ? add_acl(row[i]) : add(name, row[i]);

@@ -8,6 +8,7 @@
 
 #include "base/json_depth.h"
 #include "base/utf8.h"
+#include "retrieval/documents/acl_names.h"
 #include "retrieval/documents/dates.h"
 #include "retrieval/documents/reader.h"
 
@@ -35,7 +36,7 @@ std::string string_of(const rapidjson::Value& value) { return {value.GetString()
 // For a message.
 std::string_view shortened(std::string_view text) { return text.substr(0, utf8_complete_prefix(text.substr(0, 60))); }
 
-// A member that differs from a known one only in case was meant to be that one: "ACL" would let everybody in.
+// A member that differs from a known one only in case was meant to be that one: "ACL" would let everybody in, and so would "acls".
 Status check_spelling(const rapidjson::Value& object) {
   constexpr std::array<std::string_view, 11> kMembers = {"id", "text", "passages", "title", "url", "source",
                                                          "author", "published_at", "attributes", "acl", "marks"};
@@ -43,6 +44,7 @@ Status check_spelling(const rapidjson::Value& object) {
     const std::string written = string_of(member.name);
     std::string name = written;
     for (char& c : name) c = c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c;
+    if (is_meant_as_acl(name)) return invalid(fmt::format("`{}` is not known: write `acl`", written), written);
     if (name != written && std::find(kMembers.begin(), kMembers.end(), name) != kMembers.end())
       return invalid(fmt::format("`{}` is not known: write `{}`", written, name), written);
   }

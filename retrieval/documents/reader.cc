@@ -221,11 +221,12 @@ class DocumentReader {
       return Status(StatusCode::invalid_argument, "the file holds no text", name);
     Document document;
     document.id = id_of(name);
-    document.url = extracted.url.empty() ? utf8_sanitize(name) : extracted.url;
+    // What a file says of itself beside its text is cut or left, not a reason to leave out the file.
+    document.url = extracted.url.empty() || extracted.url.size() > kMaxUrlBytes ? utf8_sanitize(name) : extracted.url;
     document.title = extracted.title.empty() ? utf8_sanitize(path.stem().string()) : extracted.title;
     document.text = extracted.text;
     document.source = options_.source == Source::file ? extracted.source.value_or(Source::file) : options_.source;
-    document.author = extracted.author;
+    document.author = extracted.author.substr(0, utf8_complete_prefix(std::string_view(extracted.author).substr(0, kMaxAuthorBytes)));
     document.published_at = extracted.published_at.empty() ? file.changed_at() : extracted.published_at;
     document.acl = extracted.acl;
     document.marks = extracted.marks;

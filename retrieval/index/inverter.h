@@ -37,6 +37,8 @@ class Inverter {
   Deletions deletions() const;
   // Roughly what it holds in memory.
   size_t bytes() const;
+  // What a segment of it is larger than.
+  size_t stored_bytes() const { return stored_.size(); }
   void clear();
 
   // Writes all as a segment, finish() included.

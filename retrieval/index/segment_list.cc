@@ -50,8 +50,8 @@ Status SegmentList::open(const Snapshot* committed, bool without_documents) {
 }
 
 void SegmentList::close() {
-  for (const auto& [name, entry] : fresh_)
-    if (directory_) directory_->remove(name);
+  if (directory_ && ::getpid() == owner_)
+    for (const auto& [name, entry] : fresh_) directory_->remove(name);
   directory_.reset();
   infos_.reset();
   live_.clear();

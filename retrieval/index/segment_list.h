@@ -1,12 +1,15 @@
 // The segments of an index as its writer has them now, and their files: what of them is new, what lasts already, and what
 // a manifest says of it all.
 //
-// Files that no commit has are gone with close(). Names never come back, as a merge may still write under one of before.
+// Files that no commit has are gone with close(), but for a child that was forked, whose parent has them. Names never come
+// back, as a merge may still write under one of before.
 //
 // Thread safety: one thread at a time; only a MergeJob may run beside.
 #pragma once
 
 #include <lucene++/Lucene.h>
+#include <sys/types.h>
+#include <unistd.h>
 
 #include <map>
 #include <memory>
@@ -94,6 +97,7 @@ class SegmentList {
   Status make_last(const ManifestFile& entry);
 
   const std::string folder_;
+  const pid_t owner_ = ::getpid();                 // the process that opened it
   boost::shared_ptr<WriterDirectory> directory_;   // null when closed
   Lucene::SegmentInfosPtr infos_;
   std::string segments_file_;                      // the newest that was written; empty for none

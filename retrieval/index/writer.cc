@@ -11,6 +11,7 @@
 #include "retrieval/index/index_folder.h"
 #include "retrieval/index/open_commit.h"
 #include "retrieval/index/vector_catch_up.h"
+#include "retrieval/store/file.h"
 #include "retrieval/store/lucene_call.h"
 
 namespace wenqu::retrieval {
@@ -92,6 +93,7 @@ Status Writer::ensure_started() {
 void Writer::stop() {
   segments_.close();
   buffer_.clear();
+  buffer_written_ = Status();
   if (vectors_) vectors_->roll_back();
   visible_ = committed_;
   changed_ = unseen_ = uncommitted_merge_ = false;
@@ -136,9 +138,20 @@ Status Writer::add(const Document& document) {
   WENQU_RETURN_IF_ERROR(ensure_started());
   return change([&]() -> Status {
     // Before the document, not after it: the one that cannot be written is then none of those that were accepted.
-    if (buffer_.bytes() > options_.buffer_bytes) WENQU_RETURN_IF_ERROR(segments_.add(buffer_));
+    if (buffer_.bytes() > options_.buffer_bytes) WENQU_RETURN_IF_ERROR(make_room());
     return replace_document(document);
   });
+}
+
+// A full disk is not written to again for each document that is added.
+Status Writer::make_room() {
+  if (!buffer_written_ && free_bytes(paths_.lucene) < buffer_.stored_bytes()) return buffer_written_;
+  return write_buffer();
+}
+
+Status Writer::write_buffer() {
+  buffer_written_ = segments_.add(buffer_);
+  return buffer_written_;
 }
 
 Status Writer::remove(const std::string& document_id) {
@@ -187,7 +200,7 @@ Status Writer::write_vocabulary() {
 
 // Everything there is goes into files.
 Status Writer::write_all() {
-  WENQU_RETURN_IF_ERROR(segments_.add(buffer_));
+  WENQU_RETURN_IF_ERROR(write_buffer());
   WENQU_RETURN_IF_ERROR(write_vocabulary());
   return segments_.write();
 }
@@ -234,7 +247,6 @@ Status Writer::commit() {
     if (const Status written = write_all(); !written) return lose_or_keep(written);
     Result<Manifest> manifest = describe(true);
     if (!manifest) return lose_or_keep(manifest.status());
-    // Made anew by each attempt, so that nothing of one that failed matters.
     if (const Status written = write_vectors(*manifest); !written) return keep(written);
     const Status published = publish(*manifest);
     return published ? published : lose_or_keep(published);

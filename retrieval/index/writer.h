@@ -104,6 +104,8 @@ class Writer {
   Status change(Call&& make);
   void delete_document(const std::string& document_id, const std::vector<SegmentList::Place>& places);
   Status replace_document(const Document& document);
+  Status make_room();
+  Status write_buffer();
   Status write_vocabulary();
   Status write_all();
   Status show();            // refresh(), where something is to be shown
@@ -123,6 +125,7 @@ class Writer {
   std::shared_ptr<const Snapshot> visible_;
   SegmentList segments_;                           // closed when stopped
   Inverter buffer_;
+  Status buffer_written_;                          // what became of the last attempt
   std::unique_ptr<VectorWriter> vectors_;          // null: none are kept
   bool changed_ = false;        // since the last commit, by add() and remove()
   uint64_t changes_ = 0;        // how often, by these

@@ -250,6 +250,17 @@ std::string action(const char* what, const std::string& key, const std::string& 
   return fmt::format("{{\"{}\":{{\"_id\":\"{}\",\"routing\":\"{}\"}}}}\n", what, key, routing);
 }
 
+// What `write` gives, under the key.
+template <typename Write>
+BulkItem indexed(const std::string& document_id, const std::string& key, const std::string& routing, const Write& write) {
+  rapidjson::StringBuffer buffer;
+  Writer out(buffer);
+  write(out);
+  BulkItem item{document_id, action("index", key, routing)};
+  item.lines.append(buffer.GetString(), buffer.GetSize()) += '\n';
+  return item;
+}
+
 }  // namespace
 
 const RemoteField* remote_field(TermField field) {
@@ -288,27 +299,23 @@ std::string passage_key(std::string_view record_key, uint32_t ordinal) {
   return fmt::format("{}-{}", record_key, ordinal);
 }
 
-void append_document(const Document& document, const std::vector<Passage>& passages, uint32_t slots,
-                     const Analyzer& analyzer, const std::vector<std::span<const float>>& vectors,
-                     std::vector<BulkItem>& items) {
+BulkItem record_of(const Document& document, uint32_t slots) {
+  const std::string key = record_key(document.id);
+  return indexed(document.id, key, key, [&](Writer& out) { put_record(out, document, slots); });
+}
+
+void append_passages(const Document& document, const std::vector<Passage>& passages, const Analyzer& analyzer,
+                     const std::vector<std::span<const float>>& vectors, std::vector<BulkItem>& items) {
   const std::string key = record_key(document.id);
   const std::vector<Term> title = analyzer.analyze_title(document.title, document.author);
   // The time is a number of its own.
   std::vector<std::string> labels = filter_terms(document);
   std::erase_if(labels, [](const std::string& label) { return label.starts_with('t'); });
-  const auto append = [&](const std::string& id, const auto& write) {
-    rapidjson::StringBuffer buffer;
-    Writer out(buffer);
-    write(out);
-    items.push_back({document.id, action("index", id, key)});
-    items.back().lines.append(buffer.GetString(), buffer.GetSize()) += '\n';
-  };
-  append(key, [&](Writer& out) { put_record(out, document, slots); });
   for (size_t i = 0; i < passages.size(); ++i)
-    append(passage_key(key, passages[i].ordinal), [&](Writer& out) {
+    items.push_back(indexed(document.id, passage_key(key, passages[i].ordinal), key, [&](Writer& out) {
       put_passage(out, document, passages[i], passages.size(), title, labels, analyzer,
                   vectors.empty() ? std::span<const float>() : vectors[i]);
-    });
+    }));
 }
 
 BulkItem removal(const std::string& document_id, const std::string& record_key, const std::string& key) {
@@ -322,15 +329,12 @@ BulkItem commit_note(uint64_t commit) {
 
 BulkItem vocabulary_note(const Vocabulary& vocabulary) {
   const std::string key(kVocabularyKey);
-  rapidjson::StringBuffer buffer;
-  Writer out(buffer);
-  out.StartObject();
-  put(out, "kind", "vocabulary");
-  put(out, "text", format_vocabulary(vocabulary));
-  out.EndObject();
-  BulkItem item{"", action("index", key, key)};
-  item.lines.append(buffer.GetString(), buffer.GetSize()) += '\n';
-  return item;
+  return indexed("", key, key, [&](Writer& out) {
+    out.StartObject();
+    put(out, "kind", "vocabulary");
+    put(out, "text", format_vocabulary(vocabulary));
+    out.EndObject();
+  });
 }
 
 }  // namespace wenqu::retrieval

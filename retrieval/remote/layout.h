@@ -71,11 +71,11 @@ struct BulkItem {
   std::string lines;
 };
 
-// Appends the record and the passages. `slots`: how many passages of the document there may be from now on or from
-// before. `vectors`: of each passage; empty: they have none.
-void append_document(const Document& document, const std::vector<Passage>& passages, uint32_t slots,
-                     const Analyzer& analyzer, const std::vector<std::span<const float>>& vectors,
-                     std::vector<BulkItem>& items);
+// `slots`: how many passages of the document there may be from now on or from before.
+BulkItem record_of(const Document& document, uint32_t slots);
+// `vectors`: of each passage; empty: they have none.
+void append_passages(const Document& document, const std::vector<Passage>& passages, const Analyzer& analyzer,
+                     const std::vector<std::span<const float>>& vectors, std::vector<BulkItem>& items);
 // Removes what lies under a key.
 BulkItem removal(const std::string& document_id, const std::string& record_key, const std::string& key);
 BulkItem commit_note(uint64_t commit);

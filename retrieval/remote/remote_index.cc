@@ -137,6 +137,7 @@ Status RemoteIndex::add(const Document& document) {
                   "the text is larger than 32 MiB, which is the most for a cluster: split the document", document.id);
   Document clean = clean_document(document);
   WENQU_RETURN_IF_ERROR(check_id(clean.id));
+  WENQU_RETURN_IF_ERROR(check_properties(clean));
   WENQU_RETURN_IF_ERROR(check_acl(clean));
   WENQU_RETURN_IF_ERROR(check_passages(clean));
   return writer_->add(std::move(clean));

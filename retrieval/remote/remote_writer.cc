@@ -70,47 +70,66 @@ Status RemoteWriter::flush() {
   for (const auto& [id, change] : pending_) keys.push_back(record_key(id));
   // Of passages that are not replaced it must be known that they are there.
   WENQU_ASSIGN_OR_RETURN(const std::vector<uint32_t> slots, cluster_.slots(keys, {}));
-  std::vector<BulkItem> items;
+  std::vector<Parts> parts(pending_.size());
   size_t place = 0;
   for (const auto& [id, change] : pending_) {
-    WENQU_RETURN_IF_ERROR(append(id, change, slots[place++], items));
-    WENQU_RETURN_IF_ERROR(send(items, kRequestBytes));
+    if (!change.removes) {
+      WENQU_ASSIGN_OR_RETURN(parts[place], parts_of(change.document));
+    }
+    parts[place].slots = slots[place];
+    ++place;
   }
-  WENQU_RETURN_IF_ERROR(send(items, 0));
+  // A document's record is there before its passages are, and goes after them: passages without one would be found, and nobody
+  // would know of them any more to remove them.
+  std::vector<BulkItem> items;
+  const auto send_of_each = [&](const auto& append_to) -> Status {
+    size_t next = 0;
+    for (const auto& [id, change] : pending_) {
+      append_to(id, change, parts[next++]);
+      WENQU_RETURN_IF_ERROR(send(items, kRequestBytes));
+    }
+    return send(items, 0);
+  };
+  WENQU_RETURN_IF_ERROR(send_of_each([&](const std::string&, const Change& change, const Parts& some) {
+    if (!change.removes) items.push_back(record_of(change.document, std::max(some.slots, static_cast<uint32_t>(some.passages.size()))));
+  }));
+  WENQU_RETURN_IF_ERROR(send_of_each([&](const std::string& id, const Change& change, const Parts& some) {
+    append(id, change.document, some, items);
+  }));
+  WENQU_RETURN_IF_ERROR(send_of_each([&](const std::string& id, const Change& change, const Parts& some) {
+    if (change.removes && some.slots > 0) items.push_back(removal(id, record_key(id), record_key(id)));
+  }));
   pending_.clear();
   pending_bytes_ = 0;
   return {};
 }
 
-// What a document's change consists of; `slots`: how many passages of it there may be.
-Status RemoteWriter::append(const std::string& id, const Change& change, uint32_t slots, std::vector<BulkItem>& items) const {
-  const std::string key = record_key(id);
-  uint32_t now = 0;
-  if (!change.removes) {
-    std::vector<Passage> passages = split_passages(change.document);
-    if (passages.empty()) passages.emplace_back();  // it is found by its title
-    now = static_cast<uint32_t>(passages.size());
-    std::vector<float> numbers;
-    std::vector<std::span<const float>> vectors;
-    if (model_) {
-      for (size_t first = 0; first < passages.size(); first += kTextsAtOnce) {
-        std::vector<std::string> texts;
-        for (size_t i = first; i < std::min(first + kTextsAtOnce, passages.size()); ++i)
-          texts.push_back(embedded_text(change.document.title, passages[i].text));
-        WENQU_ASSIGN_OR_RETURN(const std::vector<float> some, embed_texts(model_, texts, TextRole::passage, {}));
-        numbers.insert(numbers.end(), some.begin(), some.end());
-      }
-      for (size_t i = 0; i < passages.size(); ++i) {
-        const std::span<const float> vector(numbers.data() + i * model_.dimensions, model_.dimensions);
-        vectors.push_back(is_zero(vector) ? std::span<const float>() : vector);   // it has no angle to be compared by
-      }
-    }
-    append_document(change.document, passages, std::max(slots, now), analyzer_, vectors, items);
+Result<RemoteWriter::Parts> RemoteWriter::parts_of(const Document& document) const {
+  Parts parts;
+  parts.passages = split_passages(document);
+  if (parts.passages.empty()) parts.passages.emplace_back();  // it is found by its title
+  if (!model_) return parts;
+  for (size_t first = 0; first < parts.passages.size(); first += kTextsAtOnce) {
+    std::vector<std::string> texts;
+    for (size_t i = first; i < std::min(first + kTextsAtOnce, parts.passages.size()); ++i)
+      texts.push_back(embedded_text(document.title, parts.passages[i].text));
+    WENQU_ASSIGN_OR_RETURN(const std::vector<float> some, embed_texts(model_, texts, TextRole::passage, {}));
+    parts.numbers.insert(parts.numbers.end(), some.begin(), some.end());
   }
-  for (uint32_t ordinal = now; ordinal < slots; ++ordinal) items.push_back(removal(id, key, passage_key(key, ordinal)));
-  // Last, as it tells how many passages there are.
-  if (change.removes && slots > 0) items.push_back(removal(id, key, key));
-  return {};
+  return parts;
+}
+
+// The passages that there are now, and the removal of those that there were beyond.
+void RemoteWriter::append(const std::string& id, const Document& document, const Parts& parts, std::vector<BulkItem>& items) const {
+  const std::string key = record_key(id);
+  std::vector<std::span<const float>> vectors;
+  for (size_t i = 0; model_ && i < parts.passages.size(); ++i) {
+    const std::span<const float> vector(parts.numbers.data() + i * model_.dimensions, model_.dimensions);
+    vectors.push_back(is_zero(vector) ? std::span<const float>() : vector);   // it has no angle to be compared by
+  }
+  append_passages(document, parts.passages, analyzer_, vectors, items);
+  for (auto ordinal = static_cast<uint32_t>(parts.passages.size()); ordinal < parts.slots; ++ordinal)
+    items.push_back(removal(id, key, passage_key(key, ordinal)));
 }
 
 // Sends the items from the front while there are so many bytes of them; 0: all.

@@ -16,6 +16,7 @@
 #include "retrieval/analysis/lexicon.h"
 #include "retrieval/document.h"
 #include "retrieval/embed.h"
+#include "retrieval/passage.h"
 #include "retrieval/remote/cluster.h"
 
 namespace wenqu::retrieval {
@@ -40,10 +41,18 @@ class RemoteWriter {
     bool removes = false;
   };
 
+  // Of which a change consists.
+  struct Parts {
+    std::vector<Passage> passages;   // none: the document is removed
+    std::vector<float> numbers;      // of their vectors, where the index has such
+    uint32_t slots = 0;              // how many passages of the document there may be from before
+  };
+
   Status change(Change change);
   bool has_room_for(const Change& change) const;
   Status flush();
-  Status append(const std::string& id, const Change& change, uint32_t slots, std::vector<BulkItem>& items) const;
+  Result<Parts> parts_of(const Document& document) const;
+  void append(const std::string& id, const Document& document, const Parts& parts, std::vector<BulkItem>& items) const;
   Status send(std::vector<BulkItem>& items, size_t least) const;
   Status send_some(std::span<const BulkItem> items) const;
 

@@ -3,6 +3,7 @@
 #include <dirent.h>
 #include <fcntl.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -266,6 +267,13 @@ Result<bool> exists(const std::string& path) {
   if (::lstat(path.c_str(), &info) == 0) return true;
   if (errno == ENOENT || errno == ENOTDIR) return false;
   return system_error("look up", path);
+}
+
+uint64_t free_bytes(const std::string& directory) {
+  if (fault_injected(FileOperation::space, directory)) return 0;
+  struct statvfs info {};
+  if (::statvfs(directory.c_str(), &info) != 0) return UINT64_MAX;
+  return uint64_t{info.f_bfree} * uint64_t{info.f_frsize};
 }
 
 Status remove_file(const std::string& path) {

@@ -70,6 +70,8 @@ Result<std::vector<std::string>> list_files(const std::string& directory);
 Result<bool> is_empty_directory(const std::string& path);
 // Whether there is anything of that name. Errors: io_error, where that cannot be told.
 Result<bool> exists(const std::string& path);
+// What the disk of the directory has free, as far as the system tells; else UINT64_MAX.
+uint64_t free_bytes(const std::string& directory);
 // Removing what is not there is no error.
 Status remove_file(const std::string& path);
 

@@ -13,6 +13,7 @@ namespace wenqu::retrieval {
 
 enum class FileOperation {
   create, open, read, write, sync, close, rename, remove, make_directory, list, sync_directory, lock,
+  space,   // asking how much there is: none, where that has to fail
 };
 
 // Is asked before each operation and makes it fail with the errno it returns, unless 0.

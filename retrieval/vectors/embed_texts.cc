@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <utility>
 
 namespace wenqu::retrieval {
 namespace {
@@ -11,11 +12,17 @@ constexpr size_t kMaxIdentity = 256, kMaxDimensions = 1 << 16;
 Status normalize(std::span<float> vector) {
   double squares = 0;
   for (const float value : vector) squares += static_cast<double>(value) * static_cast<double>(value);
-  if (!std::isfinite(squares)) return Status(StatusCode::invalid_argument, "the embedding model gave figures that are no numbers");
+  if (!std::isfinite(squares)) return Status(StatusCode::internal, "the embedding model gave figures that are no numbers");
   const double length = std::sqrt(squares);
   if (length > 0)
     for (float& value : vector) value = static_cast<float>(static_cast<double>(value) / length);
   return {};
+}
+
+// These two would say that the document, or the question, is at fault, and cost the document where many are added.
+Status as_the_models(const Status& refused) {
+  if (refused.code() != StatusCode::invalid_argument && refused.code() != StatusCode::limit_exceeded) return refused;
+  return Status(StatusCode::io_error, "the embedding model refuses: " + refused.message(), refused.where());
 }
 
 }  // namespace
@@ -29,7 +36,9 @@ Status check_embedding_model(const EmbeddingModel& model) {
 }
 
 Result<std::vector<float>> embed_texts(const EmbeddingModel& model, std::span<const std::string> texts, TextRole role, const CancelToken& cancel) {
-  WENQU_ASSIGN_OR_RETURN(std::vector<float> vectors, model.embed(texts, role, cancel));
+  Result<std::vector<float>> embedded = model.embed(texts, role, cancel);
+  if (!embedded) return as_the_models(embedded.status());
+  std::vector<float> vectors = std::move(*embedded);
   if (vectors.size() != texts.size() * model.dimensions)
     return Status(StatusCode::internal, "the embedding model gave " + std::to_string(vectors.size()) + " numbers for " +
                                             std::to_string(texts.size()) + " texts of " + std::to_string(model.dimensions));

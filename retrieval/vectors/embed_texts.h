@@ -17,8 +17,8 @@ namespace wenqu::retrieval {
 Status check_embedding_model(const EmbeddingModel& model);
 
 // The texts' vectors one after the other, [texts][dimensions], each of length 1, or 0 where the model gives that.
-// Errors: those of the model; internal, when it gives another number of figures; invalid_argument, figures that are no
-// numbers.
+// Errors: those of the model, io_error in the place of those that tell of a caller's fault; internal, when it gives another
+// number of figures, or some that are no numbers.
 Result<std::vector<float>> embed_texts(const EmbeddingModel& model, std::span<const std::string> texts, TextRole role, const CancelToken& cancel);
 
 // Whether it has no direction.

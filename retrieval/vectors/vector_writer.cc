@@ -1,5 +1,7 @@
 #include "retrieval/vectors/vector_writer.h"
 
+#include <unistd.h>
+
 #include <algorithm>
 #include <charconv>
 #include <new>
@@ -30,7 +32,7 @@ uint64_t number_of(const std::string& name) {
 }  // namespace
 
 VectorWriter::VectorWriter(const IndexPaths& paths, EmbeddingModel model, std::shared_ptr<const VectorSet> last)
-    : paths_(paths), model_(std::move(model)), last_(std::move(last)) {
+    : paths_(paths), model_(std::move(model)), owner_(::getpid()), last_(std::move(last)) {
   roll_back();
 }
 
@@ -57,6 +59,7 @@ void VectorWriter::roll_back() {
 
 bool VectorWriter::join_all() {
   joins_all_ = parts_.size() > 1 || std::any_of(parts_.begin(), parts_.end(), [](const VectorSet::Part& part) { return part.deleted_count > 0; });
+  if (joins_all_) next_.reset();
   return joins_all_;
 }
 
@@ -110,6 +113,7 @@ void VectorWriter::release(const std::vector<VectorKey>& keys) {
 }
 
 void VectorWriter::remove(const std::string& document_id) {
+  next_.reset();
   if (const auto pending = pending_.find(document_id); pending != pending_.end()) {
     const std::vector<VectorKey> keys = std::move(pending->second);
     pending_.erase(pending);
@@ -258,11 +262,16 @@ Status VectorWriter::write_file(const std::string& name, std::string_view bytes,
 
 // Those of attempts that failed would fill the disk, which may be what they failed of.
 void VectorWriter::remove_written() {
+  if (::getpid() != owner_) return;
   for (const std::string& name : written_) (void)remove_file(paths_.vectors + "/" + name).is_ok();   // else it is garbage of the next commit
   written_.clear();
 }
 
 Status VectorWriter::write(Manifest& manifest) {
+  if (next_ && next_->commit() == manifest.commit) {
+    manifest.vectors = next_files_;
+    return {};
+  }
   remove_written();
   const Status written = write_files(manifest);
   if (!written) remove_written();
@@ -288,6 +297,7 @@ Status VectorWriter::write_files(Manifest& manifest) {
     WENQU_RETURN_IF_ERROR(write_file("c" + std::to_string(number) + ".set", next->encode(), manifest.vectors.front()));
     WENQU_RETURN_IF_ERROR(sync_directory(paths_.vectors));
     next_ = std::move(next);
+    next_files_ = manifest.vectors;
     return {};
   } catch (const std::bad_alloc&) {
     return Status(StatusCode::out_of_memory, "not enough memory for the vectors of the index", paths_.vectors);

@@ -7,6 +7,8 @@
 // Thread safety: one thread at a time.
 #pragma once
 
+#include <sys/types.h>
+
 #include <cstddef>
 #include <cstdint>
 #include <map>
@@ -32,8 +34,7 @@ class VectorWriter {
 
   // What the document's passages are now, its vectors before are dropped. Texts of several documents are given to the
   // model together. After an error this document is as it was, and the texts of others wait for the next call. Errors:
-  // those of the model, naming the documents whose texts it was given; internal, when it gives vectors of another number
-  // or length; invalid_argument, figures that are no numbers.
+  // as of embed_texts(), naming the documents whose texts the model was given.
   Status add(const std::string& document_id, std::string_view title, std::span<const Passage> passages);
   void remove(const std::string& document_id);
   // Whether the vectors of a document are those of these passages.
@@ -42,7 +43,8 @@ class VectorWriter {
   std::set<std::string> documents() const;
 
   // Writes what the commit needs and lists it in the manifest, which has the commit's number; all is durable then. What a call
-  // before wrote for a commit that failed is removed first. Errors: as add(), io_error, out_of_memory.
+  // before wrote for a commit that failed is listed again, or removed first where there were changes since. Errors: as add(),
+  // io_error, out_of_memory.
   Status write(Manifest& manifest);
   // Before that manifest is written, which may come to the front whatever is said of it: its files stay until a later commit lasts.
   void keep_written() { written_.clear(); }
@@ -51,7 +53,7 @@ class VectorWriter {
   bool join_all();
   // After the manifest lasts: this is the last commit now.
   void committed();
-  // Back to the last commit.
+  // Back to the last commit. A child that was forked leaves the files to its parent.
   void roll_back();
   const std::shared_ptr<const VectorSet>& last() const { return last_; }
   uint64_t embedded() const { return embedded_; }   // texts that the model was given
@@ -90,8 +92,10 @@ class VectorWriter {
 
   const IndexPaths paths_;
   const EmbeddingModel model_;
+  const pid_t owner_;                       // the process that opened it
   std::shared_ptr<const VectorSet> last_;   // null before the first commit
-  std::shared_ptr<const VectorSet> next_;   // written, not yet committed
+  std::shared_ptr<const VectorSet> next_;   // written, not yet committed; null after a change
+  std::vector<ManifestFile> next_files_;    // of next_
   std::vector<std::string> written_;        // files that no manifest has yet
   std::vector<VectorSet::Part> parts_;      // last_'s, with what was deleted since
   std::map<std::string, std::vector<VectorKey>> pending_;   // documents added since, with their passages' keys

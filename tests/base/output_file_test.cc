@@ -1,5 +1,6 @@
 #include "base/output_file.h"
 
+#include <fcntl.h>
 #include <gtest/gtest.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -64,6 +65,34 @@ TEST_F(OutputFileTest, ReplacesTheFormerFileInOneStep) {
   ASSERT_TRUE(file->write("new"));
   EXPECT_EQ(content(), "former");
   ASSERT_TRUE(file->finish());
+  EXPECT_EQ(content(), "new");
+}
+
+TEST_F(OutputFileTest, APipeIsWrittenAsItIsWhereThatIsWanted) {
+  ASSERT_EQ(::mkfifo(path_.c_str(), 0600), 0);
+  EXPECT_EQ(OutputFile::create(path_).status().code(), StatusCode::invalid_argument);
+  const int reader = ::open(path_.c_str(), O_RDONLY | O_NONBLOCK);   // before the writer, who would wait for one
+  ASSERT_GE(reader, 0);
+  {
+    auto file = OutputFile::create_or_open(path_);
+    ASSERT_TRUE(file) << file.status().to_string();
+    ASSERT_TRUE(file->write("piped"));
+    ASSERT_TRUE(file->finish());
+  }
+  char got[16] = "";
+  EXPECT_EQ(::read(reader, got, sizeof got), 5);
+  EXPECT_STREQ(got, "piped");
+  ::close(reader);
+  EXPECT_EQ(entries(), 1u);
+  auto full = OutputFile::create_or_open("/dev/full");
+  ASSERT_TRUE(full && full->write("more"));
+  EXPECT_EQ(full->finish().code(), StatusCode::io_error);
+  EXPECT_EQ(OutputFile::create_or_open(directory_).status().code(), StatusCode::invalid_argument);
+  fs::remove(path_);
+  auto regular = OutputFile::create_or_open(path_);
+  ASSERT_TRUE(regular && regular->write("new"));
+  EXPECT_FALSE(fs::exists(path_));
+  ASSERT_TRUE(regular->finish());
   EXPECT_EQ(content(), "new");
 }
 

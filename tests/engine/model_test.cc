@@ -325,6 +325,11 @@ TEST_F(ModelTest, AModelThatDoesNotFitIsRefusedWithFigures) {
   EXPECT_EQ(Model::estimate(path_, 1024, KvType::f32)->kv_cache, 2 * estimate->kv_cache);
   EXPECT_EQ(estimate->context_tokens, 1024u);
   EXPECT_EQ(Model::estimate(path_, UINT64_MAX)->context_tokens, 2048u);   // as many as the model has
+  // Also of a shorter text than load() makes room for.
+  options.memory_budget = estimate->least;
+  EXPECT_TRUE(Model::load(path_, options));
+  --options.memory_budget;
+  EXPECT_EQ(Model::load(path_, options).status().code(), StatusCode::out_of_memory);
 }
 
 TEST_F(ModelTest, LoadingTellsItsProgressAndCanBeStopped) {

@@ -90,6 +90,20 @@ Result<std::unique_ptr<Index>> open(const FakeCluster& cluster, Index::Mode mode
   return Index::open(cluster.url(), mode, options);
 }
 
+// To a bulk request of so many parts, all of which the cluster takes.
+std::string taken(size_t parts) {
+  std::string items;
+  for (size_t i = 0; i < parts; ++i) items += std::string(i > 0 ? "," : "") + R"({"index":{"status":201}})";
+  return http_answer(200, R"({"errors":false,"items":[)" + items + "]}");
+}
+
+std::vector<std::string> bulks_of(const FakeCluster& cluster) {
+  std::vector<std::string> bulks;
+  for (const std::string& request : cluster.requests())
+    if (request.starts_with("POST /notes/_bulk")) bulks.push_back(request);
+  return bulks;
+}
+
 Document note(std::string text) {
   Document document;
   document.id = "note";
@@ -109,12 +123,13 @@ TEST(RemoteIndex, IsOpenedWhereAnAddressStandsForADirectory) {
 
 TEST(RemoteIndex, ARequestThatIsTooLargeGoesInHalves) {
   const std::string too_large = http_answer(413, "<html>Request Entity Too Large</html>");
-  const std::string taken = http_answer(200, R"({"errors":false,"items":[{"index":{"status":201}}]})");
   {
-    const FakeCluster cluster({{"POST /notes/_bulk", {too_large, taken}}});
+    const FakeCluster cluster({{"POST /notes/_bulk", {taken(1), too_large, taken(1)}}});
     const auto index = open(cluster);
     ASSERT_TRUE(index) << index.status().to_string();
-    ASSERT_TRUE((*index)->add(note("text")));   // a record and a passage
+    Document document = note("水边。山上。");
+    document.passages = {{0, 3}, {3, 6}};
+    ASSERT_TRUE((*index)->add(document));
     const Status status = (*index)->commit();
     EXPECT_TRUE(status) << status.to_string();
   }
@@ -127,7 +142,7 @@ TEST(RemoteIndex, ARequestThatIsTooLargeGoesInHalves) {
 }
 
 TEST(RemoteIndex, WhatIsNotThereIsAnErrorButWhereItWasToBeRemoved) {
-  const FakeCluster cluster({{"POST /notes/_bulk", {http_answer(200, R"({"errors":true,"items":[{"index":{"status":404,"error":{"type":"index_not_found_exception"}}},{"index":{"status":201}}]})")}}});
+  const FakeCluster cluster({{"POST /notes/_bulk", {http_answer(200, R"({"errors":true,"items":[{"index":{"status":404,"error":{"type":"index_not_found_exception"}}}]})")}}});
   const auto index = open(cluster);
   ASSERT_TRUE((*index)->add(note("text")));
   EXPECT_EQ((*index)->commit().code(), StatusCode::io_error);
@@ -186,32 +201,61 @@ TEST(RemoteIndex, NamesAnIndexAsClustersDo) {
 TEST(RemoteIndex, SendsOnlyThePartsAgainThatWereRefusedForTheMoment) {
   const FakeCluster cluster(
       {{"POST /notes/_bulk",
-        {http_answer(
+        {taken(1),
+         http_answer(
              200,
              R"({"errors":true,"items":[{"index":{"status":201}},{"index":{"status":429,"error":{"type":"full"}}}]})"),
-         http_answer(200, R"({"errors":false,"items":[{"index":{"status":201}}]})")}}});
+         taken(1)}}});
+  const auto index = open(cluster);
+  ASSERT_TRUE(index);
+  Document document = note("水边。山上。");
+  document.passages = {{0, 3}, {3, 6}};
+  ASSERT_TRUE((*index)->add(document));
+  const Status visible = (*index)->make_visible();
+  EXPECT_TRUE(visible) << visible.to_string();
+  const std::vector<std::string> bulks = bulks_of(cluster);
+  ASSERT_EQ(bulks.size(), 3u);
+  EXPECT_THAT(bulks[1], testing::AllOf(HasSubstr("\"ordinal\":0"), HasSubstr("\"ordinal\":1")));
+  EXPECT_THAT(bulks[2], testing::AllOf(Not(HasSubstr("\"ordinal\":0")), HasSubstr("\"ordinal\":1")));
+}
+
+TEST(RemoteIndex, SendsNoPassageBeforeItsRecordIsTaken) {
+  const FakeCluster cluster({{"POST /notes/_bulk",
+                              {http_answer(200, R"({"errors":true,"items":[{"index":{"status":400,"error":{"type":"no"}}}]})"), taken(1)}}});
   const auto index = open(cluster);
   ASSERT_TRUE(index);
   ASSERT_TRUE((*index)->add(note("The heron stands by the sluice.")));
-  const Status visible = (*index)->make_visible();
-  EXPECT_TRUE(visible) << visible.to_string();
-  std::vector<std::string> bulks;
-  for (const std::string& request : cluster.requests())
-    if (request.starts_with("POST /notes/_bulk")) bulks.push_back(request);
-  ASSERT_EQ(bulks.size(), 2u);
-  EXPECT_THAT(bulks[0], HasSubstr("\"kind\":\"record\""));
-  EXPECT_THAT(bulks[1], Not(HasSubstr("\"kind\":\"record\"")));
-  EXPECT_THAT(bulks[1], HasSubstr("\"kind\":\"passage\""));
+  EXPECT_EQ((*index)->make_visible().code(), StatusCode::io_error);
+  ASSERT_EQ(bulks_of(cluster).size(), 1u);
+  EXPECT_THAT(bulks_of(cluster)[0], testing::AllOf(HasSubstr("\"kind\":\"record\""), Not(HasSubstr("\"kind\":\"passage\""))));
+  EXPECT_TRUE((*index)->make_visible());
+  ASSERT_EQ(bulks_of(cluster).size(), 3u);
+  EXPECT_THAT(bulks_of(cluster)[2], HasSubstr("\"kind\":\"passage\""));
+}
+
+TEST(RemoteIndex, RemovesNoRecordBeforeItsPassagesAreGone) {
+  const FakeCluster cluster({{"POST /notes/_mget", {http_answer(200, R"({"docs":[{"found":true,"_source":{"slots":2}}]})")}},
+                             {"POST /notes/_bulk", {http_answer(500, "oops"), taken(2), taken(1)}}});
+  const auto index = open(cluster);
+  ASSERT_TRUE(index);
+  ASSERT_TRUE((*index)->remove("note"));
+  EXPECT_FALSE((*index)->make_visible());
+  EXPECT_TRUE((*index)->make_visible());
+  const std::vector<std::string> bulks = bulks_of(cluster);
+  ASSERT_EQ(bulks.size(), 3u);
+  const std::string record = "{\"delete\":{\"_id\":\"" + record_key("note") + "\"";
+  EXPECT_THAT(bulks[0], Not(HasSubstr(record)));
+  EXPECT_THAT(bulks[1], testing::AllOf(HasSubstr(record_key("note") + "-1\""), Not(HasSubstr(record))));
+  EXPECT_THAT(bulks[2], HasSubstr(record));
 }
 
 TEST(RemoteIndex, NamesTheDocumentThatTheClusterRefused) {
   for (
       const std::string& answer :
       {std::string(
-           R"({"errors":true,"items":[{"index":{"status":201}},{"index":{"status":400,"error":{"type":"mapper_parsing_exception","reason":"no"}}}]})"),
-       std::string(R"({"items":[{"index":{"status":201}}]})"),
-       std::string(R"({"items":[{"index":{"status":201}},{"index":{}}]})"),
-       std::string(R"({"items":[{"index":{"status":201}},7]})"), std::string(R"({"items":[{"index":)"),
+           R"({"errors":true,"items":[{"index":{"status":400,"error":{"type":"mapper_parsing_exception","reason":"no"}}}]})"),
+       std::string(R"({"items":[{"index":{"status":201}},{"index":{"status":201}}]})"), std::string(R"({"items":[]})"),
+       std::string(R"({"items":[{"index":{}}]})"), std::string(R"({"items":[7]})"), std::string(R"({"items":[{"index":)"),
        std::string("[]")}) {
     const FakeCluster cluster({{"POST /notes/_bulk", {http_answer(200, answer)}}});
     const auto index = open(cluster);
@@ -223,24 +267,20 @@ TEST(RemoteIndex, NamesTheDocumentThatTheClusterRefused) {
         << answer << committed.to_string();
     if (!refused) continue;
     EXPECT_THAT(committed.message(), testing::AllOf(HasSubstr("mapper_parsing_exception: no"),
-                                                    HasSubstr("document note"), HasSubstr("1 of 2")));
+                                                    HasSubstr("document note"), HasSubstr("1 of 1")));
   }
 }
 
 TEST(RemoteIndex, WhatCouldNotBeSentGoesWithTheNextCommit) {
-  const FakeCluster cluster({{"POST /notes/_bulk",
-                              {http_answer(500, "oops"), http_answer(200, R"({"errors":false,"items":[{"index":{"status":201}},{"index":{"status":201}}]})"),
-                               http_answer(200, R"({"errors":false,"items":[{"index":{"status":201}}]})")}}});
+  const FakeCluster cluster({{"POST /notes/_bulk", {http_answer(500, "oops"), taken(1)}}});
   const auto index = open(cluster);
   ASSERT_TRUE(index);
   ASSERT_TRUE((*index)->add(note("The heron stands by the sluice.")));
   EXPECT_EQ((*index)->commit().code(), StatusCode::io_error);
   const Status committed = (*index)->commit();
   EXPECT_TRUE(committed) << committed.to_string();
-  std::vector<std::string> bulks;
-  for (const std::string& request : cluster.requests())
-    if (request.starts_with("POST /notes/_bulk")) bulks.push_back(request);
-  ASSERT_EQ(bulks.size(), 3u);   // the second time, and the commit's number
+  const std::vector<std::string> bulks = bulks_of(cluster);
+  ASSERT_EQ(bulks.size(), 4u);   // the second time, and the commit's number
   EXPECT_THAT(bulks[1], HasSubstr("The heron stands by the sluice."));
 }
 
@@ -263,15 +303,15 @@ TEST(RemoteIndex, TakesNoMoreThanABatchWhereNothingCanBeSent) {
 
 TEST(RemoteIndex, RemovesThePassagesThatADocumentHasNoLonger) {
   const FakeCluster cluster(
-      {{"POST /notes/_mget", {http_answer(200, R"({"docs":[{"found":true,"_source":{"slots":3}}]})")}}});
+      {{"POST /notes/_mget", {http_answer(200, R"({"docs":[{"found":true,"_source":{"slots":3}}]})")}},
+       {"POST /notes/_bulk", {taken(1), taken(3), taken(1)}}});
   const auto index = open(cluster);
   ASSERT_TRUE(index);
   ASSERT_TRUE((*index)->add(note("short")));
-  EXPECT_FALSE((*index)->commit());  // the fake takes no bulk
+  EXPECT_TRUE((*index)->commit());
   const std::string key = record_key("note");
   std::string bulk;
-  for (const std::string& request : cluster.requests())
-    if (request.starts_with("POST /notes/_bulk")) bulk = request;
+  for (const std::string& request : bulks_of(cluster)) bulk += request;
   EXPECT_THAT(bulk, HasSubstr("{\"index\":{\"_id\":\"" + key + "\",\"routing\":\"" + key + "\"}}\n"));
   EXPECT_THAT(bulk, HasSubstr("{\"index\":{\"_id\":\"" + key + "-0\""));
   EXPECT_THAT(bulk, HasSubstr("{\"delete\":{\"_id\":\"" + key + "-1\""));
@@ -288,6 +328,9 @@ TEST(RemoteIndex, RefusesWhatItCannotKeepBeforeAnythingIsSent) {
   nameless.id.clear();
   EXPECT_EQ((*index)->add(nameless).code(), StatusCode::invalid_argument);
   EXPECT_EQ((*index)->add(note(std::string((size_t{32} << 20) + 1, 'x'))).code(), StatusCode::limit_exceeded);
+  Document wide = note("text");
+  wide.author = std::string(kMaxAuthorBytes + 1, 'a');
+  EXPECT_EQ((*index)->add(wide).code(), StatusCode::limit_exceeded);
   EXPECT_EQ((*index)->remove("").code(), StatusCode::invalid_argument);
   EXPECT_EQ(cluster.count("POST"), 0u);
 }
@@ -366,9 +409,8 @@ IndexOptions with_model(const std::string& identity) {
 }
 
 TEST(RemoteIndex, SendsTheVectorsOfPassagesAndRefusesThoseOfAnotherModel) {
-  const std::string taken = http_answer(200, R"({"errors":false,"items":[{"index":{"status":201}},{"index":{"status":201}}]})");
   const FakeCluster cluster({{"GET /notes/_mapping", {http_answer(200, origin(R"(,"wenqu_embedding":"one","wenqu_dimensions":2)"))}},
-                             {"POST /notes/_bulk", {taken}}});
+                             {"POST /notes/_bulk", {taken(1)}}});
   const auto index = Index::open(cluster.url(), Index::Mode::write, with_model("one"));
   ASSERT_TRUE(index) << index.status().to_string();
   ASSERT_TRUE((*index)->add(note("text")));
@@ -579,13 +621,13 @@ TEST(RemoteLayout, KeepsTextAndTermsApart) {
   document.acl = {"me"};
   document.attributes[".a b."] = "c";
   std::vector<BulkItem> items;
-  append_document(document, split_passages(document), 1, Analyzer(), {}, items);
-  ASSERT_EQ(items.size(), 2u);
-  const std::string& passage = items[1].lines;
+  append_passages(document, split_passages(document), Analyzer(), {}, items);
+  ASSERT_EQ(items.size(), 1u);
+  const std::string& passage = items[0].lines;
   for (const char* part : {R"("text":"The herons 水边 stand.")", R"("tw":"heron")", R"("u":"水 边","lu":2)",
                            R"("b":"水边","lb":1)", R"("labels":["a5:.a b.c","pme","q"])", R"("time":1714953600)", R"("attributes":[[".a b.","c"]])"})
     EXPECT_THAT(passage, HasSubstr(part));
-  EXPECT_THAT(items[0].lines, HasSubstr(R"("acl":["me"])"));
+  EXPECT_THAT(record_of(document, 1).lines, HasSubstr(R"("acl":["me"])"));
   EXPECT_EQ(std::count(passage.begin(), passage.end(), '\n'), 2);
 }
 
@@ -594,9 +636,10 @@ TEST(RemoteLayout, KeepsThePassagesThatAHostHasCut) {
   document.passages = {{0, 3}, {3, 6}};
   document.marks = {{3, {Locator::Kind::page, 2}}};
   std::vector<BulkItem> items;
-  append_document(document, split_passages(document), 2, Analyzer(), {}, items);
-  ASSERT_EQ(items.size(), 3u);
-  const std::string record = items[0].lines.substr(items[0].lines.find('\n') + 1);
+  append_passages(document, split_passages(document), Analyzer(), {}, items);
+  ASSERT_EQ(items.size(), 2u);
+  std::string record = record_of(document, 2).lines;
+  record.erase(0, record.find('\n') + 1);
   const auto read = parse_record(R"({"_source":)" + record + "}");
   ASSERT_TRUE(read) << read.status().to_string();
   EXPECT_EQ(read->passages, document.passages);

@@ -163,6 +163,10 @@ TEST_F(FormatsTest, RowsOfATableSayWhoMayFindThem) {
   EXPECT_FALSE(rows.documents[0].attributes.contains("ACL"));
   for (size_t i : {1u, 2u, 3u}) EXPECT_TRUE(rows.documents[i].acl.empty()) << i;
   EXPECT_FALSE(rows.documents[4].acl.empty()) << "something was meant";
+  const Read misspelt = read(write("b.csv", "id,text,Acls\n1,The heron,ann; bob\n2,The otter,\n"));
+  EXPECT_EQ(misspelt.documents.size(), 1u);
+  ASSERT_EQ(misspelt.problems.size(), 1u);
+  EXPECT_NE(misspelt.problems[0].message().find("write `acl`"), std::string::npos) << misspelt.problems[0].to_string();
 }
 
 TEST_F(FormatsTest, MailGivesItsPlainTextAndSender) {

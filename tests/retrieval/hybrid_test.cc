@@ -1,4 +1,6 @@
 #include <gmock/gmock.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include <fstream>
 #include <thread>
@@ -363,6 +365,50 @@ TEST_F(HybridTest, CommitsThatFailLeaveNoFilesThatFillTheDisk) {
   EXPECT_TRUE(check_index(directory_, CancelToken())->newest.whole());
 }
 
+TEST_F(HybridTest, WritesVectorsOnceHoweverOftenTheManifestCannotBe) {
+  write_some();
+  const std::vector<std::string> before = vector_files();
+  const auto index = open_dense(Index::Mode::write);
+  const auto fail_to_commit = [&] {
+    set_file_fault_for_testing([](FileOperation operation, const std::string&) { return operation == FileOperation::rename ? ENOSPC : 0; });
+    for (int round = 0; round < 3; ++round) EXPECT_FALSE(index->commit());
+    set_file_fault_for_testing(nullptr);
+  };
+  EXPECT_OK(index->add(make_document("new", "A medic on a train.")));
+  fail_to_commit();
+  EXPECT_EQ(vector_files().size(), before.size() + 2);
+  EXPECT_OK(index->add(make_document("newer", "A physician on a ship.")));   // which they lack
+  EXPECT_OK(index->remove("new"));
+  fail_to_commit();
+  EXPECT_OK(index->commit());
+  EXPECT_EQ(index->stats().vectors, 4u);
+  EXPECT_EQ(search(*index, {.query = "ship"}).hits.at(0).passage.document_id, "newer");
+  EXPECT_TRUE(check_index(directory_, CancelToken())->newest.whole());
+}
+
+TEST_F(HybridTest, AForkedChildLeavesTheVectorsThatAreWrittenToItsParent) {
+  write_some();
+  const size_t before = vector_files().size();
+  auto index = open_dense(Index::Mode::write);
+  EXPECT_OK(index->add(make_document("new", "A medic on a train.")));
+  const IndexPaths paths(directory_);
+  set_file_fault_for_testing([&](FileOperation operation, const std::string& path) {
+    return operation == FileOperation::sync_directory && path == paths.lucene ? EIO : 0;   // all vectors are written by then
+  });
+  EXPECT_FALSE(index->commit());
+  set_file_fault_for_testing(nullptr);
+  const pid_t child = ::fork();
+  if (child == 0) {
+    index.reset();
+    _exit(0);
+  }
+  EXPECT_EQ(::waitpid(child, nullptr, 0), child);
+  EXPECT_EQ(vector_files().size(), before + 2);
+  EXPECT_OK(index->commit());
+  EXPECT_EQ(index->stats().vectors, 4u);
+  EXPECT_TRUE(check_index(directory_, CancelToken())->newest.whole());
+}
+
 TEST_F(HybridTest, JoinsSegmentsAndStillFindsAll) {
   const auto index = open_dense(Index::Mode::write);
   for (int i = 0; i < 60; ++i) {
@@ -446,7 +492,7 @@ TEST_F(HybridTest, RefusesWhatAModelMustNotGive) {
     return (*index)->commit().code();
   };
   EXPECT_EQ(bad({1, 2, 3}), StatusCode::internal);
-  EXPECT_EQ(bad({1, std::nanf("")}), StatusCode::invalid_argument);
+  EXPECT_EQ(bad({1, std::nanf("")}), StatusCode::internal);
   EXPECT_EQ(bad({0, 0}), StatusCode::ok);
   EXPECT_EQ(bad({3, 4}), StatusCode::ok);
 }

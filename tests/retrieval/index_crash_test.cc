@@ -279,6 +279,31 @@ TEST_F(IndexCrashTest, AnAddThatFailsLosesItsDocumentAlone) {
   EXPECT_EQ(stored(), (State{{"a", "alpha"}, {"b", "beta"}, {"d", "delta"}}));
 }
 
+TEST_F(IndexCrashTest, AFullDiskIsNotWrittenToAgainForEachDocument) {
+  IndexOptions options;
+  options.own_threads = false;
+  options.buffer_bytes = 1;
+  auto index = *Index::open(directory_, Index::Mode::write, options);
+  EXPECT_OK(index->add(make_document("a", "alpha")));
+  int attempts = 0;
+  set_file_fault_for_testing([&](FileOperation operation, const std::string&) {
+    attempts += operation == FileOperation::create;
+    return operation == FileOperation::create || operation == FileOperation::space ? ENOSPC : 0;
+  });
+  for (int i = 0; i < 5; ++i) {
+    const Status refused = index->add(make_document("b", "beta"));
+    EXPECT_EQ(refused.code(), StatusCode::io_error);
+    EXPECT_NE(refused.message().find("No space left"), std::string::npos) << refused.to_string();
+  }
+  EXPECT_EQ(attempts, 1);
+  EXPECT_FALSE(index->commit());
+  EXPECT_EQ(attempts, 2) << "who commits wants it tried";
+  set_file_fault_for_testing(nullptr);
+  EXPECT_OK(index->add(make_document("b", "beta")));
+  EXPECT_OK(index->commit());
+  EXPECT_EQ(stored(), (State{{"a", "alpha"}, {"b", "beta"}}));
+}
+
 TEST_F(IndexCrashTest, WhatACommitThatFailedDidNotCommitIsCommittedByTheNextOne) {
   for (const FileOperation failing : {FileOperation::create, FileOperation::open, FileOperation::read, FileOperation::write,
                                       FileOperation::sync, FileOperation::rename, FileOperation::sync_directory}) {

@@ -1,5 +1,7 @@
 // What an index does between add and commit, beside both, and with itself: visibility, merges, copies, migration.
 #include <gmock/gmock.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include <atomic>
 #include <cerrno>
@@ -83,6 +85,27 @@ TEST_F(IndexLifeTest, AFailedCommitKeepsWhatWasVisible) {
   EXPECT_THAT(ids(find(*open(Index::Mode::read), "lantern")), ElementsAre("old"));
   EXPECT_OK(index->commit());
   EXPECT_THAT(ids(find(*open(Index::Mode::read), "lantern")), UnorderedElementsAre("old", "new"));
+}
+
+TEST_F(IndexLifeTest, AForkedChildThatClosesTheIndexLeavesItToItsParent) {
+  for (const bool own_threads : {false, true}) {
+    IndexOptions options;
+    options.own_threads = own_threads;
+    auto index = open_with(options);
+    const std::string id = own_threads ? "with threads" : "without";
+    EXPECT_OK(index->add(make_document(id, "lantern")));
+    EXPECT_OK(index->make_visible());   // now it lies in files that no commit has
+    const pid_t child = ::fork();
+    if (child == 0) {
+      index.reset();
+      _exit(0);
+    }
+    EXPECT_EQ(::waitpid(child, nullptr, 0), child);
+    EXPECT_OK(index->commit());
+    EXPECT_TRUE(index->fetch(id));
+    EXPECT_TRUE(check_index(directory_, CancelToken())->newest.whole());
+  }
+  EXPECT_EQ(open(Index::Mode::read)->stats().documents, 2u);
 }
 
 TEST_F(IndexLifeTest, ADocumentIsFoundWithoutAnyCallWhereThatIsAskedFor) {

@@ -159,6 +159,41 @@ TEST_F(IndexTest, RefusesUnusableDocumentsAndQueries) {
   EXPECT_EQ(reader->commit().code(), StatusCode::unsupported);
 }
 
+TEST_F(IndexTest, RefusesMembersThatAreTooLargeAndNamesThem) {
+  const auto index = open(Index::Mode::write);
+  const auto add = [&](auto&& change) {
+    Document document = make_document("d", "the heron waits");
+    change(document);
+    return index->add(document);
+  };
+  const auto expect_refused = [&](const char* member, auto&& change) {
+    const Status added = add(change);
+    EXPECT_EQ(added.code(), StatusCode::limit_exceeded) << member;
+    EXPECT_NE(added.message().find("`" + std::string(member) + "`"), std::string::npos) << added.to_string();
+  };
+  const auto fill = [](Document& document, size_t more) {
+    document.url = std::string(kMaxUrlBytes, 'u');
+    document.author = std::string(kMaxAuthorBytes, 'a');
+    for (size_t i = 0; i < kMaxAttributes - 2; ++i) document.attributes[std::to_string(i)] = "";
+    size_t names = kMaxAttributeNameBytes + 1;
+    for (const auto& [name, value] : document.attributes) names += name.size();
+    document.attributes[std::string(kMaxAttributeNameBytes, 'n')] = "";
+    document.attributes["v"] = std::string(kMaxAttributesBytes - names + more, 'v');
+    for (size_t i = 0; i < kMaxAclEntries; ++i) document.acl.push_back("user" + std::to_string(i));
+  };
+  EXPECT_OK(add([&](Document& document) { fill(document, 0); }));
+  expect_refused("attributes", [&](Document& document) { fill(document, 1); });
+  expect_refused("url", [](Document& document) { document.url = std::string(kMaxUrlBytes + 1, 'u'); });
+  expect_refused("author", [](Document& document) { document.author = std::string(kMaxAuthorBytes + 1, 'a'); });
+  expect_refused("attributes", [](Document& document) { document.attributes[std::string(kMaxAttributeNameBytes + 1, 'n')] = "x"; });
+  expect_refused("attributes", [](Document& document) {
+    for (size_t i = 0; i <= kMaxAttributes; ++i) document.attributes[std::to_string(i)] = "x";
+  });
+  expect_refused("acl", [](Document& document) { document.acl.assign(kMaxAclEntries + 1, "ann"); });
+  EXPECT_OK(index->commit());
+  EXPECT_EQ(index->fetch("d")->acl.size(), kMaxAclEntries);
+}
+
 TEST_F(IndexTest, KeepsAnyTextThatUtf8CanHold) {
   const std::string nul("a\0b", 3);
   const std::vector<std::string> strange = {nul, "\xEF\xBF\xBF" "end", "\xEF\xBF\xBE", "\xF4\x8F\xBF\xBF",

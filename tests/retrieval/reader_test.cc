@@ -85,6 +85,12 @@ TEST_F(ReaderTest, FrontMatterTellsTheDateAndWhoMayFindADocument) {
   EXPECT_EQ(of("date: 2026-3-5 9:00").published_at, "2026-03-05");
 }
 
+TEST_F(ReaderTest, AnAuthorThatIsTooLongIsCutAndCostsNoFile) {
+  const Read got = read(write("a.html", "<html><head><meta name=\"author\" content=\"" + std::string(kMaxAuthorBytes - 1, 'a') + "鹭\"></head><body><p>The heron.</p></body></html>"));
+  ASSERT_EQ(got.documents.size(), 1u);
+  EXPECT_EQ(got.documents[0].author, std::string(kMaxAuthorBytes - 1, 'a'));
+}
+
 TEST_F(ReaderTest, NestingThatIsTooDeepCostsOneReportAtMost) {
   std::string html = "<p>kept</p>";
   for (int i = 0; i < 100000; ++i) html += "<div>";
@@ -143,14 +149,16 @@ TEST(DocumentJson, WrongMembersAreNamed) {
   EXPECT_EQ(good->attributes.at("a"), "1");
 }
 
-TEST(DocumentJson, MembersInOtherCaseAreRefusedWithTheirRightSpelling) {
+TEST(DocumentJson, MembersThatWereMeantToBeAnotherAreRefusedWithTheRightSpelling) {
   for (const auto& [json, right] : {std::pair{R"({"id":"1","text":"x","ACL":["boss"]})", "`acl`"}, {R"({"id":"1","text":"x","Published_at":"2024-03-05"})", "`published_at`"},
-                                    {R"({"id":"1","Text":"x"})", "`text`"}}) {
+                                    {R"({"id":"1","Text":"x"})", "`text`"},
+                                    {R"({"id":"1","text":"x","acls":["boss"]})", "`acl`"}, {R"({"id":"1","text":"x","Principals":["boss"]})", "`acl`"},
+                                    {R"({"id":"1","text":"x","principal":"boss"})", "`acl`"}}) {
     const auto document = parse_document_json(json, Source::web);
     ASSERT_FALSE(document) << json;
     EXPECT_NE(document.status().message().find(right), std::string::npos) << document.status().to_string();
   }
-  EXPECT_TRUE(parse_document_json(R"({"id":"1","text":"x","Other":1,"attributes":{"ACL":"x"}})", Source::web));
+  EXPECT_TRUE(parse_document_json(R"({"id":"1","text":"x","Other":1,"attributes":{"ACL":"x","principal":"x"}})", Source::web));
 }
 
 TEST(DocumentJson, DatesMayBeWrittenInManyWays) {

@@ -9,6 +9,7 @@
 #include "index_fixture.h"
 #include "retrieval/index_backup.h"
 #include "retrieval/sync/folder_watch.h"
+#include "toy_models.h"
 
 namespace wenqu::retrieval {
 namespace {
@@ -407,6 +408,31 @@ TEST_F(SyncTest, RowsAreReadHoweverLongTheyTakeToAdd) {
   index.reset();
   const Names names = found("table");
   EXPECT_EQ(names, (Names{"r1", "r2", "r3"}));
+}
+
+TEST_F(SyncTest, WhatTheEmbeddingModelRefusesEndsTheRunAndCostsNoDocument) {
+  std::string lines;
+  for (int i = 0; i < 40; ++i) lines += "{\"id\":\"r" + std::to_string(i) + "\",\"text\":\"stone number " + std::to_string(i) + "\"}\n";
+  write("d.jsonl", lines);
+  const auto model = std::make_shared<ToyModel>();
+  for (const StatusCode code : {StatusCode::invalid_argument, StatusCode::limit_exceeded, StatusCode::ok}) {
+    EmbeddingModel wary = toy_embedding(model);
+    if (code != StatusCode::ok)
+      wary.embed = [code](std::span<const std::string>, TextRole, const CancelToken&) -> Result<std::vector<float>> { return Status(code, "not today"); };
+    const auto index = open(Index::Mode::write, {.models = {.embedding = wary}});
+    SyncSink sink;
+    sink.problem = [](const Status& problem) { ADD_FAILURE() << problem.to_string(); };
+    FolderSync sync(*index, directory_, {}, sink);
+    const Status synced = sync.sync(folder_, {});
+    if (code == StatusCode::ok) {
+      EXPECT_OK(synced);
+      EXPECT_OK(sync.commit());
+      EXPECT_EQ(index->stats().documents, 44u);
+    } else {
+      EXPECT_EQ(synced.code(), StatusCode::io_error) << synced.to_string();
+      EXPECT_NE(synced.message().find("the embedding model refuses: not today"), std::string::npos) << synced.to_string();
+    }
+  }
 }
 
 TEST_F(SyncTest, AFileThatTookTooLongIsReadAgain) {

@@ -73,6 +73,21 @@ TEST_F(SessionsOnADevice, WhatIsAwayIsForkedAndSavedAsWell) {
   std::filesystem::remove(saved);
 }
 
+TEST_F(SessionsOnADevice, ADeviceThatFailsWhereOneShallGiveWayIsToldAndNotTakenForFull) {
+  const auto model = load_with_pages(2);
+  auto first = session(model), second = session(model), third = session(model);
+  ASSERT_TRUE(first->append(kTokens, {}));
+  ASSERT_TRUE(second->append(kTokens, {}));
+  device_->fail_downloads(Status(StatusCode::io_error, "fell off the bus"));
+  const Status status = third->append(kTokens, {});
+  EXPECT_EQ(status.code(), StatusCode::io_error) << status.to_string();
+  EXPECT_THAT(status.message(), testing::HasSubstr("fell off the bus"));
+  device_->fail_downloads({});
+  ASSERT_TRUE(third->append(kTokens, {}));
+  const TokenId next = 3;
+  EXPECT_TRUE(first->append({&next, 1}, {})) << "it lost nothing";
+}
+
 TEST_F(SessionsOnADevice, OneThatIsTooLargeByItselfFailsAlone) {
   const auto model = load_with_pages(2);
   auto first = session(model), second = session(model);

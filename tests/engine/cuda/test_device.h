@@ -5,6 +5,7 @@
 
 #include <cstdlib>
 #include <memory>
+#include <utility>
 
 #include "engine/device/choose.h"
 #include "tests/engine/cuda/emulated_kernels.h"
@@ -27,6 +28,8 @@ class TestDevice final : public Device {
 
   // nullptr: the tests run on a GPU, which tells nothing of what it does.
   Emulator* emulator() const { return emulator_.get(); }
+  // What downloads answer from now on; ok: they are done.
+  void fail_downloads(Status with) { failing_ = std::move(with); }
 
   const DeviceInfo& info() const override { return device_->info(); }
   size_t free_bytes() const override { return device_->free_bytes(); }
@@ -38,7 +41,7 @@ class TestDevice final : public Device {
   Status receive(void* to, Device& from, const void* there, size_t bytes) override {
     return device_->receive(to, *static_cast<TestDevice&>(from).device_, there, bytes);
   }
-  Status download(void* to, const void* from, size_t bytes) override { return device_->download(to, from, bytes); }
+  Status download(void* to, const void* from, size_t bytes) override { return failing_ ? device_->download(to, from, bytes) : failing_; }
   Status synchronize() override { return device_->synchronize(); }
   Status launch(const Launch& launch) override { return device_->launch(launch); }
   Status begin_recording() override { return device_->begin_recording(); }
@@ -49,6 +52,7 @@ class TestDevice final : public Device {
  private:
   std::shared_ptr<Device> device_;
   std::shared_ptr<Emulator> emulator_;
+  Status failing_;
 };
 
 }  // namespace wenqu::test
