@@ -45,6 +45,7 @@ void Conversation::ask(const std::string& question, bool deep) {
     assistant_ = nullptr;
     opened_index_ = index;
     opened_model_ = model;
+    previous_id_.clear();
   }
   prepare();
 }
@@ -96,8 +97,14 @@ void Conversation::start() {
   options.mode = deep_ ? WQ_MODE_DEEP : WQ_MODE_QUICK;
   options.question = question_.data();
   options.question_length = question_.size();
+  options.previous_response_id = previous_id_.empty() ? nullptr : previous_id_.c_str();
   int fd = -1;
-  if (wq_ask(assistant_, &options, &request_) != WQ_OK || wq_request_fd(request_, &fd) != WQ_OK) {
+  wq_status asked = wq_ask(assistant_, &options, &request_);
+  if (asked == WQ_E_NOT_FOUND && options.previous_response_id) {   // forgotten since
+    options.previous_response_id = nullptr;
+    asked = wq_ask(assistant_, &options, &request_);
+  }
+  if (asked != WQ_OK || wq_request_fd(request_, &fd) != WQ_OK) {
     host_.print(Style::info, clean(wq_last_error()));
     finish_request();
     return;
@@ -116,6 +123,7 @@ void Conversation::on_event() {
       return;
     }
     display_->show({wq_string_data(event), wq_string_length(event)});
+    if (!display_->response_id().empty()) previous_id_ = display_->response_id();
     wq_string_free(event);
   }
 }
@@ -161,6 +169,12 @@ void Conversation::on_abandoned(wq_request* request) {
 void Conversation::stop() {
   if (request_) wq_request_cancel(request_);   // its last event says that it stopped
   else question_.clear();
+}
+
+void Conversation::begin_anew() {
+  abandon_request();
+  display_.reset();
+  previous_id_.clear();
 }
 
 void Conversation::show_sources() {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// One user's questions to one index: opens it when first asked, looks for what is new in it before each
+// One user's questions to one index, each going on from the one before it: opens it when first asked, looks for what is new in it before each
 // question, keeps one answer running, and never makes WeeChat wait for any of it.
 //
 // Thread safety: WeeChat's main thread only.
@@ -34,6 +34,7 @@ class Conversation {
 
   void ask(const std::string& question, bool deep);
   void stop();
+  void begin_anew();   // the next question goes on from nothing
   void show_sources();
 
  private:
@@ -56,6 +57,7 @@ class Conversation {
   void* prepared_watch_ = nullptr;
   std::string prepare_error_;         // this and assistant_ are the preparer's until it signals
 
+  std::string previous_id_;           // of the response that the next question goes on from
   std::string question_;              // to be asked once the assistant is prepared
   bool deep_ = false;
   wq_request* request_ = nullptr;

@@ -46,6 +46,7 @@ bool Display::show(std::string_view json) {
   event.Parse<rapidjson::kParseIterativeFlag>(json.data(), json.size());
   if (event.HasParseError() || !event.IsObject()) return false;
   const std::string_view type = string_of(event, "type");
+  if (type == "response.completed" || type == "response.incomplete") response_id_ = string_of(event, "response_id");
   if (type == "response.reasoning_text.delta") {
     if (show_thinking_) add(Style::thinking, string_of(event, "delta"));
   } else if (type == "response.reasoning_text.done") {

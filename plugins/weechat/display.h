@@ -22,6 +22,9 @@ class Display {
   // One event, as JSON. False when it is no event.
   bool show(std::string_view json);
 
+  // Of the answer, once it has ended so that the next question may go on from it; else empty.
+  const std::string& response_id() const { return response_id_; }
+
   // "[1] title  url", for each passage cited so far.
   const std::vector<std::string>& sources() const { return sources_; }
 
@@ -32,6 +35,7 @@ class Display {
   PrintLine print_;
   bool show_thinking_;
   std::string line_;                 // not ended yet
+  std::string response_id_;
   std::set<int> cited_;
   std::vector<std::string> sources_;
 };

@@ -102,10 +102,15 @@ int on_ask(const void*, void*, struct t_gui_buffer*, int argc, char** argv, char
     conversation->show_sources();
     return WEECHAT_RC_OK;
   }
+  if (first == "new" && argc == 2) {
+    conversation->begin_anew();
+    print(Style::info, "a new conversation");
+    return WEECHAT_RC_OK;
+  }
   const bool option = first == "-deep" || first == "-quick";
   const char* question = option ? (argc > 2 ? argv_eol[2] : "") : (argc > 1 ? argv_eol[1] : "");
   if (!*question || (first == "help" && argc == 2)) {
-    print(Style::info, "/ask [-deep|-quick] question   /ask stop   /ask sources");
+    print(Style::info, "/ask [-deep|-quick] question   /ask new   /ask stop   /ask sources");
     return WEECHAT_RC_OK;
   }
   print(Style::text, "? " + clean(question));
@@ -126,11 +131,12 @@ WENQU_EXPORT int weechat_plugin_init(struct t_weechat_plugin* plugin, int, char*
     if (!weechat_config_is_set_plugin(name)) weechat_config_set_plugin(name, value);
     weechat_config_set_desc_plugin(name, text);
   }
-  weechat_hook_command("ask", "ask your own documents", "[-deep|-quick] <question> || stop || sources || help",
+  weechat_hook_command("ask", "ask your own documents", "[-deep|-quick] <question> || new || stop || sources || help",
                        "   -deep: search further, think, then answer\n"
+                       "     new: begin a new conversation; else each question goes on from the one before\n"
                        "    stop: stop the running answer\n"
                        " sources: show the sources of the last answer again\n",
-                       "-deep || -quick || stop || sources || help", on_ask, nullptr, nullptr);
+                       "-deep || -quick || new || stop || sources || help", on_ask, nullptr, nullptr);
   return WEECHAT_RC_OK;
 }
 

@@ -9,6 +9,7 @@
 #include <set>
 
 #include "base/utf8.h"
+#include "sdk/assistant/citation.h"
 #include "sdk/assistant/planner.h"
 #include "sdk/assistant/prompt.h"
 #include "sdk/assistant/response_writer.h"
@@ -34,9 +35,10 @@ std::string today() {
 // One question on its road: retrieval, then generation, told through the writer.
 class Road : public GenerationSink {
  public:
-  Road(const retrieval::Retriever& retriever, Generator& generator, const AskRequest& request,
+  Road(const retrieval::Retriever& retriever, Generator& generator, const AskRequest& request, const Conversation& earlier,
        ResponseWriter& writer, const CancelToken& cancel)
-      : retriever_(retriever), generator_(generator), request_(request), writer_(writer), cancel_(cancel) {
+      : retriever_(retriever), generator_(generator), request_(request), earlier_(earlier), writer_(writer), cancel_(cancel) {
+    asked_.text = request.question;
     deep_ = request.mode == Mode::deep;
     passages_ = request.passages ? request.passages : deep_ ? kDeepPassages : kQuickPassages;
     rounds_left_ = request.max_rounds ? request.max_rounds : deep_ ? kDeepRounds : kQuickRounds;
@@ -44,10 +46,31 @@ class Road : public GenerationSink {
     language_ = detect_language(request.question);
   }
 
-  Status travel() {
+  // How the answer ended. The response is not ended yet.
+  Result<State> travel() {
+    WENQU_ASSIGN_OR_RETURN(asked_, read_question(retriever_, request_.question, earlier_, cancel_));
     WENQU_RETURN_IF_ERROR(retrieve());
     if (writer_.stopped()) return stopped();
     return generate();
+  }
+
+  // What the next question is asked behind.
+  Turn turn() const {
+    Turn turn;
+    turn.question = request_.question;
+    turn.subject = asked_.subject;
+    turn.prompt = prompt_;
+    const Response& response = writer_.response();
+    for (const Item& item : response.items)
+      if (item.kind == Item::Kind::message) turn.answer = item.text;
+    // The heading of an extract is nobody's words.
+    if (response.extractive) turn.answer.erase(0, std::min(turn.answer.size(), turn.answer.find('\n')));
+    int last = 0;
+    for (const auto& before : earlier_)
+      if (!before->evidence.empty()) last = before->evidence.back().number;
+    for (const Evidence& evidence : response.evidence)
+      if (evidence.number > last) turn.evidence.push_back(evidence);
+    return turn;
   }
 
  private:
@@ -57,24 +80,29 @@ class Road : public GenerationSink {
   // ---- retrieval
 
   Status retrieve() {
-    narrate(chinese() ? "先按问题检索。\n" : "First a search for the question itself.\n");
-    WENQU_RETURN_IF_ERROR(search({request_.question}));
+    std::vector<std::string> first = {asked_.query()};
+    if (asked_.context.empty()) {
+      narrate(chinese() ? "先按问题检索。\n" : "First a search for the question itself.\n");
+    } else {
+      first.push_back(asked_.text);
+      narrate(fmt::format(fmt::runtime(chinese() ? "结合前面的问题检索：{}\n" : "First a search for the question, as it goes on from those before: {}\n"), first.front()));
+    }
+    WENQU_RETURN_IF_ERROR(search(first));
     if (!deep_) return {};
     const bool reserve = generator_.thinks();
     size_t rounds = 1;
     while (rounds_left_ > 0 && !writer_.stopped() && (!reserve || rounds < kRoundsBeforeThinking)) {
       WENQU_ASSIGN_OR_RETURN(std::vector<FollowUp> plan,
-                             plan_follow_ups(retriever_, request_.question, latest_, queries_, kFollowUpsPerRound, cancel_));
+                             plan_follow_ups(retriever_, asked_.query(), latest_, queries_, kFollowUpsPerRound, cancel_));
       if (plan.empty() && rounds >= 2) break;
       if (plan.empty()) plan = fallback();
       if (plan.empty()) break;
       narrate_plan(plan);
       std::vector<std::string> queries;
       for (const FollowUp& follow_up : plan) queries.push_back(follow_up.query);
-      const size_t known = writer_.response().evidence.size();
       WENQU_RETURN_IF_ERROR(search(queries));
       ++rounds;
-      if (writer_.response().evidence.size() == known) break;  // nothing new: further rounds would circle
+      if (rounds_.back().empty()) break;  // nothing new: further rounds would circle
     }
     return {};
   }
@@ -82,7 +110,7 @@ class Road : public GenerationSink {
   // A deep answer looks twice. When nothing leads on, the second look is for the question's rarest
   // words alone, which finds what common words drowned.
   std::vector<FollowUp> fallback() {
-    auto terms = retriever_.weigh(request_.question, true, cancel_);
+    auto terms = retriever_.weigh(asked_.query(), true, cancel_);
     if (!terms) return {};
     std::stable_sort(terms->begin(), terms->end(), [](const auto& a, const auto& b) { return a.weight > b.weight; });
     FollowUp next;
@@ -91,7 +119,7 @@ class Road : public GenerationSink {
       next.leads.push_back(term.text);
       next.query += (next.query.empty() ? "" : " ") + term.text;
     }
-    if (next.query.empty()) next.query = request_.question;
+    if (next.query.empty()) next.query = asked_.query();
     return {next};
   }
 
@@ -122,14 +150,14 @@ class Road : public GenerationSink {
           if (seen.emplace(hit.passage.document_id, hit.passage.ordinal).second)
             findings.push_back({std::move(hit), queries[i]});
         }
-    const size_t known = writer_.response().evidence.size();
     writer_.end_search(findings);
     writer_.progress(Progress::Phase::retrieving, queries.size(), queries.size());
     --rounds_left_;
 
     std::vector<const Evidence*> found_now;
-    const auto& evidence = writer_.response().evidence;
-    for (size_t i = known; i < evidence.size(); ++i) found_now.push_back(&evidence[i]);
+    if (const auto& items = writer_.response().items; !items.empty() && items.back().kind == Item::Kind::file_search)
+      for (const Evidence* evidence : items.back().results)
+        if (found_.insert(evidence->number).second) found_now.push_back(evidence);
     rounds_.push_back(found_now);
     if (!found_now.empty()) latest_ = found_now;
     narrate_found();
@@ -183,18 +211,21 @@ class Road : public GenerationSink {
 
   // ---- generation
 
-  Status generate() {
+  Result<State> generate() {
     writer_.end_thinking();   // what was narrated: composing and reading the prompt is no thinking
     const std::vector<const Evidence*> evidence = chosen_evidence();
     if (evidence.empty() && !generator_.is_extractive())
       writer_.notice("no_evidence", chinese() ? "没有找到支持答案的内容" : "nothing found supports an answer");
     GenerationTask task;
     task.request = &request_;
+    task.asked = asked_;
+    task.earlier = earlier_;
     task.language = language_;
     task.evidence = evidence;
     task.today = today();
     task.may_search = deep_ && generator_.thinks() && rounds_left_ > 0;
     WENQU_ASSIGN_OR_RETURN(const std::unique_ptr<Generation> generation, generator_.start(task));
+    prompt_ = generation->prompt();
     const auto account = [&] {
       const size_t searches = writer_.response().usage.searches;
       writer_.response().usage = generation->usage();
@@ -217,11 +248,7 @@ class Road : public GenerationSink {
       const State state = *end == GenerationEnd::max_tokens ? State::incomplete : State::completed;
       writer_.end_thinking(state);
       writer_.end_answer(state);
-      if (state == State::incomplete)
-        writer_.incomplete("max_output_tokens");
-      else
-        writer_.complete();
-      return {};
+      return state;
     }
   }
 
@@ -260,22 +287,67 @@ class Road : public GenerationSink {
   const retrieval::Retriever& retriever_;
   Generator& generator_;
   const AskRequest& request_;
+  const Conversation& earlier_;
   ResponseWriter& writer_;
   const CancelToken& cancel_;
   bool deep_ = false;
   size_t passages_ = 0;
   size_t rounds_left_ = 0;
   Language language_ = Language::english;
+  AskedQuestion asked_;
+  PromptRecord prompt_;                                 // as the model was given it
   std::vector<std::string> queries_;                    // all made so far
+  std::set<int> found_;                                 // numbers of what they found
   std::vector<std::vector<const Evidence*>> rounds_;    // what each search found that was new
   std::vector<const Evidence*> latest_;                 // of the last search that found something new
   std::string line_;                                    // of thinking, not ended yet
   std::string wanted_query_;                            // the thinking asked for this search
 };
 
+// Puts what the client kept itself behind `earlier`. Which passages its marks mean is not known.
+Status as_turns(const retrieval::Retriever& retriever, const std::vector<Exchange>& history, Conversation& earlier,
+                const CancelToken& cancel) {
+  constexpr size_t kLeantOn = 4;   // questions, at most: what the last of these leans on is looked up for each
+  for (size_t i = 0; i < history.size(); ++i) {
+    const Exchange& exchange = history[i];
+    auto turn = std::make_shared<Turn>();
+    turn->question = exchange.question;
+    turn->answer = text_without_citations(exchange.answer);
+    if (i + kLeantOn >= history.size()) {
+      WENQU_ASSIGN_OR_RETURN(const AskedQuestion asked, read_question(retriever, exchange.question, earlier, cancel));
+      turn->subject = asked.subject;
+    }
+    earlier.push_back(std::move(turn));
+  }
+  return {};
+}
+
+// Where memory is short the answer is given all the same.
+void keep(ConversationMemory& memory, const Response& response, const AskRequest& request, const Conversation& earlier, const Road& road) {
+  try {
+    memory.keep(response.id, earlier, road.turn(), request.filter.principals);
+  } catch (const std::bad_alloc&) {
+  }
+}
+
+bool was_cut_off(const Status& status) {
+  return status.code() == StatusCode::cancelled || status.code() == StatusCode::deadline_exceeded;
+}
+
 }  // namespace
 
+Result<Conversation> Assistant::recall(const AskRequest& request) const {
+  if (request.previous_response_id.empty()) return Conversation();
+  return memory_->find(request.previous_response_id, request.filter.principals);
+}
+
 Status Assistant::ask(const AskRequest& request, const EventSink& sink, const CancelToken& cancel) const {
+  WENQU_RETURN_IF_ERROR(validate(request));
+  WENQU_ASSIGN_OR_RETURN(Conversation earlier, recall(request));
+  return ask(request, std::move(earlier), sink, cancel);
+}
+
+Status Assistant::ask(const AskRequest& request, Conversation earlier, const EventSink& sink, const CancelToken& cancel) const {
   WENQU_RETURN_IF_ERROR(validate(request));
   std::optional<std::chrono::steady_clock::time_point> deadline;
   if (request.time_limit_seconds > 0)
@@ -283,13 +355,23 @@ Status Assistant::ask(const AskRequest& request, const EventSink& sink, const Ca
                std::chrono::microseconds(static_cast<int64_t>(request.time_limit_seconds * 1e6));
   const CancelSource limited(cancel, deadline);
   ResponseWriter writer(request, generator_->name(), generator_->is_extractive(), sink);
+  for (const auto& turn : earlier) writer.know(turn->evidence);
   const CancelToken token = limited.token();
+  State state = State::incomplete;
   Status status;
   try {
     writer.begin();
     if (before_each_) before_each_(token);
-    status = writer.stopped() ? Status(StatusCode::cancelled, "the receiver asked to stop")
-                              : Road(*retriever_, *generator_, request, writer, token).travel();
+    status = as_turns(*retriever_, request.history, earlier, token);
+    if (status && writer.stopped()) status = Status(StatusCode::cancelled, "the receiver asked to stop");
+    if (status) {
+      Road road(*retriever_, *generator_, request, earlier, writer, token);
+      const Result<State> end = road.travel();
+      if (end) state = *end;
+      else status = end.status();
+      // Whoever sees the final event may ask on from it, also where the answer was cut off.
+      if (status || was_cut_off(status)) keep(*memory_, writer.response(), request, earlier, road);
+    }
   } catch (const std::bad_alloc&) {
     status = Status(StatusCode::out_of_memory, "not enough memory to answer");
   } catch (const std::exception& error) {
@@ -297,12 +379,10 @@ Status Assistant::ask(const AskRequest& request, const EventSink& sink, const Ca
   } catch (...) {   // by the receiver of events, say
     status = Status(StatusCode::internal, "an unknown exception");
   }
-  if (!status) {
-    if (status.code() == StatusCode::cancelled || status.code() == StatusCode::deadline_exceeded)
-      writer.incomplete(status_code_name(status.code()));
-    else
-      writer.fail(std::move(status));
-  }
+  if (status && state == State::completed) writer.complete();
+  else if (status) writer.incomplete("max_output_tokens");
+  else if (was_cut_off(status)) writer.incomplete(status_code_name(status.code()));
+  else writer.fail(std::move(status));
   return {};
 }
 

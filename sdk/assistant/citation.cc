@@ -93,4 +93,13 @@ void CitationParser::drain(std::vector<Part>& parts, bool at_end) {
   held_.erase(0, done);
 }
 
+std::string text_without_citations(std::string_view answer) {
+  const std::deque<Evidence> none;
+  CitationParser parser(none);
+  std::string text;
+  for (const CitationParser::Part& part : parser.push(answer)) text += part.text;
+  for (const CitationParser::Part& part : parser.finish()) text += part.text;
+  return text;
+}
+
 }  // namespace wenqu::assistant

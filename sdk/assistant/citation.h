@@ -40,6 +40,8 @@ class CitationParser {
 
 // The mark for a passage, as the vendor's prompts have it.
 std::string citation_mark(int number);
+// An answer without its marks.
+std::string text_without_citations(std::string_view answer);
 // A quotation that cites nothing by itself: brackets that would begin a mark become full-width ones.
 std::string without_marks(std::string text);
 

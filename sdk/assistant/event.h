@@ -25,7 +25,7 @@
 namespace wenqu::assistant {
 
 // A passage with the number under which the answer cites it: 1, 2, 3 ... in the order of finding,
-// through all searches of one response.
+// through all searches of one conversation.
 struct Evidence {
   int number = 0;
   retrieval::Hit hit;
@@ -83,12 +83,13 @@ struct Timings {
 struct Response {
   using State = assistant::State;
   std::string id;
+  std::string previous_id;       // of the response after which this was asked; empty: none
   int64_t created_at = 0;        // seconds since 1970
   Mode mode = Mode::quick;
   State state = State::in_progress;
   std::string model;             // name of what wrote the answer
   bool extractive = false;       // the answer is made of sentences taken from the sources
-  std::deque<Evidence> evidence;
+  std::deque<Evidence> evidence; // of the conversation: what earlier turns found comes first
   std::deque<Item> items;
   Usage usage;
   Timings timings;

@@ -17,13 +17,12 @@ class ExtractiveGeneration : public Generation {
 
   Result<GenerationEnd> run(GenerationSink& sink, const CancelToken& cancel) override {
     const bool deep = task_.request->mode == Mode::deep;
-    const std::string& question = task_.request->question;
     std::vector<const Evidence*> needed;
     if (deep) {
-      WENQU_ASSIGN_OR_RETURN(needed, find_evidence_pair(*retriever_, question, evidence_, cancel));
+      WENQU_ASSIGN_OR_RETURN(needed, find_evidence_pair(*retriever_, task_.asked.query(), evidence_, cancel));
     }
     WENQU_ASSIGN_OR_RETURN(const SentenceChoice choice,
-                           choose_sentences(*retriever_, question, evidence_, needed, deep ? kDeepSentences : kQuickSentences,
+                           choose_sentences(*retriever_, task_.asked, evidence_, needed, deep ? kDeepSentences : kQuickSentences,
                                             deep ? kDeepDocuments : kQuickDocuments, cancel));
     const bool chinese = task_.language == Language::chinese;
     if (choice.sentences.empty()) {

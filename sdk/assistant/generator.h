@@ -13,6 +13,8 @@
 
 #include "base/cancel.h"
 #include "base/status.h"
+#include "sdk/assistant/asked_question.h"
+#include "sdk/assistant/conversation.h"
 #include "sdk/assistant/event.h"
 #include "sdk/assistant/language.h"
 #include "sdk/assistant/request.h"
@@ -21,8 +23,10 @@ namespace wenqu::assistant {
 
 struct GenerationTask {
   const AskRequest* request = nullptr;          // outlives the generation
+  AskedQuestion asked;                          // its question, with what that leans on
+  Conversation earlier;                         // what was asked and answered before
   Language language = Language::english;
-  std::span<const Evidence* const> evidence;    // best first
+  std::span<const Evidence* const> evidence;    // best first; what the model was shown in earlier turns among them
   std::string today;                            // ISO date, told to the model
   bool may_search = false;                      // the model may ask for searches while it thinks
 };
@@ -51,6 +55,8 @@ class Generation {
                               const CancelToken& cancel) = 0;
   // Tokens so far; all zero where there are no tokens.
   virtual Usage usage() const = 0;
+  // What the next question of the conversation is to be put behind.
+  virtual PromptRecord prompt() const { return {}; }
 };
 
 class Generator {

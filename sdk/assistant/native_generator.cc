@@ -23,7 +23,7 @@ class NativeGeneration : public Generation {
  public:
   NativeGeneration(std::shared_ptr<const engine::Model> model, std::unique_ptr<engine::Timeline> timeline,
                    engine::Sampler sampler, std::optional<engine::Drafter> drafter, const GenerationTask& task,
-                   const engine::RenderedChat& rendered, bool truncated)
+                   const engine::RenderedChat& rendered, PromptRecord prompt, bool truncated)
       : model_(std::move(model)),
         timeline_(std::move(timeline)),
         sampler_(std::move(sampler)),
@@ -31,6 +31,7 @@ class NativeGeneration : public Generation {
         max_thinking_(task.request->max_thinking_tokens),
         max_answer_(task.request->max_answer_tokens),
         language_(task.language),
+        prompt_(std::move(prompt)),
         truncated_(truncated),
         pending_(model_->tokenizer().encode(std::span<const Piece>(rendered.pieces))),
         parser_(rendered.starts_in_thinking) {}
@@ -109,6 +110,8 @@ class NativeGeneration : public Generation {
     return usage;
   }
 
+  PromptRecord prompt() const override { return prompt_; }
+
  private:
   // False when the sink asked to stop.
   Result<bool> prefill(GenerationSink& sink, const CancelToken& cancel) {
@@ -166,6 +169,7 @@ class NativeGeneration : public Generation {
   size_t max_thinking_;
   size_t max_answer_;
   Language language_;
+  PromptRecord prompt_;
   bool truncated_;
   std::vector<TokenId> pending_;   // to be read before the next token is decoded
   ThoughtParser parser_;
@@ -198,10 +202,16 @@ Result<std::unique_ptr<Generation>> NativeGenerator::start(const GenerationTask&
   const size_t context = model_->info().context;
   const size_t reserved = request.max_answer_tokens + (request.mode == Mode::deep ? request.max_thinking_tokens : 0);
   const size_t room = std::max(context - std::min(context, reserved), context / 2);   // in a short context thoughts are shorter
-  const Prompt prompt = compose_prompt(task, std::min(request.max_prompt_tokens, room), [&](std::string_view text) {
-    return model_->tokenizer().encode(text).size();
-  });
-  const std::vector<engine::ChatMessage> messages = {{engine::ChatMessage::Role::user, prompt.user_message}};
+  const auto count_tokens = [&](std::string_view text) { return model_->tokenizer().encode(text).size(); };
+  const size_t most = std::min(request.max_prompt_tokens, room);
+  const EarlierPrompt earlier = compose_earlier(task.earlier, most, count_tokens);
+  Prompt prompt = compose_prompt(task, most - std::min(most, earlier.tokens), count_tokens, earlier.known);
+  std::vector<engine::ChatMessage> messages;
+  for (const auto& [question, answer] : earlier.exchanges) {
+    messages.push_back({engine::ChatMessage::Role::user, question});
+    messages.push_back({engine::ChatMessage::Role::assistant, answer});
+  }
+  messages.push_back({engine::ChatMessage::Role::user, prompt.user_message});
   const bool think = request.mode == Mode::deep;
   engine::RenderedChat rendered = engine::render_chat(chat_, messages, think);
   if (!think && rendered.starts_in_thinking) {
@@ -222,7 +232,8 @@ Result<std::unique_ptr<Generation>> NativeGenerator::start(const GenerationTask&
   std::optional<engine::Drafter> drafter;
   if (drafts_.max_tokens > 0) drafter.emplace(engine::make_drafter(*model_, drafts_));
   return std::unique_ptr<Generation>(std::make_unique<NativeGeneration>(
-      model_, std::move(timeline), std::move(sampler), std::move(drafter), task, rendered, prompt.truncated));
+      model_, std::move(timeline), std::move(sampler), std::move(drafter), task, rendered,
+      PromptRecord{std::move(prompt.user_message), std::move(prompt.passages), earlier.turns, earlier.with_passages}, prompt.truncated));
 }
 
 }  // namespace wenqu::assistant

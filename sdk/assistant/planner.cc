@@ -10,7 +10,6 @@
 #include "retrieval/analysis/analyzer.h"
 #include "retrieval/documents/passages.h"
 #include "sdk/assistant/names.h"
-#include "sdk/assistant/support.h"
 
 namespace wenqu::assistant {
 namespace {
@@ -32,12 +31,20 @@ std::string substring(std::u32string_view text, CharRange range) {
   return utf32_to_utf8(text.substr(range.begin, range.end - range.begin));
 }
 
-// The question's own words that `held` lacks, as they stand in the question.
+// The question's own words that `held` lacks, as they stand in the question. A pair of characters that begins or ends within another
+// word is no piece of these ("计者", where 设计 is held), but their seam.
 std::vector<std::string> open_words(const std::string& question, const std::vector<WeighedTerm>& terms,
                                     const Support::Held& held) {
+  const std::u32string characters = utf8_to_utf32(question);
+  const auto is_open = [&](size_t i) { return !held[i] && !terms[i].is_unigram && terms[i].passages > 0; };
+  std::vector<bool> within_word(characters.size() + 1, false);   // of those that are not open
+  for (size_t i = 0; i < terms.size(); ++i)
+    if (terms[i].is_dictionary_word && !is_open(i))
+      for (uint32_t place = terms[i].range.begin + 1; place < terms[i].range.end; ++place) within_word[place] = true;
   std::vector<CharRange> ranges;
   for (size_t i = 0; i < terms.size(); ++i)
-    if (!held[i] && !terms[i].is_unigram && terms[i].passages > 0) ranges.push_back(terms[i].range);
+    if (is_open(i) && (terms[i].is_dictionary_word || !(within_word[terms[i].range.begin] || within_word[terms[i].range.end])))
+      ranges.push_back(terms[i].range);
   std::sort(ranges.begin(), ranges.end(), [](CharRange a, CharRange b) { return a.begin < b.begin; });
   std::vector<CharRange> merged;
   for (CharRange range : ranges) {
@@ -46,23 +53,15 @@ std::vector<std::string> open_words(const std::string& question, const std::vect
     else
       merged.push_back(range);
   }
-  const std::u32string characters = utf8_to_utf32(question);
   std::vector<std::string> words;
   for (CharRange range : merged) words.push_back(substring(characters, range));
   return words;
 }
 
-struct Lead {
-  std::string text;
-  double score = 0;
-};
+}  // namespace
 
-// Words of the passage that the question lacks, that other passages have too, and that stand near
-// the question's words; best first.
-Result<std::vector<Lead>> find_leads(const retrieval::Retriever& retriever, const retrieval::Hit& hit,
-                                     const Support& support, const std::unordered_set<std::string>& asked_terms,
-                                     const CancelToken& cancel) {
-  const std::string& text = hit.passage.text;
+Result<std::vector<Lead>> find_leads(const retrieval::Retriever& retriever, const std::string& text, const Support& support,
+                                     const std::unordered_set<std::string>& asked_terms, const CancelToken& cancel) {
   WENQU_ASSIGN_OR_RETURN(const std::vector<WeighedTerm> weighed, retriever.weigh(weighable(text), false, cancel));
   std::unordered_map<std::string, const WeighedTerm*> by_text;
   for (const WeighedTerm& term : weighed) by_text.emplace(term.text, &term);
@@ -90,7 +89,7 @@ Result<std::vector<Lead>> find_leads(const retrieval::Retriever& retriever, cons
     const auto found = by_text.find(term.text);
     return found == by_text.end() || found->second->passages < 2 || asked_terms.contains(term.text) ? nullptr : found->second;
   };
-  std::map<std::string, double> best;
+  std::map<std::string, Lead> best;
   for (size_t i = 0; i < terms.size(); ++i) {
     CharRange range = terms[i].range;
     uint64_t rarest = UINT64_MAX, commonest = 0;
@@ -116,18 +115,18 @@ Result<std::vector<Lead>> find_leads(const retrieval::Retriever& retriever, cons
         }
       const std::u32string_view words = std::u32string_view(characters).substr(range.begin, range.end - range.begin);
       // A whole name before its first two characters, which are as rare.
-      const double name = looks_like_name(words, starts_sentence) ? kNameBonus + 0.1 * static_cast<double>(k - i) : 1;
-      double& score = best[utf32_to_utf8(words)];
-      score = std::max(score, weights / static_cast<double>(k - i + 1) * closeness * name);
+      const bool is_name = looks_like_name(words, starts_sentence);
+      const double name = is_name ? kNameBonus + 0.1 * static_cast<double>(k - i) : 1;
+      Lead& lead = best[utf32_to_utf8(words)];
+      lead.score = std::max(lead.score, weights / static_cast<double>(k - i + 1) * closeness * name);
+      lead.is_name |= is_name;
     }
   }
   std::vector<Lead> leads;
-  for (const auto& [lead, score] : best) leads.push_back({lead, score});
+  for (auto& [words, lead] : best) leads.push_back({words, lead.score, lead.is_name});
   std::stable_sort(leads.begin(), leads.end(), [](const Lead& a, const Lead& b) { return a.score > b.score; });
   return leads;
 }
-
-}  // namespace
 
 Result<std::vector<FollowUp>> plan_follow_ups(const retrieval::Retriever& retriever, const std::string& question,
                                               const std::vector<const Evidence*>& found,
@@ -149,7 +148,7 @@ Result<std::vector<FollowUp>> plan_follow_ups(const retrieval::Retriever& retrie
     if (!documents.insert(hit.passage.document_id).second) continue;
     const Support::Held held = support.held_by(hit.title + "\n" + hit.passage.text);
     const std::vector<std::string> open = open_words(question, terms, held);
-    WENQU_ASSIGN_OR_RETURN(const std::vector<Lead> leads, find_leads(retriever, hit, support, asked_terms, cancel));
+    WENQU_ASSIGN_OR_RETURN(const std::vector<Lead> leads, find_leads(retriever, hit.passage.text, support, asked_terms, cancel));
 
     FollowUp next;
     next.from = evidence;

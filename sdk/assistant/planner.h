@@ -10,13 +10,27 @@
 
 #include <deque>
 #include <string>
+#include <unordered_set>
 #include <vector>
 
 #include "base/status.h"
 #include "retrieval/retriever.h"
 #include "sdk/assistant/event.h"
+#include "sdk/assistant/support.h"
 
 namespace wenqu::assistant {
+
+// A word or name of a text that may lead on from it.
+struct Lead {
+  std::string text;
+  double score = 0;
+  bool is_name = false;   // looks like one
+};
+
+// Those that the question (`support`, and `asked_terms` of all that was asked) lacks, that other passages have too, and that
+// stand near the question's words; best first. Errors: the retriever's.
+Result<std::vector<Lead>> find_leads(const retrieval::Retriever& retriever, const std::string& text, const Support& support,
+                                     const std::unordered_set<std::string>& asked_terms, const CancelToken& cancel);
 
 struct FollowUp {
   std::string query;

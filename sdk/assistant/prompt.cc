@@ -76,6 +76,7 @@ std::string rules(const GenerationTask& task) {
       task.today,
       deep ? "Check whether the items agree and which is the newest, then answer in full."
            : "Answer directly, in a sentence or two.");
+  if (!task.earlier.empty()) text += "- Items given further up in this conversation hold still, under their numbers.\n";
   if (task.may_search)
     text += "- If something is still missing while you think, write a line with only \"Search: \" and keywords; what is found follows it.\n";
   return text + "\n# The user's question:\n";
@@ -83,14 +84,21 @@ std::string rules(const GenerationTask& task) {
 
 }  // namespace
 
-Prompt compose_prompt(const GenerationTask& task, size_t max_tokens, const CountTokens& count_tokens) {
-  const std::string head =
-      task.language == Language::chinese ? "# 与问题有关的资料：\n" : "# Items that concern the question:\n";
+Prompt compose_prompt(const GenerationTask& task, size_t max_tokens, const CountTokens& count_tokens, const std::set<int>& known) {
+  const bool chinese = task.language == Language::chinese;
+  const std::string head = chinese ? "# 与问题有关的资料：\n" : "# Items that concern the question:\n";
+  std::string further_up;
+  for (const Evidence* evidence : task.evidence)
+    if (known.contains(evidence->number)) further_up += (further_up.empty() ? "" : chinese ? "、" : ", ") + std::to_string(evidence->number);
+  if (!further_up.empty()) further_up = fmt::format(fmt::runtime(chinese ? "（前面已给出：{}）\n" : "(given further up: {})\n"), further_up);
   const std::string tail = rules(task) + task.request->question;
-  size_t tokens = count_tokens(head) + count_tokens(tail);
+  size_t tokens = count_tokens(head) + count_tokens(further_up) + count_tokens(tail);
   Prompt prompt;
   std::string frames;
+  const Evidence* first = nullptr;
   for (const Evidence* evidence : task.evidence) {
+    if (known.contains(evidence->number)) continue;
+    if (!first) first = evidence;
     const std::string next = frame(task.language, *evidence);
     const size_t cost = count_tokens(next);
     if (tokens + cost > max_tokens) {   // a smaller one may fit
@@ -99,15 +107,62 @@ Prompt compose_prompt(const GenerationTask& task, size_t max_tokens, const Count
     }
     tokens += cost;
     frames += next;
-    ++prompt.passages;
+    prompt.passages.push_back(evidence->number);
   }
-  if (frames.empty() && !task.evidence.empty() && tokens < max_tokens) {
-    frames = clipped_frame(task.language, *task.evidence.front(), max_tokens - tokens, count_tokens);
-    if (!frames.empty()) prompt.passages = 1;
+  if (frames.empty() && first && tokens < max_tokens) {
+    frames = clipped_frame(task.language, *first, max_tokens - tokens, count_tokens);
+    if (!frames.empty()) prompt.passages.push_back(first->number);
   }
-  if (frames.empty())
-    frames = task.language == Language::chinese ? "（没有找到相关资料）\n" : "(nothing was found)\n";
-  prompt.user_message = head + frames + tail;
+  if (frames.empty() && further_up.empty()) frames = chinese ? "（没有找到相关资料）\n" : "(nothing was found)\n";
+  prompt.user_message = head + further_up + frames + tail;
+  return prompt;
+}
+
+EarlierPrompt compose_earlier(const Conversation& earlier, size_t max_tokens, const CountTokens& count_tokens) {
+  constexpr size_t kMarks = 8;   // tokens that a chat template puts around two messages
+  EarlierPrompt prompt;
+  Conversation turns;            // what was stopped before it said anything tells the model nothing
+  for (const auto& turn : earlier)
+    if (!turn->question.empty() && !turn->answer.empty()) turns.push_back(turn);
+  if (turns.empty()) return prompt;
+  // As the last question had it, which itself comes with its passages.
+  const PromptRecord& last = turns.back()->prompt;
+  size_t count = std::min(last.turns_before + 1, turns.size());
+  size_t whole = last.user_message.empty() ? 0 : std::min(last.with_passages + 1, count);
+  if (last.user_message.empty()) count = turns.size();   // a client's own history
+
+  const auto exchange = [&](size_t back, bool with_passages) -> std::pair<std::string, std::string> {
+    const Turn& turn = *turns[turns.size() - 1 - back];
+    if (with_passages && !turn.prompt.user_message.empty()) return {turn.prompt.user_message, turn.answer};
+    return {turn.question, text_without_citations(turn.answer)};
+  };
+  const auto cost = [&](const std::pair<std::string, std::string>& texts) {
+    return count_tokens(texts.first) + count_tokens(texts.second) + kMarks;
+  };
+  std::vector<size_t> costs, short_costs;
+  size_t all = 0, all_short = 0;
+  for (size_t back = 0; back < count; ++back) {
+    short_costs.push_back(cost(exchange(back, false)));
+    costs.push_back(back < whole ? cost(exchange(back, true)) : short_costs.back());
+    all += costs.back();
+    all_short += short_costs.back();
+  }
+  if (all > max_tokens / 5 * 3) {
+    whole = 0;
+    costs = short_costs;
+    all = all_short;
+  }
+  // Half of what may stay, once something must go: else each question would push one out, and all be read again.
+  if (whole == 0 && all > max_tokens / 4)
+    while (count > 0 && all > max_tokens / 8) all -= costs[--count];
+  for (size_t back = count; back-- > 0;) {
+    prompt.exchanges.push_back(exchange(back, back < whole));
+    if (back < whole)
+      for (const int number : turns[turns.size() - 1 - back]->prompt.shown) prompt.known.insert(number);
+  }
+  prompt.turns = count;
+  prompt.with_passages = whole;
+  prompt.tokens = all;
   return prompt;
 }
 

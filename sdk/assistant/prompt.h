@@ -7,8 +7,11 @@
 #pragma once
 
 #include <functional>
+#include <set>
 #include <string>
 #include <string_view>
+#include <utility>
+#include <vector>
 
 #include "sdk/assistant/generator.h"
 
@@ -16,15 +19,28 @@ namespace wenqu::assistant {
 
 struct Prompt {
   std::string user_message;
-  size_t passages = 0;       // of the task's evidence that are there
+  std::vector<int> passages; // numbers of the task's evidence that are there
   bool truncated = false;    // some did not
 };
 
 using CountTokens = std::function<size_t(std::string_view)>;
 
 // Passages that do not fit beside those before them are left out; where none fits, the first is cut. The question is always
-// kept.
-Prompt compose_prompt(const GenerationTask& task, size_t max_tokens, const CountTokens& count_tokens);
+// kept. `known`: numbers of passages that stand further up in the prompt; these are pointed at only.
+Prompt compose_prompt(const GenerationTask& task, size_t max_tokens, const CountTokens& count_tokens, const std::set<int>& known = {});
+
+// A conversation's earlier turns as the model is told them again.
+struct EarlierPrompt {
+  std::vector<std::pair<std::string, std::string>> exchanges;   // user's message, answer
+  std::set<int> known;                                          // numbers of the passages in them
+  size_t turns = 0, with_passages = 0;                          // see PromptRecord
+  size_t tokens = 0;
+};
+
+// The last turns, with their passages as long as these take three fifths of max_tokens at most; then all passages are left
+// out at once, so that what follows is read behind the same beginning for some turns again. Turns without their passages
+// take a quarter at most, the oldest are left out.
+EarlierPrompt compose_earlier(const Conversation& earlier, size_t max_tokens, const CountTokens& count_tokens);
 
 // The passages that a search inside the thinking found, to be put there.
 std::string compose_found(Language language, std::string_view query, std::span<const Evidence* const> found);

@@ -38,6 +38,12 @@ Status validate(const AskRequest& request) {
                   fmt::format("the question has {} bytes, {} at most are taken: shorten it, or index long text as a document",
                               request.question.size(), kMaxQuestionBytes),
                   "question");
+  size_t history = 0;
+  for (const Exchange& exchange : request.history) history += exchange.question.size() + exchange.answer.size();
+  if (history > kMaxHistoryBytes)
+    return Status(StatusCode::limit_exceeded,
+                  fmt::format("the messages before the question have {} bytes, {} at most are taken: leave out the oldest", history, kMaxHistoryBytes),
+                  "history");
   for (const auto& [time, field] : {std::pair(&request.filter.published_from, "published_from"),
                                     std::pair(&request.filter.published_until, "published_until")})
     if (!time->empty() && !retrieval::parse_time(*time))

@@ -23,8 +23,17 @@ std::string_view mode_name(Mode mode);
 
 inline constexpr size_t kMaxQuestionBytes = 16 << 10;
 
+inline constexpr size_t kMaxHistoryBytes = 256 << 10;
+
+// What a client kept of a conversation itself.
+struct Exchange {
+  std::string question, answer;
+};
+
 struct AskRequest {
   std::string question;                     // UTF-8, 1 byte to 16 KiB
+  std::string previous_response_id;         // the response after which it is asked; empty: a conversation begins
+  std::vector<Exchange> history;            // what was said before (after that response), oldest first; up to 256 KiB
   Mode mode = Mode::quick;
   std::vector<retrieval::Source> sources;   // empty: all
   retrieval::Filter filter;                 // which of their documents

@@ -30,6 +30,7 @@ ResponseWriter::ResponseWriter(const AskRequest& request, std::string model, boo
     : sink_(sink), clock_(clock ? std::move(clock) : Clock(steady_ms)), report_progress_(request.report_progress) {
   begun_ms_ = clock_();
   response_.id = random_id("resp");
+  response_.previous_id = request.previous_response_id;
   response_.created_at = unix_seconds();
   response_.mode = request.mode;
   response_.model = std::move(model);
@@ -81,7 +82,8 @@ void ResponseWriter::end_search(const std::vector<Finding>& findings) {
           evidence.hit.passage.ordinal == hit.passage.ordinal)
         known = &evidence;
     if (!known) {
-      response_.evidence.push_back({static_cast<int>(response_.evidence.size()) + 1, hit, query});
+      const int last = response_.evidence.empty() ? 0 : response_.evidence.back().number;
+      response_.evidence.push_back({last + 1, hit, query});
       known = &response_.evidence.back();
     }
     search_->results.push_back(known);

@@ -23,10 +23,13 @@ class ResponseWriter {
   ResponseWriter(const AskRequest& request, std::string model, bool extractive, const EventSink& sink,
                  Clock clock = {});
 
+  // Goes on numbering behind these. Before begin().
+  void know(const std::vector<Evidence>& evidence) { response_.evidence.insert(response_.evidence.end(), evidence.begin(), evidence.end()); }
+
   void begin();                                          // created, in_progress
 
   void begin_search(std::vector<std::string> queries);
-  // Numbers the passages not seen before in this response, and tells all of them as results.
+  // Numbers the passages not seen before in this conversation, and tells all of them as results.
   void end_search(const std::vector<Finding>& findings);
 
   void think(std::string_view text);                     // opens the reasoning item; nothing once it is closed

@@ -20,6 +20,8 @@ constexpr double kMinSupport = 0.37, kMinSupportChinese = 0.38;
 // A follow-up's passage must hold this much of the follow-up's own words.
 constexpr double kMinFollowUpSupport = 0.4;
 constexpr double kContextShare = 0.6;       // worth of words that stand around the sentence only
+// Worth, beside all words of the question, of all that it takes over from those before it: less where a name tells whom it is about.
+constexpr double kLeantOnShare = 0.5, kLeantOnBesideNames = 0.25;
 constexpr double kRankShare = 0.3;          // worth of being found first
 constexpr double kQuantityBonus = 0.25;     // the question asks for a number and the sentence has one
 constexpr double kFollowUpShare = 0.9;      // worth of answering a follow-up rather than the question
@@ -87,16 +89,40 @@ std::vector<ChosenSentence> put_in_order(const std::vector<const Candidate*>& ch
   return sentences;
 }
 
+// The question's terms, and for less those that it leans on.
+Result<std::vector<retrieval::WeighedTerm>> weigh(const retrieval::Retriever& retriever, const AskedQuestion& asked, const CancelToken& cancel) {
+  WENQU_ASSIGN_OR_RETURN(std::vector<retrieval::WeighedTerm> terms, retriever.weigh(asked.text, true, cancel));
+  if (asked.context.empty()) return terms;
+  std::set<std::string> own;
+  for (const retrieval::WeighedTerm& term : terms) own.insert(term.text);
+  WENQU_ASSIGN_OR_RETURN(std::vector<retrieval::WeighedTerm> leant_on, retriever.weigh(asked.context, true, cancel));
+  const size_t end_of_names = utf8_length(asked.names);
+  double own_weight = 0, other_weight = 0;
+  for (const retrieval::WeighedTerm& term : terms) own_weight += term.weight;
+  for (const retrieval::WeighedTerm& term : leant_on)
+    if (!own.contains(term.text)) (term.range.begin < end_of_names ? own_weight : other_weight) += term.weight;
+  const double most = own_weight * (asked.names.empty() ? kLeantOnShare : kLeantOnBesideNames);
+  const double share = own_weight > 0 && other_weight > most ? most / other_weight : 1;
+  for (retrieval::WeighedTerm& term : leant_on) {
+    if (own.contains(term.text)) continue;
+    if (term.range.begin >= end_of_names) term.weight *= share;
+    terms.push_back(std::move(term));
+  }
+  return terms;
+}
+
 }  // namespace
 
-Result<SentenceChoice> choose_sentences(const retrieval::Retriever& retriever, const std::string& question,
+Result<SentenceChoice> choose_sentences(const retrieval::Retriever& retriever, const AskedQuestion& asked_question,
                                         std::span<const Evidence* const> evidence,
                                         std::span<const Evidence* const> needed, size_t max_sentences,
                                         size_t max_documents, const CancelToken& cancel) {
-  WENQU_ASSIGN_OR_RETURN(const std::vector<retrieval::WeighedTerm> terms, retriever.weigh(question, true, cancel));
+  const std::string& question = asked_question.text;
+  const std::string query = asked_question.query();
+  WENQU_ASSIGN_OR_RETURN(const std::vector<retrieval::WeighedTerm> terms, weigh(retriever, asked_question, cancel));
   const Support support(terms);
   std::map<std::string, Asked> follow_ups;
-  const bool wants_quantity = asks_for_quantity(question);
+  const bool wants_quantity = asks_for_quantity(question) || asks_for_quantity(asked_question.before);
   const double min_support = detect_language(question) == Language::chinese ? kMinSupportChinese : kMinSupport;
 
   SentenceChoice choice;
@@ -112,7 +138,7 @@ Result<SentenceChoice> choose_sentences(const retrieval::Retriever& retriever, c
 
     Asked* follow_up = nullptr;
     double follow_up_coverage = 0;
-    if (item->query != question && !item->query.empty()) {
+    if (item->query != query && item->query != question && !item->query.empty()) {
       auto known = follow_ups.find(item->query);
       if (known == follow_ups.end()) {
         WENQU_ASSIGN_OR_RETURN(const std::vector<retrieval::WeighedTerm> asked, retriever.weigh(item->query, true, cancel));

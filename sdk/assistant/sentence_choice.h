@@ -12,6 +12,7 @@
 
 #include "base/cancel.h"
 #include "retrieval/retriever.h"
+#include "sdk/assistant/asked_question.h"
 #include "sdk/assistant/event.h"
 
 namespace wenqu::assistant {
@@ -29,7 +30,7 @@ struct SentenceChoice {
 
 // Up to max_sentences, and one or two that stand between two of these. `needed`: passages among the evidence whose best sentence is taken in any case.
 // Errors: cancelled, or the retriever's.
-Result<SentenceChoice> choose_sentences(const retrieval::Retriever& retriever, const std::string& question,
+Result<SentenceChoice> choose_sentences(const retrieval::Retriever& retriever, const AskedQuestion& asked,
                                         std::span<const Evidence* const> evidence,
                                         std::span<const Evidence* const> needed, size_t max_sentences,
                                         size_t max_documents, const CancelToken& cancel);

@@ -11,6 +11,7 @@
 #include "sdk/capi/options.h"
 #include "sdk/capi/path.h"
 #include "sdk/protocol/event_json.h"
+#include "sdk/protocol/request_json.h"
 
 using namespace wenqu;
 using namespace wenqu::capi;
@@ -18,6 +19,9 @@ using namespace wenqu::capi;
 namespace {
 
 constexpr size_t kRequiredOptions = offsetof(wq_assistant_options, kv_type);
+constexpr size_t kRequiredSearchOptions = sizeof(wq_search_options);
+static_assert(offsetof(wq_assistant_options, reserved) + sizeof(wq_assistant_options::reserved) == sizeof(wq_assistant_options));
+static_assert(offsetof(wq_search_options, filter_json) + sizeof(wq_search_options::filter_json) == sizeof(wq_search_options));
 
 }  // namespace
 
@@ -97,6 +101,38 @@ wq_status wq_search(wq_assistant* assistant, const char* query, size_t length, u
     retrieval::SearchRequest request;
     request.query.assign(query, length);
     if (top > 0) request.top = top;
+    WENQU_ASSIGN_OR_RETURN(const retrieval::SearchResponse found, assistant->opened.index->search(request, {}));
+    *out = new wq_string{protocol::search_to_json(request.query, found)};
+    return {};
+  });
+}
+
+wq_status wq_search_options_init(wq_search_options* options, uint32_t struct_size) {
+  return guarded([&] { return init_options(options, struct_size, kRequiredSearchOptions); });
+}
+
+wq_status wq_search_with_options(wq_assistant* assistant, const wq_search_options* given, wq_string** out) {
+  return guarded([&]() -> Status {
+    if (!out) return null_argument("out");
+    *out = nullptr;
+    if (!assistant) return null_argument("assistant");
+    wq_search_options options;
+    WENQU_RETURN_IF_ERROR(copy_options(given, kRequiredSearchOptions, options));
+    if (!options.query) return null_argument("options.query");
+    const size_t length = options.query_length == 0 || options.query_length == WQ_NUL_TERMINATED ? std::strlen(options.query) : options.query_length;
+    if (length > retrieval::kMaxQueryBytes)
+      return Status(StatusCode::limit_exceeded, fmt::format("is longer than {} bytes: shorten it", retrieval::kMaxQueryBytes), "options.query");
+    retrieval::SearchRequest request;
+    request.query.assign(options.query, length);
+    if (options.top > 0) request.top = options.top;
+    request.offset = options.offset;
+    request.collapse_duplicates = options.all_copies == 0;
+    if (options.filter_json) {
+      assistant::AskRequest filtered;
+      if (const Status read = protocol::parse_filter(options.filter_json, filtered); !read) return read.at("options.filter_json");
+      request.sources = std::move(filtered.sources);
+      request.filter = std::move(filtered.filter);
+    }
     WENQU_ASSIGN_OR_RETURN(const retrieval::SearchResponse found, assistant->opened.index->search(request, {}));
     *out = new wq_string{protocol::search_to_json(request.query, found)};
     return {};

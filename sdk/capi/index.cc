@@ -1,3 +1,5 @@
+#include <fmt/format.h>
+
 #include <memory>
 
 #include "retrieval/documents/reader.h"
@@ -57,9 +59,11 @@ wq_status wq_index_add_path(wq_index* index, const char* path, const char* sourc
     }
     Status first_problem;
     retrieval::ReadSink sink;
+    uint64_t before = 0;    // added until now
     uint64_t refused = 0;   // by the index: too large, or an id that is too long
     sink.document = [&](retrieval::Document&& document) {
       const Status added = index->index->add(document);
+      if (added) ++before;
       if (added.code() != StatusCode::invalid_argument && added.code() != StatusCode::limit_exceeded) return added;
       if (first_problem.is_ok()) first_problem = added;
       ++refused;
@@ -68,9 +72,13 @@ wq_status wq_index_add_path(wq_index* index, const char* path, const char* sourc
     sink.problem = [&](const Status& problem) {
       if (first_problem.is_ok()) first_problem = problem;
     };
-    WENQU_ASSIGN_OR_RETURN(const retrieval::ReadCounts counts, retrieval::read_documents(path, options, sink, {}));
-    if (documents) *documents = counts.documents - refused;
-    if (problems) *problems = counts.problems + refused;
+    const Result<retrieval::ReadCounts> counts = retrieval::read_documents(path, options, sink, {});
+    if (const Status failed = counts.status(); !failed) {
+      if (before == 0) return failed;
+      return Status(failed.code(), fmt::format("{} ({} documents were added before)", failed.message(), before), failed.where());
+    }
+    if (documents) *documents = counts->documents - refused;
+    if (problems) *problems = counts->problems + refused;
     remember(first_problem);
     return {};
   });

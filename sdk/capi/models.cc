@@ -16,6 +16,7 @@ using namespace wenqu::capi;
 namespace {
 
 constexpr size_t kRequiredModels = sizeof(wq_search_models);
+static_assert(offsetof(wq_search_models, embed_again) + sizeof(wq_search_models::embed_again) == sizeof(wq_search_models));
 
 // Texts as a callback takes them.
 struct Texts {

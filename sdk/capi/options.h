@@ -1,6 +1,6 @@
 // Option structs grow at their end, and callers may be older or newer than the library: a caller's
 // struct is copied into one of our size, what it lacks being zero, which means the default.
-// A new field begins where the struct ended: callers leave padding as it is.
+// A new field begins where the struct ended: callers leave padding as it is. So none ends in padding, which each is asserted of.
 #pragma once
 
 #include <algorithm>

@@ -19,12 +19,14 @@ using namespace wenqu::capi;
 namespace {
 
 constexpr size_t kRequiredAskOptions = offsetof(wq_ask_options, filter_json);
+static_assert(offsetof(wq_ask_options, history_json) + sizeof(wq_ask_options::history_json) == sizeof(wq_ask_options));
 
 }  // namespace
 
 struct wq_request {
   std::shared_ptr<const assistant::Assistant> assistant;
   assistant::AskRequest ask;
+  assistant::Conversation earlier;
   wq_event_callback on_event = nullptr;
   void* user = nullptr;
   void (*destroy)(void*) = nullptr;
@@ -48,7 +50,7 @@ struct wq_request {
       }
       return on_event(json.c_str(), json.size(), user) == 0;
     };
-    guarded([&] { return assistant->ask(ask, sink, cancel.token()); });
+    guarded([&] { return assistant->ask(ask, std::move(earlier), sink, cancel.token()); });
     if (destroy) destroy(user);
     if (!on_event) queue.close();
     const std::lock_guard lock(mutex);
@@ -96,7 +98,11 @@ wq_status wq_ask(wq_assistant* assistant, const wq_ask_options* given, wq_reques
     ask.report_progress = options.report_progress != 0;
     if (options.filter_json)
       if (const Status read = protocol::parse_filter(options.filter_json, ask); !read) return read.at("options.filter_json");
+    if (options.previous_response_id) ask.previous_response_id = options.previous_response_id;
+    if (options.history_json)
+      if (const Status read = protocol::parse_history(options.history_json, ask); !read) return read.at("options.history_json");
     WENQU_RETURN_IF_ERROR(assistant::validate(ask));
+    WENQU_ASSIGN_OR_RETURN(request->earlier, request->assistant->recall(ask));
     request->on_event = options.on_event;
     request->user = options.user;
     if (!request->on_event) WENQU_RETURN_IF_ERROR(request->queue.open());

@@ -81,7 +81,8 @@ int exit_code(const Event& final_event) {
   return reason == "cancelled" ? kExitStopped : reason == "deadline_exceeded" ? kExitFailed : kExitOk;
 }
 
-int answer(const assistant::Assistant& assistant, const assistant::AskRequest& request, bool json) {
+// `id`: that of the response, where there was one.
+int answer(const assistant::Assistant& assistant, const assistant::AskRequest& request, bool json, std::string* id = nullptr) {
   Interrupt interrupt;
   Display display(assistant::detect_language(request.question) == assistant::Language::chinese);
   int code = kExitFailed;
@@ -93,18 +94,21 @@ int answer(const assistant::Assistant& assistant, const assistant::AskRequest& r
       display.show(event);
     }
     if (event.is_final()) code = exit_code(event);
+    if (event.is_final() && id && event.type != Event::Type::failed) *id = event.response->id;
     return std::ferror(stdout) == 0;
   }, interrupt.token());
   return status ? code : report(status);
 }
 
-// Questions from a terminal, one a line, until the end of the input.
-int converse(const assistant::Assistant& assistant, assistant::AskRequest request, bool json) {
+// Questions from a terminal or elsewhere, one a line, until the end of the input.
+int converse(const assistant::Assistant& assistant, assistant::AskRequest request, bool json, bool conversation) {
   const bool terminal = ::isatty(STDIN_FILENO) == 1;
   const assistant::Mode usual = request.mode;
   if (terminal)
     fmt::print("问渠 wenqu: 输入问题后回车；以 /deep 或 /quick 开头可选模式；Ctrl-D 结束。\n"
-               "Type a question; begin it with /deep or /quick to choose the mode; Ctrl-D ends.\n");
+               "Type a question; begin it with /deep or /quick to choose the mode; Ctrl-D ends.\n"
+               "可以接着问（“那周六呢？”）；/new 开始新的对话。\n"
+               "Ask on (\"and on Saturdays?\"); /new begins a new conversation.\n");
   int code = kExitOk;
   std::string line;
   while (true) {
@@ -118,8 +122,13 @@ int converse(const assistant::Assistant& assistant, assistant::AskRequest reques
         request.mode = mode;
         request.question = line.substr(std::string_view(prefix).size());
       }
+    if (line.rfind("/new", 0) == 0 && (line.size() == 4 || line[4] == ' ')) {
+      request.previous_response_id.clear();
+      request.question = line.substr(4);
+      if (request.question.find_first_not_of(" \t\r") == std::string::npos) continue;
+    }
     if (terminal && request.question.find_first_not_of(" \t\r") == std::string::npos) continue;
-    code = answer(assistant, request, json);
+    code = answer(assistant, request, json, terminal || conversation ? &request.previous_response_id : nullptr);
   }
   if (terminal) fmt::print("\n");
   return terminal ? kExitOk : code;
@@ -149,7 +158,7 @@ int run_ask(const AskOptions& options) {
   Result<assistant::OpenedAssistant> opened = load_assistant(options.index, options.remote, options.model, options.search,
                                                              at_prompt ? [](const Status& status) { report(status); } : std::function<void(const Status&)>());
   if (!opened) return report(opened.status());
-  if (at_prompt) return converse(*opened->assistant, request, options.json);
+  if (at_prompt) return converse(*opened->assistant, request, options.json, options.conversation);
   return answer(*opened->assistant, request, options.json);
 }
 

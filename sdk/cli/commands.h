@@ -169,6 +169,7 @@ struct AskOptions {
   std::string mode = "quick";
   std::string question;
   bool asked = false;   // a question was given, if only an empty one
+  bool conversation = false;
   std::vector<std::string> sources;
   FilterOptions filter;
   uint64_t seed = 0;

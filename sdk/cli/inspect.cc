@@ -92,7 +92,10 @@ int run_inspect(const InspectOptions& options) {
     load.device = options.device;
     load.gpu_layers = options.gpu_layers, load.cpu_experts = options.cpu_experts;
     load.memory_budget = options.memory_mib << 20;
-    const auto inspected = engine::Model::inspect(options.model, load);
+    auto inspected = engine::Model::inspect(options.model, load);
+    // The budget is for commands that load it for a context of their own.
+    if (const auto alone = engine::Model::estimate(options.model, options.context, options.kv); inspected && alone)
+      inspected->second.least = alone->least;
     if (inspected) print_model(inspected->first, inspected->second, options.context, options.kv), print_places(inspected->first);
     else line("cannot be run", visible(inspected.status().to_string()));
     if (inspected.status().code() == StatusCode::corrupt) code = kExitFailed;

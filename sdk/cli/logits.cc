@@ -52,6 +52,7 @@ class Damage {
       ++seen_;
     }
   }
+  bool any() const { return count_ > 0; }
   Status status(size_t vocabulary) const {
     if (count_ == 0) return {};
     return Status(StatusCode::corrupt, fmt::format("{} of {} logits are no finite numbers, the first behind token {} of the list, for the id {}: its "
@@ -73,7 +74,7 @@ int run_logits(const LogitsOptions& options) {
   if (!model) return report(model.status());
   Result<std::unique_ptr<engine::Timeline>> timeline = engine::Timeline::create(*model, timeline_options(options.model));
   if (!timeline) return report(timeline.status());
-  Result<OutputFile> out = OutputFile::create(options.out);
+  Result<OutputFile> out = OutputFile::create_or_open(options.out);
   if (!out) return report(out.status());
   Damage damage;
   const size_t together = options.together > 0 ? options.together : tokens->size();
@@ -82,6 +83,7 @@ int run_logits(const LogitsOptions& options) {
     const Result<std::vector<float>> logits = (*timeline)->append_with_logits(some, interrupt.token());
     if (!logits) return report(logits.status());
     damage.look_at(*logits);
+    if (damage.any()) continue;   // all of it is counted, and none goes into a pipe
     if (const Status written = out->write(std::as_bytes(std::span(*logits))); !written) return report(written);
   }
   const size_t vocabulary = (*model)->info().vocabulary;

@@ -78,6 +78,11 @@ void add_device_options(CLI::App& command, std::string& device, int& gpu_layers,
   command.add_option("--cpu-experts", cpu_experts, "on GPUs: layers whose routed experts the CPU computes (default: as few as their "
                      "memory asks for)")->check(CLI::Range(0, 10000));
   let_need(command, {"--gpu-layers", "--cpu-experts"}, "--device");
+  const CLI::Option* const named = command.get_option("--device");   // comes before them, so it is read by then
+  for (const char* name : {"--gpu-layers", "--cpu-experts"})
+    command.get_option(name)->check([&device, named](const std::string&) {
+      return named->count() > 0 && device == "cpu" ? std::string("is for GPUs: give --device cuda") : std::string();
+    });
 }
 
 void add_model_options(CLI::App& command, ModelOptions& model) {
@@ -249,6 +254,7 @@ int main(int argc, char** argv) {
   command->add_option("--max-thinking", ask.max_thinking_tokens, "tokens of thinking");
   command->add_option("--max-answer", ask.max_answer_tokens, "tokens of the answer");
   command->add_option("--time-limit", ask.time_limit, "seconds (0: none)");
+  command->add_flag("--conversation", ask.conversation, "lines of standard input: each goes on from the one before, as at a prompt");
   command->add_flag("--progress", ask.progress, "with --json: wenqu.progress events too");
   command->add_flag("--json", ask.json, "print the events, one JSON object a line");
   add_model_options(*command, ask.model);

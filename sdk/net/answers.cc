@@ -128,8 +128,13 @@ bool Answers::idle() const {
 
 WorkerPool::Job Answers::job(std::shared_ptr<Answer> answer) {
   return [self = shared_from_this(), answer = std::move(answer)] {
-    self->run(*answer);
-    self->finish(answer);
+    for (std::shared_ptr<Answer> next = answer; next; next = self->finish(next)) {
+      try {
+        self->run(*next);
+      } catch (...) {   // no memory even to tell so: the end of the connection does
+        self->outbox_->close();
+      }
+    }
   };
 }
 
@@ -167,14 +172,18 @@ bool Answers::send(std::string json) {
   return outbox_->push(std::move(json), aside.granted() ? limits_.send_timeout : std::min(limits_.send_timeout, limits_.crowded_send_timeout));
 }
 
-void Answers::report(const Status& status, const std::string& response_id) {
-  std::string line = fmt::format("an answer failed: {}{}{}{}", status_code_name(status.code()), status.where().empty() ? "" : " at ",
-                                 status.where(), response_id.empty() ? "" : " (" + response_id + ")");
-  std::replace_if(line.begin(), line.end(), [](unsigned char c) { return c < ' '; }, ' ');
-  log_failure_(std::move(line));
+// A line for which there is no memory is left out: the client is to be told all the same.
+void Answers::report(const Status& status, const std::string& response_id) noexcept {
+  try {
+    std::string line = fmt::format("an answer failed: {}{}{}{}", status_code_name(status.code()), status.where().empty() ? "" : " at ",
+                                   status.where(), response_id.empty() ? "" : " (" + response_id + ")");
+    std::replace_if(line.begin(), line.end(), [](unsigned char c) { return c < ' '; }, ' ');
+    log_failure_(std::move(line));
+  } catch (const std::exception&) {
+  }
 }
 
-void Answers::finish(const std::shared_ptr<Answer>& answer) {
+std::shared_ptr<Answers::Answer> Answers::finish(const std::shared_ptr<Answer>& answer) noexcept {
   bool now_idle = false;
   {
     std::lock_guard lock(mutex_);
@@ -184,11 +193,16 @@ void Answers::finish(const std::shared_ptr<Answer>& answer) {
     const auto next = std::find_if(answers_.begin(), answers_.end(),
                                    [&](const auto& other) { return other->stream_id == answer->stream_id; });
     if (next != answers_.end()) {
-      pool_.succeed(job(*next), this, next->get());
       (*next)->submitted = true;
+      try {
+        pool_.succeed(job(*next), this, next->get());
+      } catch (const std::exception&) {   // no memory: it gets this one's turn
+        return *next;
+      }
     }
   }
   if (now_idle) on_idle_();
+  return nullptr;
 }
 
 }  // namespace wenqu::net

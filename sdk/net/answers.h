@@ -29,8 +29,8 @@ struct AnswerLimits {
 
 class Answers : public std::enable_shared_from_this<Answers> {
  public:
-  // `on_idle` is called, with no lock held, when the last answer has ended; `log_failure` with a line on each one that failed, which
-  // has nothing of the client's in it. The pool must outlive this.
+  // `on_idle` is called, with no lock held, when the last answer has ended, and must not throw; `log_failure` with a line on each one
+  // that failed, which has nothing of the client's in it. The pool must outlive this.
   Answers(std::shared_ptr<const assistant::Assistant> assistant, WorkerPool& pool, std::shared_ptr<Outbox> outbox,
           AnswerLimits limits, std::function<void()> on_idle, std::function<void(std::string)> log_failure);
 
@@ -56,8 +56,9 @@ class Answers : public std::enable_shared_from_this<Answers> {
   std::vector<std::string> stop(const std::string* stream_id, bool& found);
   void run(Answer& answer);
   bool send(std::string json);
-  void report(const Status& status, const std::string& response_id);
-  void finish(const std::shared_ptr<Answer>& answer);
+  void report(const Status& status, const std::string& response_id) noexcept;
+  // The next of its stream goes to the pool, or is given back to be run at once.
+  std::shared_ptr<Answer> finish(const std::shared_ptr<Answer>& answer) noexcept;
 
   const std::shared_ptr<const assistant::Assistant> assistant_;
   WorkerPool& pool_;

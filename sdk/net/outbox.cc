@@ -40,8 +40,9 @@ bool Outbox::try_push(std::string& message) {
 // Whether the writer must be woken for it: otherwise it looks by itself.
 bool Outbox::queue(std::string message) {
   const bool writer_will_look = taken_ || !queue_.empty();
-  bytes_ += message.size();
-  queue_.push_back(std::move(message));
+  const size_t bytes = message.size();
+  queue_.push_back(std::move(message));   // may find no memory: counted behind
+  bytes_ += bytes;
   return !writer_will_look;
 }
 

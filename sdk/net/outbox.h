@@ -18,7 +18,7 @@ namespace wenqu::net {
 
 class Outbox {
  public:
-  // `wake` is called, with no lock held, when there is something to take or the outbox was closed.
+  // `wake` is called, with no lock held, when there is something to take or the outbox was closed. It must not throw.
   Outbox(size_t max_bytes, std::function<void()> wake) : max_bytes_(max_bytes), wake_(std::move(wake)) {}
 
   // Waits for room while the client takes something in every `patience`. A message larger than the bound is taken when nothing else

@@ -6,6 +6,7 @@
 #include <boost/beast/core/basic_stream.hpp>
 #include <boost/beast/core/flat_buffer.hpp>
 #include <boost/beast/websocket.hpp>
+#include <exception>
 #include <limits>
 #include <utility>
 
@@ -69,9 +70,12 @@ class Session : public Connection, public std::enable_shared_from_this<Session> 
   void start() {
     // Called by workers: the session may be gone by then, and is only touched by the network thread.
     const auto wake = [weak = weak_from_this(), executor = socket_.get_executor()] {
-      asio::post(executor, [weak] {
-        if (const auto self = weak.lock()) self->pump();
-      });
+      try {
+        asio::post(executor, [weak] {
+          if (const auto self = weak.lock()) self->pump();
+        });
+      } catch (const std::exception&) {   // no memory: watch() looks too
+      }
     };
     const auto log_failure = [&context = context_, executor = socket_.get_executor()](std::string line) {
       asio::post(executor, [&context, line = std::move(line)] { context.log_failure(line); });
@@ -138,7 +142,8 @@ class Session : public Connection, public std::enable_shared_from_this<Session> 
       self->quiet_times_ = self->pulse().beat() ? 0 : self->quiet_times_ + 1;
       if (self->quiet_times_ == 2) return self->drop();
       if (self->quiet_times_ == 1) self->ping();
-      self->watch();
+      self->pump();   // what a worker could not wake it for
+      if (!self->closing_) self->watch();
     });
   }
 

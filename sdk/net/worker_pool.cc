@@ -79,7 +79,10 @@ void WorkerPool::work() {
     if (stopped_) return;
     ++running_;
     lock.unlock();
-    job();
+    try {
+      job();
+    } catch (...) {   // a defect of the job's, which must not end the server
+    }
     job = nullptr;
     lock.lock();
     --running_;
@@ -87,9 +90,12 @@ void WorkerPool::work() {
 }
 
 void WorkerPool::queue(Job job, const void* client, const void* key) {
-  auto own = std::find_if(clients_.begin(), clients_.end(), [&](const Client& other) { return other.id == client; });
-  if (own == clients_.end()) own = clients_.insert(clients_.end(), {client, {}});
-  own->jobs.push_back({std::move(job), key});
+  const auto own = std::find_if(clients_.begin(), clients_.end(), [&](const Client& other) { return other.id == client; });
+  if (own != clients_.end()) return own->jobs.push_back({std::move(job), key});
+  std::list<Client> added;   // is among the others when it has its job: memory may be short
+  added.push_back({client, {}});
+  added.back().jobs.push_back({std::move(job), key});
+  clients_.splice(clients_.end(), added);
 }
 
 bool WorkerPool::take(Job& job) {

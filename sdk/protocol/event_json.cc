@@ -269,6 +269,8 @@ void write_response(Json& json, const Response& response) {
   json.number("created_at", response.created_at);
   json.text("status", state_name(response.state));
   json.text("model", response.model);
+  if (response.previous_id.empty()) json.null("previous_response_id");
+  else json.text("previous_response_id", response.previous_id);
   json.open_list("output");
   if (response.state != State::in_progress)
     for (const Item& item : response.items) write_item(json, item);

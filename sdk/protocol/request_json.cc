@@ -10,7 +10,9 @@
 #include <initializer_list>
 #include <optional>
 #include <set>
+#include <span>
 #include <utility>
+#include <vector>
 
 #include "base/json_depth.h"
 
@@ -103,38 +105,76 @@ class Members {
   std::string prefix_;
 };
 
-// `input`: a string, or a list of messages of which the last user message is the question.
-Status read_input(const Members& message, std::string& question) {
+struct Message {
+  bool by_user = false;
+  std::string text;
+};
+
+Status read_content(const Value& message, const std::string& member, std::string& into) {
+  const auto content = message.FindMember("content");
+  if (content == message.MemberEnd()) return wrong(member + "[].content", "a string or a list of parts");
+  if (content->value.IsString()) {
+    into.assign(content->value.GetString(), content->value.GetStringLength());
+    return {};
+  }
+  if (!content->value.IsArray()) return wrong(member + "[].content", "a string or a list of parts");
+  for (const Value& part : content->value.GetArray()) {
+    if (!part.IsObject()) return wrong(member + "[].content[]", "an object");
+    const auto text = part.FindMember("text");
+    if (text == part.MemberEnd() || !text->value.IsString())
+      return Status(StatusCode::unsupported, "only parts with a text are taken", member + "[].content[]");
+    into.append(text->value.GetString(), text->value.GetStringLength());
+  }
+  return {};
+}
+
+// The messages of a list. What has no role (an item of an earlier response that is no message) is passed over.
+Status read_messages(const Value& list, const std::string& member, std::vector<Message>& into) {
+  for (const Value& item : list.GetArray()) {
+    if (!item.IsObject()) return wrong(member + "[]", "an object");
+    const auto role = item.FindMember("role");
+    if (role == item.MemberEnd()) continue;
+    const std::string_view name = role->value.IsString() ? std::string_view(role->value.GetString(), role->value.GetStringLength()) : "";
+    if (name == "system" || name == "developer")
+      return Status(StatusCode::unsupported, "instructions are not followed: put what matters into the question", member + "[].role");
+    if (name != "user" && name != "assistant") return wrong(member + "[].role", "\"user\" or \"assistant\"");
+    Message& message = into.emplace_back();
+    message.by_user = name == "user";
+    WENQU_RETURN_IF_ERROR(read_content(item, member, message.text));
+  }
+  return {};
+}
+
+// Questions with the answers that follow them.
+std::vector<assistant::Exchange> as_exchanges(std::span<const Message> messages) {
+  std::vector<assistant::Exchange> exchanges;
+  for (const Message& message : messages) {
+    if (message.by_user) {
+      exchanges.push_back({message.text, {}});
+    } else if (!exchanges.empty()) {   // a greeting answers nothing
+      std::string& answer = exchanges.back().answer;
+      answer += (answer.empty() ? "" : "\n") + message.text;
+    }
+  }
+  return exchanges;
+}
+
+// `input`: a string, or a list of messages of which the last is the question and the others are what was said before.
+Status read_input(const Members& message, assistant::AskRequest& request) {
   const Value* input = message.find("input");
   if (!input) return Status(StatusCode::invalid_argument, "is missing: put the question here", "input");
   if (input->IsString()) {
-    question.assign(input->GetString(), input->GetStringLength());
+    request.question.assign(input->GetString(), input->GetStringLength());
     return {};
   }
   if (!input->IsArray()) return wrong("input", "a string or a list of messages");
-  const Value* last = nullptr;
-  for (const Value& item : input->GetArray()) {
-    if (!item.IsObject()) return wrong("input[]", "an object");
-    const auto role = item.FindMember("role");
-    if (role != item.MemberEnd() && role->value.IsString() && std::string_view(role->value.GetString()) == "user")
-      last = &item;
-  }
-  if (!last) return Status(StatusCode::invalid_argument, "has no message of role \"user\"", "input");
-  const auto content = last->FindMember("content");
-  if (content == last->MemberEnd()) return wrong("input[].content", "a string or a list of parts");
-  if (content->value.IsString()) {
-    question.assign(content->value.GetString(), content->value.GetStringLength());
-    return {};
-  }
-  if (!content->value.IsArray()) return wrong("input[].content", "a string or a list of parts");
-  question.clear();
-  for (const Value& part : content->value.GetArray()) {
-    if (!part.IsObject()) return wrong("input[].content[]", "an object");
-    const auto text = part.FindMember("text");
-    if (text == part.MemberEnd() || !text->value.IsString())
-      return Status(StatusCode::unsupported, "only parts with a text are taken", "input[].content[]");
-    question.append(text->value.GetString(), text->value.GetStringLength());
-  }
+  std::vector<Message> messages;
+  WENQU_RETURN_IF_ERROR(read_messages(*input, "input", messages));
+  if (messages.empty() || !messages.back().by_user)
+    return Status(StatusCode::invalid_argument, "must end with a message of role \"user\": the question", "input");
+  request.question = std::move(messages.back().text);
+  messages.pop_back();
+  request.history = as_exchanges(messages);
   return {};
 }
 
@@ -195,8 +235,8 @@ Status check_places(const Members& message) {
     const Value* value = message.find(name);
     return value && !(value->IsString() && value->GetStringLength() == 0);
   };
-  for (const char* name : {"previous_response_id", "conversation"})
-    if (says_something(name)) return Status(StatusCode::unsupported, "conversations are not kept yet: put what matters into the question", name);
+  if (says_something("conversation"))
+    return Status(StatusCode::unsupported, "conversations have no names here: give previous_response_id, the response that this goes on from", "conversation");
   if (says_something("instructions"))
     return Status(StatusCode::unsupported, "instructions are not followed: put what matters into the question", "instructions");
   return {};
@@ -210,7 +250,8 @@ Status read_stream_id(const Members& message, std::string& into) {
 
 Status read_create(const Members& message, ClientMessage& out) {
   assistant::AskRequest& request = out.request;
-  WENQU_RETURN_IF_ERROR(read_input(message, request.question));
+  WENQU_RETURN_IF_ERROR(read_input(message, request));
+  WENQU_RETURN_IF_ERROR(message.text("previous_response_id", request.previous_response_id));
   WENQU_RETURN_IF_ERROR(read_stream_id(message, out.stream_id));
   WENQU_RETURN_IF_ERROR(check_places(message));
   WENQU_RETURN_IF_ERROR(message.count("max_output_tokens", request.max_answer_tokens));
@@ -269,7 +310,7 @@ Status read_create(const Members& message, ClientMessage& out) {
   }
   // Its fields by the names that they have here.
   const Status valid = validate(request);
-  for (const auto& [field, member] : {std::pair("question", "input"), std::pair("passages", "tools[].max_num_results"), std::pair("max_rounds", "wenqu.max_rounds"),
+  for (const auto& [field, member] : {std::pair("question", "input"), std::pair("history", "input"), std::pair("passages", "tools[].max_num_results"), std::pair("max_rounds", "wenqu.max_rounds"),
                                       std::pair("max_prompt_tokens", "wenqu.max_prompt_tokens"), std::pair("max_thinking_tokens", "reasoning.max_tokens"),
                                       std::pair("max_answer_tokens", "max_output_tokens"), std::pair("time_limit_seconds", "wenqu.time_limit_seconds"),
                                       std::pair("published_from", "wenqu.published_from"), std::pair("published_until", "wenqu.published_until")})
@@ -277,14 +318,19 @@ Status read_create(const Members& message, ClientMessage& out) {
   return valid;
 }
 
-// Parses an object into `document`.
-Status parse_object(std::string_view json, rapidjson::Document& document) {
+Status parse_json(std::string_view json, rapidjson::Document& document) {
   if (json_is_deeper(json, kMaxDepth))
     return Status(StatusCode::limit_exceeded, fmt::format("the message is nested deeper than {} levels", kMaxDepth));
   document.Parse<rapidjson::kParseValidateEncodingFlag | rapidjson::kParseIterativeFlag>(json.data(), json.size());
   if (document.HasParseError())
     return Status(StatusCode::invalid_argument, fmt::format("not valid JSON at byte {}: {}", document.GetErrorOffset(),
                                                             rapidjson::GetParseError_En(document.GetParseError())));
+  return {};
+}
+
+// Parses an object into `document`.
+Status parse_object(std::string_view json, rapidjson::Document& document) {
+  WENQU_RETURN_IF_ERROR(parse_json(json, document));
   if (!document.IsObject()) return Status(StatusCode::invalid_argument, "the message is not a JSON object");
   return {};
 }
@@ -324,6 +370,16 @@ Status parse_filter(std::string_view json, assistant::AskRequest& request) {
   if (!other.empty())
     return Status(StatusCode::invalid_argument, "is no member of a filter: sources, published_from, published_until, attributes and principals are", other);
   return read_filter(members, request);
+}
+
+Status parse_history(std::string_view json, assistant::AskRequest& request) {
+  rapidjson::Document document;
+  WENQU_RETURN_IF_ERROR(parse_json(json, document));
+  if (!document.IsArray()) return Status(StatusCode::invalid_argument, "is not a list of messages");
+  std::vector<Message> messages;
+  WENQU_RETURN_IF_ERROR(read_messages(document, "", messages));
+  request.history = as_exchanges(messages);
+  return {};
 }
 
 }  // namespace wenqu::protocol

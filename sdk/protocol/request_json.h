@@ -29,4 +29,8 @@ Result<ClientMessage> parse_client_message(std::string_view json, std::string* s
 // says into the request. Errors: as above.
 Status parse_filter(std::string_view json, assistant::AskRequest& request);
 
+// Puts a list of messages {"role": "user" or "assistant", "content": ...}, oldest first, into the request as what was said
+// before its question. Errors: as above.
+Status parse_history(std::string_view json, assistant::AskRequest& request);
+
 }  // namespace wenqu::protocol

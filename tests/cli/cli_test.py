@@ -77,6 +77,9 @@ def what_would_have_no_effect_is_refused(d):
     expect(run("bench", model, "--gpu-layers", "3"), 2, "--gpu-layers requires --device")
     expect(run("inspect", model, "--cpu-experts", "1"), 2, "--cpu-experts requires --device")
     expect(run("inspect", model, "--memory", "5"), 2, "--memory requires --device")
+    for options in (["--device", "cpu", "--gpu-layers", "3"], ["--cpu-experts", "1", "--device", "cpu"]):
+        for command in (["bench", model], ["inspect", model], ["logits", "--model", model, "--tokens", "1", "--out", d + "/o"]):
+            expect(run(*command, *options), 2, next(o for o in options if "s" in o), "is for GPUs: give --device cuda")
     for option in (["--device", "cuda"], ["--memory", "5"], ["--kv", "f32"], ["--repack"], ["--drafts", "2"]):
         expect(run("ask", "--index", d + "/i", *option, "x"), 2, option[0] + " requires --model")
         expect(run("serve", "--index", d + "/i", *option, "--listen", "nowhere"), 2, option[0] + " requires --model")
@@ -246,6 +249,15 @@ def published_models_are_converted(d):
     expect(run("logits", "--model", d + "/m.gguf", "--tokens", "72", "--out", d + "/nowhere/o"), 1, "nowhere")
     kept = open(d + "/o", "rb").read()
     expect(run("logits", "--model", d + "/m.gguf", "--tokens", "99999", "--out", d + "/o"), 2, "99999")
+    piped = subprocess.run([WENQU, "logits", "--model", d + "/m.gguf", "--tokens", "72,105", "--out", "/dev/stdout"], capture_output=True, timeout=60)
+    assert piped.returncode == 0 and piped.stdout == kept, piped.stderr
+    with open(d + "/o2", "wb") as behind:   # goes on where standard output is, and renames nothing over /dev/stdout
+        behind.write(b"head")
+        behind.flush()
+        subprocess.run([WENQU, "logits", "--model", d + "/m.gguf", "--tokens", "72,105", "--out", "/dev/stdout"], stdout=behind, check=True, timeout=60)
+    assert open(d + "/o2", "rb").read() == b"head" + kept
+    expect(run("logits", "--model", d + "/m.gguf", "--tokens", "72", "--out", "/dev/null"), 0, "1 tokens x 256")
+    expect(run("logits", "--model", d + "/m.gguf", "--tokens", "72", "--out", "/dev/full"), 1, "/dev/full", "cannot write")
     os.link(d + "/m.gguf", d + "/same.gguf")
     for model in ("/m.gguf", "/same.gguf"):
         expect(run("logits", "--model", d + "/m.gguf", "--tokens", "72", "--out", d + model), 2, "is the model")
@@ -254,6 +266,8 @@ def published_models_are_converted(d):
     write(d + "/nan.gguf", bytes(content), "wb")
     expect(run("logits", "--model", d + "/nan.gguf", "--tokens", "72,105", "--out", d + "/o"), 1, "of 512 logits", "behind token 1 ", "nan.gguf")
     assert open(d + "/o", "rb").read() == kept, "a file is lost to logits that failed"
+    for together in ("0", "1"):
+        assert run("logits", "--model", d + "/nan.gguf", "--tokens", "72,105", "--together", together, "--out", "/dev/stdout").stdout == "", together
     assert not [name for name in os.listdir(d) if ".part-" in name], os.listdir(d)
     folder = os.open(d, os.O_RDONLY)
     expect(run("tokenize", "--model", d + "/m.gguf", stdin=folder), 1, "standard input")

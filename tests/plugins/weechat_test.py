@@ -22,10 +22,11 @@ DOCUMENTS = [
 
 
 class Cluster:
-    """Keeps the mapping of the index that is made in it, finds nothing, and says nothing of the newest commit while it hangs."""
+    """Keeps the mapping of the index that is made in it, finds nothing, and may be made to hang."""
 
     def __init__(self):
-        self.mappings, self.hangs, self.asked, self.released = None, False, threading.Event(), threading.Event()
+        self.mappings = None
+        self.hang("never")
         cluster = self
 
         class Handler(http.server.BaseHTTPRequestHandler):
@@ -44,10 +45,10 @@ class Cluster:
                 elif path.startswith("/_cluster/health"):
                     code, told = 200, {"status": "green", "timed_out": False}
                 elif self.command == "POST":
+                    cluster.wait("at a search")
                     code, told = 400, {"error": {"type": "no", "reason": "nothing is found here"}}
-                elif cluster.hangs and path.endswith("wenqu-commit"):
-                    cluster.asked.set()
-                    cluster.released.wait()
+                elif path.endswith("wenqu-commit"):
+                    cluster.wait("at the newest commit")
                 text = json.dumps(told).encode()
                 self.send_response(code)
                 self.send_header("Content-Type", "application/json")
@@ -62,8 +63,17 @@ class Cluster:
 
         self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self.server.daemon_threads = True
+        self.server.handle_error = lambda *_: None   # who asked is gone
         threading.Thread(target=self.server.serve_forever, daemon=True).start()
         self.url = f"http://127.0.0.1:{self.server.server_address[1]}/notes"
+
+    def hang(self, where):
+        self.hangs, self.asked, self.released = where, threading.Event(), threading.Event()
+
+    def wait(self, where):
+        if self.hangs == where:
+            self.asked.set()
+            self.released.wait()
 
 
 class WeeChat:
@@ -138,6 +148,15 @@ def main():
             weechat.expect("七点开门")
             weechat.expect("https://example.org/tea")
 
+            # The next question goes on from it, until a conversation begins anew.
+            before = len(weechat.log("*wenqu*"))
+            weechat.send("/ask 还有呢？")
+            weechat.expect("https://example.org/tea", before)
+            weechat.send("/ask new")
+            weechat.expect("a new conversation", before)
+            weechat.send("/ask 还有呢？")
+            weechat.expect("没有找到能回答这个问题的内容", before)
+
             before = len(weechat.log("*wenqu*"))
             weechat.send("/ask -deep 茶馆老板的女儿在哪里学划船？")
             weechat.expect("思考中", before)
@@ -151,13 +170,6 @@ def main():
             weechat.expect("half past nine", before)
             shown = weechat.log("*wenqu*")
             assert "\u001b" not in shown and "\u0003" not in shown, "control characters reached the screen"
-
-            # A question makes place for the next at once, however many there are.
-            before = len(weechat.log("*wenqu*"))
-            for _ in range(5):
-                weechat.send("/ask -deep 茶馆老板的女儿在哪里学划船？")
-            weechat.send("/ask When does the last ferry leave?")
-            weechat.expect("half past nine", before)
 
             # A second answer, stopped and unloaded in the middle, must leave WeeChat whole.
             for _ in range(5):
@@ -179,7 +191,7 @@ def main():
             before = len(weechat.log("*wenqu*"))
             weechat.send("/ask When does the last ferry leave?")
             weechat.expect("failed: ", before)
-            cluster.hangs = True
+            cluster.hang("at the newest commit")
             weechat.send("/ask When does the last ferry leave?")
             weechat.wait(cluster.asked.is_set, "the look for the newest commit")
             before = len(weechat.log("*wenqu*"))
@@ -187,6 +199,18 @@ def main():
             weechat.expect("/ask [-deep|-quick] question", before)
             cluster.released.set()
             weechat.expect("failed: ", before)
+
+            # A question makes place for the next at once, however many there are, though its search is not answered.
+            cluster.hang("at a search")
+            for _ in range(3):
+                cluster.asked.clear()
+                weechat.send("/ask -deep When does the last ferry leave?")
+                weechat.wait(cluster.asked.is_set, "a search")
+            weechat.send(f"/set plugins.var.wenqu.index {index}")
+            before = len(weechat.log("*wenqu*"))
+            weechat.send("/ask When does the last ferry leave?")
+            weechat.expect("half past nine", before)
+            cluster.released.set()
             code = weechat.quit()
             assert code == 0, f"WeeChat ended with {code}"
         finally:

@@ -164,7 +164,8 @@ WQ_API wq_status wq_index_add_json(wq_index* index, const char* json, size_t len
  * documents that name none. For .pdf, pdftotext and pdfinfo are started, as PATH finds them; they get no
  * other part of the environment and no descriptor of the host's but the file's. What cannot be read is
  * passed over and counted as a problem; with WQ_OK and problems > 0 wq_last_error tells the first. After an error as of wq_index_add_json the document that
- * met it is not added, those before it are, and the rest is not read. `documents` and `problems` may be NULL.
+ * met it is not added, those before it are (wq_last_error tells how many), and the rest is not read. `documents` and
+ * `problems` may be NULL.
  * [any thread] */
 WQ_API wq_status wq_index_add_path(wq_index* index, const char* path, const char* source,
                                    uint64_t* documents, uint64_t* problems);
@@ -231,10 +232,11 @@ typedef struct wq_assistant_options {
                                    the same, and the system cannot take this memory back. 2: the same where the
                                    copy takes half at most of memory_budget or else of what the system has
                                    free. 0: they stay in the mapped file */
+  uint32_t reserved;            /* not looked at: older callers left these bytes as they were */
 } wq_assistant_options;
 
 #define WQ_ASSISTANT_OPTIONS_INIT \
-  { (uint32_t)sizeof(wq_assistant_options), 0, NULL, NULL, 0, NULL, NULL, NULL, NULL, 0, 0, 0, NULL, NULL, 0, 0, 0 }
+  { (uint32_t)sizeof(wq_assistant_options), 0, NULL, NULL, 0, NULL, NULL, NULL, NULL, 0, 0, 0, NULL, NULL, 0, 0, 0, 0 }
 
 /* For languages without the macro: zeroes `struct_size` bytes and sets the field. [any thread] */
 WQ_API wq_status wq_assistant_options_init(wq_assistant_options* options, uint32_t struct_size);
@@ -246,10 +248,28 @@ WQ_API wq_status wq_assistant_open(const wq_assistant_options* options, wq_assis
 /* Makes the index's newest commit the one that is searched. [any thread] */
 WQ_API wq_status wq_assistant_refresh(wq_assistant* assistant);
 
-/* Searches without answering: {"object":"wenqu.search","total":n,"results":[...]}. `top`: hits
+/* Searches without answering: {"object":"wenqu.search","total":n,"results":[...]}, copies among them. `top`: hits
  * wanted; 0: 10. [any thread] */
 WQ_API wq_status wq_search(wq_assistant* assistant, const char* query, size_t length, uint32_t top,
                            wq_string** out);
+
+typedef struct wq_search_options {
+  uint32_t struct_size;
+  uint32_t top;                 /* hits wanted; 0: 10 */
+  const char* query;            /* needed; 64 KiB at most */
+  size_t query_length;          /* 0 or WQ_NUL_TERMINATED: up to the NUL */
+  uint32_t offset;              /* hits to pass over before, for further pages; with top at most 10,000 */
+  int32_t all_copies;           /* 1: also what says again what a better hit of another document says; 0: these are named
+                                   under that one's "copies" */
+  const char* filter_json;      /* which documents may be found, NULL: all; as of wq_ask_options */
+} wq_search_options;
+
+#define WQ_SEARCH_OPTIONS_INIT { (uint32_t)sizeof(wq_search_options), 0, NULL, 0, 0, 0, NULL }
+
+WQ_API wq_status wq_search_options_init(wq_search_options* options, uint32_t struct_size);
+
+/* wq_search with further pages and with a filter. [any thread] */
+WQ_API wq_status wq_search_with_options(wq_assistant* assistant, const wq_search_options* options, wq_string** out);
 
 /* Frees the handle. Requests still running keep what they need and go on; callbacks of wq_search_models may be
  * called until they are freed. [owner] */
@@ -288,10 +308,17 @@ typedef struct wq_ask_options {
   const char* filter_json;      /* which documents may be used, NULL: all. An object with any of "sources",
                                    "published_from", "published_until", "attributes", "principals",
                                    as docs/protocol.md has them under "wenqu" */
+  const char* previous_response_id; /* the question goes on from this response, whose id its events told: "and on
+                                   Saturdays?". An assistant keeps its last responses in memory (32 MiB of them);
+                                   of others, and of those asked with other principals, wq_ask gives
+                                   WQ_E_NOT_FOUND. NULL: a conversation begins */
+  const char* history_json;     /* what was said before (after that response), where the host keeps it itself: messages,
+                                   oldest first, [{"role":"user","content":"..."},{"role":"assistant","content":
+                                   "..."}], 256 KiB of text at most. NULL: nothing */
 } wq_ask_options;
 
 #define WQ_ASK_OPTIONS_INIT \
-  { (uint32_t)sizeof(wq_ask_options), WQ_MODE_QUICK, NULL, 0, 0, 0, 0, 0, 0.0, 0, 0, 0, NULL, NULL, NULL, NULL }
+  { (uint32_t)sizeof(wq_ask_options), WQ_MODE_QUICK, NULL, 0, 0, 0, 0, 0, 0.0, 0, 0, 0, NULL, NULL, NULL, NULL, NULL, NULL }
 
 WQ_API wq_status wq_ask_options_init(wq_ask_options* options, uint32_t struct_size);
 

@@ -173,12 +173,14 @@ class Assistant {
   template <typename Options, std::enable_if_t<std::is_same_v<Options, wq_assistant_options>, int> = 0>
   explicit Assistant(const Options& options) { open(options); }
 
-  Request ask(std::string_view question, Mode mode = Mode::quick) {
+  // `previous_response_id`: the response that it goes on from; "": none.
+  Request ask(std::string_view question, Mode mode = Mode::quick, const std::string& previous_response_id = {}) {
     wq_ask_options options = WQ_ASK_OPTIONS_INIT;
     options.mode = static_cast<int32_t>(mode);
     options.question = question.data();
     options.question_length = question.size();
     if (question.empty()) options.question = "";
+    if (!previous_response_id.empty()) options.previous_response_id = previous_response_id.c_str();
     return ask(options);
   }
   // With all that C has (WQ_ASK_OPTIONS_INIT): filters, limits, a callback.
@@ -191,6 +193,12 @@ class Assistant {
   std::string search(std::string_view query, uint32_t top = 0) {
     wq_string* found = nullptr;
     detail::check(wq_search(handle_.get(), query.data(), query.size(), top, &found));
+    return detail::take(found);
+  }
+  // With all that C has (WQ_SEARCH_OPTIONS_INIT): further pages, a filter.
+  std::string search(const wq_search_options& options) {
+    wq_string* found = nullptr;
+    detail::check(wq_search_with_options(handle_.get(), &options, &found));
     return detail::take(found);
   }
   void refresh() { detail::check(wq_assistant_refresh(handle_.get())); }

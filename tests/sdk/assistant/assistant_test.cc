@@ -109,6 +109,15 @@ TEST_F(AssistantTest, WhatIsSearchedForNextIsNotCutOutOfWords) {
   EXPECT_NE(answer.thinking.find("“宁千帆”"), std::string::npos) << answer.thinking;
 }
 
+TEST_F(AssistantTest, OfTheQuestionNoPiecesOfHeldWordsAreSearchedForNext) {
+  add("ship", "设计渡轮的工程师是镇上长大的宁千帆。");
+  add("ning", "宁千帆考上江州船舶学院，后来当了工程师。");
+  add("hall", "礼堂的设计者是外地来的老师傅，毕业于省城。");
+  const Answer answer = ask("渡轮的设计者毕业于哪所学校？", Mode::deep);
+  for (const char* piece : {"的设 ", " 计者"}) EXPECT_EQ(answer.thinking.find(piece), std::string::npos) << answer.thinking;
+  EXPECT_NE(answer.thinking.find(" 毕业于"), std::string::npos) << answer.thinking;
+}
+
 TEST_F(AssistantTest, ADeepAnswerFollowsANameFromOneDocumentToTheNext) {
   const Answer answer = ask("茶馆老板的女儿跟谁学划船？", Mode::deep);
   EXPECT_GE(answer.searches, 2u);

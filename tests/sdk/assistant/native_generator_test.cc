@@ -125,6 +125,36 @@ TEST_F(NativeGeneratorTest, AThoughtHasEndedBeforeItsClosingIsRead) {
   EXPECT_GT(read_after, 0u);
 }
 
+// What the model read for the first question it does not read again for the second, and not the passages found again.
+TEST_F(NativeGeneratorTest, AConversationGoesOnBehindWhatWasRead) {
+  std::string text = "The ferry leaves the pier at noon. ";
+  while (text.size() < 1500) text += "It carries people, bicycles and the mail of the island. ";
+  add({{"ferry", text}});
+  const OpenedAssistant opened = open("abc", 8192);
+  for (const Mode mode : {Mode::quick, Mode::deep}) {
+    AskRequest request;
+    request.question = "When does the ferry leave?", request.mode = mode, request.temperature = 0, request.max_answer_tokens = 8;
+    Usage usage;
+    std::string id, answer;
+    const auto sink = [&](const Event& event) {
+      if (event.type == Event::Type::text_delta) answer += event.delta;
+      if (event.is_final()) usage = event.response->usage, id = event.response->id;
+      return true;
+    };
+    ASSERT_TRUE(opened.assistant->ask(request, sink));
+    const size_t first = usage.input_tokens;
+    EXPECT_GT(first, 800u);
+    request.question = "And who pays for it?", request.previous_response_id = id;
+    answer.clear();
+    ASSERT_TRUE(opened.assistant->ask(request, sink));
+    EXPECT_EQ(answer, "abc");
+    EXPECT_GT(usage.cached_tokens, first * 9 / 10) << usage.input_tokens;
+    if (mode == Mode::quick) {
+      EXPECT_LT(usage.input_tokens - usage.cached_tokens, first) << "the passage is not told again";
+    }
+  }
+}
+
 TEST_F(NativeGeneratorTest, QuestionsAreAskedOfTheNewestCommit) {
   const OpenedAssistant opened = open("abc");
   const uint64_t before = opened.index->stats().documents;

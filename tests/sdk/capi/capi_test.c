@@ -326,6 +326,75 @@ static void filters_leave_out_what_they_say(wq_assistant* assistant) {
   }
 }
 
+/* Pulls the answer's events, keeps its id, and tells whether what it says has `part`. */
+static int answers(wq_assistant* assistant, const wq_ask_options* ask, const char* part, char id[64]) {
+  wq_request* request = NULL;
+  wq_string* event = NULL;
+  int found = 0;
+  CHECK(wq_ask(assistant, ask, &request) == WQ_OK);
+  while (wq_request_next(request, 60000, &event) == WQ_OK) {
+    const char* json = wq_string_data(event);
+    const char* member = strstr(json, "\"response_id\":\"");
+    if (contains(json, "output_text.done") && contains(json, part)) found = 1;
+    if (member) sscanf(member, "\"response_id\":\"%63[^\"]", id);
+    wq_string_free(event);
+  }
+  CHECK(wq_request_free(request) == WQ_OK);
+  return found;
+}
+
+static void searches_have_pages_and_filters(wq_assistant* assistant) {
+  wq_search_options options = WQ_SEARCH_OPTIONS_INIT;
+  wq_string* found = NULL;
+  CHECK(wq_search_with_options(assistant, &options, &found) == WQ_E_INVALID_ARGUMENT && contains(wq_last_error(), "options.query"));
+  CHECK(wq_search_with_options(assistant, NULL, &found) == WQ_E_INVALID_ARGUMENT);
+  options.query = "ferry 茶馆";
+  CHECK(wq_search_with_options(assistant, &options, &found) == WQ_OK);
+  CHECK(contains(wq_string_data(found), "\"ferry\"") && contains(wq_string_data(found), "\"tea\""));
+  wq_string_free(found);
+  options.query_length = 5;
+  CHECK(wq_search_with_options(assistant, &options, &found) == WQ_OK && !contains(wq_string_data(found), "\"tea\""));
+  wq_string_free(found);
+  options.query_length = 0;
+  options.offset = 2;
+  CHECK(wq_search_with_options(assistant, &options, &found) == WQ_OK && contains(wq_string_data(found), "\"results\":[]"));
+  wq_string_free(found);
+  options.offset = 0;
+  options.filter_json = "{\"sources\":[\"web\"]}";
+  CHECK(wq_search_with_options(assistant, &options, &found) == WQ_OK && contains(wq_string_data(found), "\"results\":[]"));
+  wq_string_free(found);
+  options.filter_json = "{\"principal\":[]}";
+  CHECK(wq_search_with_options(assistant, &options, &found) == WQ_E_INVALID_ARGUMENT && found == NULL && contains(wq_last_error(), "filter_json"));
+  options.filter_json = NULL;
+  options.offset = 10000;
+  CHECK(wq_search_with_options(assistant, &options, &found) == WQ_E_INVALID_ARGUMENT && found == NULL);
+  CHECK(wq_search_options_init(&options, 8) == WQ_E_STRUCT_SIZE);
+  CHECK(wq_search_options_init(&options, (uint32_t)sizeof options) == WQ_OK && options.struct_size == sizeof options);
+}
+
+static void a_question_goes_on_from_the_one_before(wq_assistant* assistant) {
+  wq_ask_options ask = WQ_ASK_OPTIONS_INIT;
+  wq_request* request = NULL;
+  char id[64] = "", next[64] = "";
+  ask.question = "茶馆几点开门？";
+  CHECK(answers(assistant, &ask, "七点", id));
+  ask.question = "还有呢？";
+  CHECK(!answers(assistant, &ask, "七点", next));
+  ask.previous_response_id = id;
+  CHECK(answers(assistant, &ask, "七点", next));
+  CHECK(strcmp(id, next) != 0);
+  ask.filter_json = "{\"principals\":[\"bob\"]}"; /* who did not ask that */
+  CHECK(wq_ask(assistant, &ask, &request) == WQ_E_NOT_FOUND && request == NULL);
+  ask.filter_json = NULL;
+  ask.previous_response_id = "resp_0";
+  CHECK(wq_ask(assistant, &ask, &request) == WQ_E_NOT_FOUND && contains(wq_last_error(), "previous_response_id"));
+  ask.previous_response_id = NULL;
+  ask.history_json = "[{\"role\":\"user\",\"content\":\"茶馆几点开门？\"},{\"role\":\"assistant\",\"content\":\"七点。\"}]";
+  CHECK(answers(assistant, &ask, "七点", next));
+  ask.history_json = "{\"role\":\"user\"}";
+  CHECK(wq_ask(assistant, &ask, &request) == WQ_E_INVALID_ARGUMENT && contains(wq_last_error(), "history_json"));
+}
+
 static void events_can_be_called_back(wq_assistant* assistant) {
   wq_ask_options ask = WQ_ASK_OPTIONS_INIT;
   wq_request* request = NULL;
@@ -448,6 +517,33 @@ static void a_host_gives_vectors(const char* directory) {
   CHECK(wq_assistant_open(&options, &assistant) == WQ_E_STRUCT_SIZE && assistant == NULL);
 }
 
+static int32_t embeds_nothing(const char* const* texts, const size_t* lengths, size_t count, int32_t is_query, float* vectors, void* user) {
+  (void)texts, (void)lengths, (void)count, (void)is_query, (void)vectors, (void)user;
+  return 7;
+}
+
+/* The error tells what the numbers, which are 0 then, cannot. */
+static void what_was_added_before_an_error_is_told(const char* directory) {
+  wq_search_models models = WQ_SEARCH_MODELS_INIT;
+  wq_index* index = NULL;
+  uint64_t documents = 7, problems = 7;
+  char path[600];
+  FILE* file;
+  int i;
+  snprintf(path, sizeof path, "%s.jsonl", directory);
+  CHECK((file = fopen(path, "w")) != NULL);
+  for (i = 0; i < 1000; ++i) fprintf(file, "{\"id\": \"d%d\", \"text\": \"animal number %d\"}\n", i, i);
+  CHECK(fclose(file) == 0);
+  models.on_embed = embeds_nothing;
+  models.embed_identity = "letters";
+  models.embed_dimensions = 26;
+  CHECK(wq_index_open_with_models(directory, &models, &index) == WQ_OK);
+  CHECK(wq_index_add_path(index, path, NULL, &documents, &problems) == WQ_E_CANCELLED && documents == 0 && problems == 0);
+  CHECK(contains(wq_last_error(), " documents were added before)"));
+  wq_index_close(index);
+  CHECK(remove(path) == 0);
+}
+
 int main(int argc, char** argv) {
   wq_assistant_options options = WQ_ASSISTANT_OPTIONS_INIT;
   wq_assistant* assistant = NULL;
@@ -476,6 +572,8 @@ int main(int argc, char** argv) {
   signals_are_the_hosts(assistant);
   events_can_be_pulled(assistant);
   filters_leave_out_what_they_say(assistant);
+  searches_have_pages_and_filters(assistant);
+  a_question_goes_on_from_the_one_before(assistant);
   events_can_be_called_back(assistant);
   a_callback_cannot_free_its_request(assistant);
   freeing_stops_what_runs(assistant);
@@ -483,5 +581,6 @@ int main(int argc, char** argv) {
   an_index_stays_where_it_was_opened(argv[1]);
   snprintf(vectors, sizeof vectors, "%s.vectors", argv[1]);
   a_host_gives_vectors(vectors);
+  what_was_added_before_an_error_is_told(vectors);
   return 0;
 }

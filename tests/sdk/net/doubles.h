@@ -5,6 +5,7 @@
 #include <condition_variable>
 #include <memory>
 #include <mutex>
+#include <new>
 #include <string>
 #include <thread>
 
@@ -37,6 +38,12 @@ class OutOfReach : public OnePassage {
   Result<retrieval::SearchResponse> search(const retrieval::SearchRequest&, const CancelToken&) const override {
     return Status(StatusCode::io_error, "the connection was refused", "https://10.0.0.5:9200/notes");
   }
+};
+
+// Finds no memory to search with.
+class NoMemory : public OnePassage {
+ public:
+  Result<retrieval::SearchResponse> search(const retrieval::SearchRequest&, const CancelToken&) const override { throw std::bad_alloc(); }
 };
 
 // Writes `deltas` pieces of text, or goes on until it is cancelled.

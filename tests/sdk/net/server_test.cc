@@ -116,6 +116,24 @@ TEST_F(ServerTest, AClosedClientGetsItsCloseFrameBack) {
   EXPECT_TRUE(generator_->wait_for_running(0));
 }
 
+TEST_F(ServerTest, AQuestionMayGoOnFromAnAnswerOfAnyConnection) {
+  serve();
+  auto client = connect(), other = connect();
+  client->send_text(kAsk);
+  const std::string id = text(read_until(*client, "response.completed"), "response_id");
+  for (WebsocketClient* next : {client.get(), other.get()}) {
+    next->send_text(R"({"type":"response.create","input":"And why?","previous_response_id":")" + id + "\"}");
+    const rapidjson::Document last = read_until(*next, "response.completed");
+    EXPECT_EQ(text(last["response"], "previous_response_id"), id);
+  }
+  client->send_text(R"({"type":"response.create","input":"And why?","previous_response_id":"resp_0","stream_id":"s"})");
+  const rapidjson::Document error = parse(client->read_text());
+  EXPECT_EQ(text(error, "code"), "not_found");
+  EXPECT_EQ(text(error, "param"), "previous_response_id");
+  EXPECT_EQ(text(error, "stream_id"), "s");
+  expect_working(*client);
+}
+
 TEST_F(ServerTest, ABadRequestIsAnErrorAndTheConnectionGoesOn) {
   serve();
   auto client = connect();

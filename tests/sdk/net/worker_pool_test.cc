@@ -4,6 +4,7 @@
 
 #include <atomic>
 #include <future>
+#include <new>
 #include <string>
 
 namespace wenqu::net {
@@ -12,6 +13,15 @@ namespace {
 TEST(WorkerPool, RunsJobs) {
   WorkerPool pool(2, 4);
   ASSERT_TRUE(pool.start());
+  std::promise<int> done;
+  ASSERT_TRUE(pool.submit([&] { done.set_value(7); }));
+  EXPECT_EQ(done.get_future().get(), 7);
+}
+
+TEST(WorkerPool, AJobThatThrowsCostsNoThread) {
+  WorkerPool pool(1, 4);
+  ASSERT_TRUE(pool.start());
+  ASSERT_TRUE(pool.submit([] { throw std::bad_alloc(); }));
   std::promise<int> done;
   ASSERT_TRUE(pool.submit([&] { done.set_value(7); }));
   EXPECT_EQ(done.get_future().get(), 7);

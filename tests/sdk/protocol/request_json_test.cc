@@ -28,12 +28,39 @@ TEST(ClientMessage, ReadsAQuestionWithItsOptions) {
   EXPECT_EQ(request.sources, (std::vector{retrieval::Source::chat, retrieval::Source::web}));
 }
 
-TEST(ClientMessage, TakesTheLastUserMessageOfAList) {
+TEST(ClientMessage, TheLastMessageOfAListIsTheQuestionAndTheOthersWereBefore) {
   const auto message = parse_client_message(
       R"({"type":"response.create","input":[{"role":"user","content":"first"},{"role":"assistant","content":"a"},
           {"role":"user","content":[{"type":"input_text","text":"sec"},{"type":"input_text","text":"ond"}]}]})");
   ASSERT_TRUE(message) << message.status().to_string();
   EXPECT_EQ(message->request.question, "second");
+  ASSERT_EQ(message->request.history.size(), 1u);
+  EXPECT_EQ(message->request.history[0].question, "first");
+  EXPECT_EQ(message->request.history[0].answer, "a");
+  // As OpenAI's clients put the items of a response behind its question.
+  const auto replayed = parse_client_message(
+      R"({"type":"response.create","previous_response_id":"resp_1","input":[{"role":"assistant","content":"hello"},{"role":"user","content":"q"},
+          {"type":"file_search_call","queries":["q"]},{"type":"reasoning","content":[]},
+          {"type":"message","role":"assistant","content":[{"type":"output_text","text":"an"}]},{"role":"assistant","content":"swer"},
+          {"role":"user","content":"r"},{"role":"user","content":"s"}]})");
+  ASSERT_TRUE(replayed) << replayed.status().to_string();
+  EXPECT_EQ(replayed->request.previous_response_id, "resp_1");
+  EXPECT_EQ(replayed->request.question, "s");
+  ASSERT_EQ(replayed->request.history.size(), 2u);
+  EXPECT_EQ(replayed->request.history[0].answer, "an\nswer");
+  EXPECT_EQ(replayed->request.history[1].question, "r");
+  EXPECT_EQ(replayed->request.history[1].answer, "");
+}
+
+TEST(History, IsAListOfMessages) {
+  assistant::AskRequest request;
+  EXPECT_TRUE(parse_history(R"([{"role":"user","content":"q"},{"role":"assistant","content":"a"}])", request));
+  ASSERT_EQ(request.history.size(), 1u);
+  EXPECT_EQ(request.history[0].answer, "a");
+  EXPECT_TRUE(parse_history("[]", request));
+  EXPECT_TRUE(request.history.empty());
+  for (const char* json : {"{}", "", "[1]", R"([{"role":"user"}])", R"([{"role":"tool","content":"x"}])", R"([{"role":"user","content":[{"type":"image"}]}])"})
+    EXPECT_FALSE(parse_history(json, request)) << json;
 }
 
 TEST(ClientMessage, FiltersAreRead) {
@@ -92,7 +119,10 @@ TEST(ClientMessage, WhatIsWrongIsNamed) {
       {R"({"type":"response.create","input":"x","wenqu":{"principals":null}})", StatusCode::invalid_argument, "wenqu.principals"},
       {R"({"type":"response.create","input":"x","wenqu":{"published_from":1}})", StatusCode::invalid_argument, "wenqu.published_from"},
       {R"({"type":"response.create","input":"x","tools":[{"type":"web_search"}]})", StatusCode::unsupported, "tools[].type"},
-      {R"({"type":"response.create","input":"x","previous_response_id":"r"})", StatusCode::unsupported, "previous_response_id"},
+      {R"({"type":"response.create","input":"x","previous_response_id":7})", StatusCode::invalid_argument, "previous_response_id"},
+      {R"({"type":"response.create","input":[{"role":"user","content":"x"},{"role":"assistant","content":"y"}]})", StatusCode::invalid_argument, "input"},
+      {R"({"type":"response.create","input":[{"role":"system","content":"y"},{"role":"user","content":"x"}]})", StatusCode::unsupported, "input[].role"},
+      {R"({"type":"response.create","input":[{"role":"tool","content":"y"},{"role":"user","content":"x"}]})", StatusCode::invalid_argument, "input[].role"},
       {R"({"type":"response.create","input":"x","conversation":{"id":"c"}})", StatusCode::unsupported, "conversation"},
       {R"({"type":"response.create","input":"x","instructions":"be brief"})", StatusCode::unsupported, "instructions"},
       {R"({"type":"response.cancel"})", StatusCode::invalid_argument, "response_id"},

@@ -1,0 +1,201 @@
+#include "sdk/assistant/asked_question.h"
+
+#include <algorithm>
+#include <initializer_list>
+#include <iterator>
+#include <string_view>
+#include <unordered_set>
+#include <vector>
+
+#include "base/utf8.h"
+#include "sdk/assistant/citation.h"
+#include "sdk/assistant/names.h"
+#include "sdk/assistant/planner.h"
+#include "sdk/assistant/support.h"
+
+namespace wenqu::assistant {
+namespace {
+
+using retrieval::CharRange;
+using retrieval::WeighedTerm;
+
+constexpr size_t kMostSubjectWords = 10;
+constexpr size_t kMostNames = 3;
+// A question that has no more of its own says too little to stand alone.
+constexpr size_t kFewHan = 4, kFewWords = 1;
+constexpr size_t kShortHan = 8;   // "…呢" goes on from what was before where it is no longer than this
+
+bool is_han(char32_t c) { return c >= 0x3400 && c <= 0x9FFF; }
+
+// How a question points at what was before it.
+struct Leaning {
+  bool leans = false;
+  bool points = false;   // to somebody or something: names count
+};
+
+Leaning operator|(Leaning a, Leaning b) { return {a.leans || b.leans, a.points || b.points}; }
+
+bool one_of(std::string_view word, std::initializer_list<std::string_view> words) {
+  return std::find(words.begin(), words.end(), word) != words.end();
+}
+
+// Latin words, in lower case.
+std::vector<std::string> latin_words(std::string_view text) {
+  std::vector<std::string> words(1);
+  for (const char c : text) {
+    if ((c >= 'a' && c <= 'z') || (c >= '0' && c <= '9')) words.back() += c;
+    else if (c >= 'A' && c <= 'Z') words.back() += static_cast<char>(c - 'A' + 'a');
+    else if (!words.back().empty()) words.emplace_back();
+  }
+  if (words.back().empty()) words.pop_back();
+  return words;
+}
+
+Leaning english_leaning(std::string_view question) {
+  const std::vector<std::string> words = latin_words(question);
+  Leaning leaning;
+  if (words.empty()) return leaning;
+  const auto word = [&](size_t i) { return i < words.size() ? std::string_view(words[i]) : std::string_view(); };
+  const bool about = one_of(word(0), {"what", "how"}) && word(1) == "about";
+  if (about || one_of(word(0), {"and", "but", "or", "so", "also", "then", "otherwise"})) leaning.leans = true;
+  for (size_t i = 0; i < words.size(); ++i) {
+    const std::string_view before = i ? word(i - 1) : std::string_view();
+    if (one_of(word(i), {"it", "its", "he", "him", "his", "she", "her", "hers", "they", "them", "their", "theirs"})) leaning = {true, true};
+    if (one_of(word(i), {"else", "other", "others", "another", "instead", "same", "too", "ones", "former", "latter"})) leaning.leans = true;
+    // "Is there a ferry" points nowhere.
+    if (word(i) == "there" && !one_of(before, {"is", "are", "was", "were", "will", "be", "been"}) &&
+        !one_of(word(i + 1), {"is", "are", "was", "were", "will"}))
+      leaning = {true, true};
+    // Neither do "the book that I lent" and "this week".
+    if (one_of(word(i), {"that", "this", "these", "those"}) &&
+        (i == 0 || i + 1 == words.size() ||
+         one_of(before, {"of", "about", "for", "like", "is", "was", "are", "were", "does", "did", "do", "can", "after", "before", "on", "in", "at",
+                         "with", "from", "to", "by", "than", "and"})) &&
+        !one_of(word(i + 1), {"day", "week", "month", "year", "morning", "afternoon", "evening", "weekend", "spring", "summer", "autumn", "winter"}))
+      leaning = {true, true};
+  }
+  return leaning;
+}
+
+Leaning chinese_leaning(std::u32string_view question) {
+  Leaning leaning;
+  const auto at = [&](size_t i) { return i < question.size() ? question[i] : char32_t{0}; };
+  const auto among = [](char32_t c, std::u32string_view all) { return c && all.find(c) != all.npos; };
+  size_t han = 0;
+  for (size_t i = 0; i < question.size(); ++i) {
+    const char32_t c = question[i], before = i ? question[i - 1] : 0, after = at(i + 1);
+    han += is_han(c);
+    if (among(c, U"它她牠")) leaning = {true, true};
+    if (c == U'他' && !among(before, U"其吉利") && !among(after, U"乡鄉国國日人")) leaning = {true, true};
+    if (c == U'该' || c == U'該') if (!among(before, U"应應活本")) leaning = {true, true};
+    if (among(c, U"这這") && !among(after, U"周天月年星礼禮次")) leaning = {true, true};
+    if (c == U'那' && !among(after, U"曲")) leaning = {true, true};
+    if (c == U'其' && among(after, U"中他它余餘")) leaning.leans = true;
+    if (among(c, U"别別") && after == U'的') leaning.leans = true;
+  }
+  for (const std::u32string_view word : {U"前者", U"后者", U"後者", U"上述", U"上面", U"刚才", U"剛才"})
+    if (question.find(word) != question.npos) leaning = {true, true};
+  for (const std::u32string_view word : {U"还有", U"還有", U"另外", U"然后", U"然後", U"而且", U"但是", U"可是", U"所以", U"那么", U"那麼", U"也"})
+    if (question.starts_with(word)) leaning.leans = true;
+  const size_t last = question.find_last_not_of(U"？?。.！! \t\r\n");
+  if (last != question.npos && question[last] == U'呢' && han <= kShortHan) leaning.leans = true;
+  return leaning;
+}
+
+// The words of a question that the collection has, as they stand in it; those that touch are one.
+Result<std::vector<std::string>> own_words(const retrieval::Retriever& retriever, const std::string& question, const CancelToken& cancel) {
+  WENQU_ASSIGN_OR_RETURN(const std::vector<WeighedTerm> terms, retriever.weigh(weighable(question), true, cancel));
+  std::vector<CharRange> ranges;
+  for (const WeighedTerm& term : terms)
+    if (!term.is_unigram && term.passages > 0) ranges.push_back(term.range);
+  std::sort(ranges.begin(), ranges.end(), [](CharRange a, CharRange b) { return a.begin < b.begin; });
+  std::vector<CharRange> merged;
+  for (const CharRange range : ranges) {
+    if (!merged.empty() && range.begin < merged.back().end) merged.back().end = std::max(merged.back().end, range.end);
+    else merged.push_back(range);
+  }
+  const std::u32string characters = utf8_to_utf32(question);
+  std::vector<std::string> words;
+  for (const CharRange range : merged) words.push_back(utf32_to_utf8(std::u32string_view(characters).substr(range.begin, range.end - range.begin)));
+  return words;
+}
+
+bool says_little(const std::vector<std::string>& words) {
+  size_t han = 0, others = 0;
+  for (const std::string& word : words) {
+    const std::u32string characters = utf8_to_utf32(word);
+    const auto count = static_cast<size_t>(std::count_if(characters.begin(), characters.end(), is_han));
+    han += count;
+    others += count == 0;
+  }
+  return others == 0 ? han <= kFewHan : han == 0 && others <= kFewWords;
+}
+
+std::string joined(const std::vector<std::string>& words) {
+  std::string text;
+  for (const std::string& word : words) text += (text.empty() ? "" : " ") + word;
+  return text;
+}
+
+std::vector<std::string> split(std::string_view text) {
+  std::vector<std::string> words;
+  while (!text.empty()) {
+    const size_t end = std::min(text.find(' '), text.size());
+    if (end > 0) words.emplace_back(text.substr(0, end));
+    text.remove_prefix(std::min(end + 1, text.size()));
+  }
+  return words;
+}
+
+// Names that an answer brought up, the likeliest first.
+Result<std::vector<std::string>> names_of(const retrieval::Retriever& retriever, const Turn& turn, const CancelToken& cancel) {
+  const std::string asked = turn.question + " " + turn.subject;
+  WENQU_ASSIGN_OR_RETURN(const std::vector<WeighedTerm> terms, retriever.weigh(weighable(asked), true, cancel));
+  WENQU_ASSIGN_OR_RETURN(const std::vector<WeighedTerm> all_terms, retriever.weigh(weighable(asked), false, cancel));
+  std::unordered_set<std::string> known;
+  for (const WeighedTerm& term : all_terms) known.insert(term.text);
+  WENQU_ASSIGN_OR_RETURN(const std::vector<Lead> leads,
+                         find_leads(retriever, std::string(weighable(text_without_citations(turn.answer))), Support(terms), known, cancel));
+  std::vector<std::string> names;
+  for (const Lead& lead : leads)
+    if (names.size() < kMostNames && lead.is_name) names.push_back(lead.text);
+  return names;
+}
+
+}  // namespace
+
+Result<AskedQuestion> read_question(const retrieval::Retriever& retriever, const std::string& question, const Conversation& earlier,
+                                    const CancelToken& cancel) {
+  AskedQuestion asked;
+  asked.text = question;
+  if (earlier.empty()) return asked;   // without a look at the collection, which may be far away
+  const Turn& last = *earlier.back();
+  WENQU_ASSIGN_OR_RETURN(std::vector<std::string> subject, own_words(retriever, question, cancel));
+  Leaning leaning = english_leaning(question) | chinese_leaning(utf8_to_utf32(question));
+  if (says_little(subject)) leaning.leans = true;
+  if (leaning.leans) {
+    std::vector<std::string> context;
+    if (leaning.points) {
+      WENQU_ASSIGN_OR_RETURN(context, names_of(retriever, last, cancel));
+      asked.names = joined(context);
+    }
+    std::vector<std::string> before = split(last.subject);
+    if (before.empty()) {
+      WENQU_ASSIGN_OR_RETURN(before, own_words(retriever, last.question, cancel));
+    }
+    context.insert(context.end(), std::make_move_iterator(before.begin()), std::make_move_iterator(before.end()));
+    std::vector<std::string> taken;
+    for (std::string& word : context)
+      if (subject.size() < kMostSubjectWords && std::find(subject.begin(), subject.end(), word) == subject.end()) {
+        subject.push_back(word);
+        taken.push_back(std::move(word));
+      }
+    asked.context = joined(taken);
+    if (!asked.context.empty()) asked.before = last.question;
+  }
+  if (subject.size() > kMostSubjectWords) subject.resize(kMostSubjectWords);
+  asked.subject = joined(subject);
+  return asked;
+}
+
+}  // namespace wenqu::assistant
