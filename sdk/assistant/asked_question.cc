@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "base/utf8.h"
+#include "retrieval/analysis/analyzer.h"
 #include "sdk/assistant/citation.h"
 #include "sdk/assistant/names.h"
 #include "sdk/assistant/planner.h"
@@ -21,19 +22,20 @@ using retrieval::WeighedTerm;
 
 constexpr size_t kMostSubjectWords = 10;
 constexpr size_t kMostNames = 3;
+constexpr size_t kNamingChars = 240;   // of an answer: what comes later is beside the point
 // A question that has no more of its own says too little to stand alone.
 constexpr size_t kFewHan = 4, kFewWords = 1;
 constexpr size_t kShortHan = 8;   // "…呢" goes on from what was before where it is no longer than this
 
 bool is_han(char32_t c) { return c >= 0x3400 && c <= 0x9FFF; }
 
-// How a question points at what was before it.
+// How a question leans on what was before it.
 struct Leaning {
   bool leans = false;
-  bool points = false;   // to somebody or something: names count
+  bool on_somebody = false;   // names count
 };
 
-Leaning operator|(Leaning a, Leaning b) { return {a.leans || b.leans, a.points || b.points}; }
+Leaning operator|(Leaning a, Leaning b) { return {a.leans || b.leans, a.on_somebody || b.on_somebody}; }
 
 bool one_of(std::string_view word, std::initializer_list<std::string_view> words) {
   return std::find(words.begin(), words.end(), word) != words.end();
@@ -60,19 +62,20 @@ Leaning english_leaning(std::string_view question) {
   if (about || one_of(word(0), {"and", "but", "or", "so", "also", "then", "otherwise"})) leaning.leans = true;
   for (size_t i = 0; i < words.size(); ++i) {
     const std::string_view before = i ? word(i - 1) : std::string_view();
-    if (one_of(word(i), {"it", "its", "he", "him", "his", "she", "her", "hers", "they", "them", "their", "theirs"})) leaning = {true, true};
-    if (one_of(word(i), {"else", "other", "others", "another", "instead", "same", "too", "ones", "former", "latter"})) leaning.leans = true;
-    // "Is there a ferry" points nowhere.
+    if (one_of(word(i), {"he", "him", "his", "she", "her", "hers", "they", "them", "their", "theirs"})) leaning = {true, true};
+    if (one_of(word(i), {"its", "else", "other", "others", "another", "instead", "same", "too", "ones", "former", "latter"})) leaning.leans = true;
+    // "Is it allowed to fish" and "is there a ferry" point nowhere.
+    if (word(i) == "it" && !one_of(word(i + 1), {"allowed", "possible", "permitted", "true", "necessary", "worth", "safe", "okay", "ok"})) leaning.leans = true;
     if (word(i) == "there" && !one_of(before, {"is", "are", "was", "were", "will", "be", "been"}) &&
         !one_of(word(i + 1), {"is", "are", "was", "were", "will"}))
-      leaning = {true, true};
+      leaning.leans = true;
     // Neither do "the book that I lent" and "this week".
     if (one_of(word(i), {"that", "this", "these", "those"}) &&
         (i == 0 || i + 1 == words.size() ||
-         one_of(before, {"of", "about", "for", "like", "is", "was", "are", "were", "does", "did", "do", "can", "after", "before", "on", "in", "at",
-                         "with", "from", "to", "by", "than", "and"})) &&
+         one_of(before, {"of",   "about", "for", "like", "is", "was",  "are", "were", "does", "did",  "do",    "can",   "could", "would", "will",
+                         "should", "after", "before", "on", "in", "at", "with", "from", "to",  "by",  "than", "and"})) &&
         !one_of(word(i + 1), {"day", "week", "month", "year", "morning", "afternoon", "evening", "weekend", "spring", "summer", "autumn", "winter"}))
-      leaning = {true, true};
+      leaning.leans = true;
   }
   return leaning;
 }
@@ -85,16 +88,17 @@ Leaning chinese_leaning(std::u32string_view question) {
   for (size_t i = 0; i < question.size(); ++i) {
     const char32_t c = question[i], before = i ? question[i - 1] : 0, after = at(i + 1);
     han += is_han(c);
-    if (among(c, U"它她牠")) leaning = {true, true};
+    if (c == U'她') leaning = {true, true};
     if (c == U'他' && !among(before, U"其吉利") && !among(after, U"乡鄉国國日人")) leaning = {true, true};
-    if (c == U'该' || c == U'該') if (!among(before, U"应應活本")) leaning = {true, true};
-    if (among(c, U"这這") && !among(after, U"周天月年星礼禮次")) leaning = {true, true};
-    if (c == U'那' && !among(after, U"曲")) leaning = {true, true};
+    if (among(c, U"它牠")) leaning.leans = true;
+    if (among(c, U"该該") && !among(before, U"应應活本")) leaning.leans = true;
+    if (among(c, U"这這") && !among(after, U"周天月年星礼禮次种種么麼")) leaning.leans = true;
+    if (c == U'那' && !among(after, U"曲种種么麼")) leaning.leans = true;
     if (c == U'其' && among(after, U"中他它余餘")) leaning.leans = true;
     if (among(c, U"别別") && after == U'的') leaning.leans = true;
   }
   for (const std::u32string_view word : {U"前者", U"后者", U"後者", U"上述", U"上面", U"刚才", U"剛才"})
-    if (question.find(word) != question.npos) leaning = {true, true};
+    if (question.find(word) != question.npos) leaning.leans = true;
   for (const std::u32string_view word : {U"还有", U"還有", U"另外", U"然后", U"然後", U"而且", U"但是", U"可是", U"所以", U"那么", U"那麼", U"也"})
     if (question.starts_with(word)) leaning.leans = true;
   const size_t last = question.find_last_not_of(U"？?。.！! \t\r\n");
@@ -147,18 +151,38 @@ std::vector<std::string> split(std::string_view text) {
   return words;
 }
 
+// Whether it is one word of the dictionary, or one that is written as a name and is a time.
+bool is_one_word(const std::string& text) {
+  const std::vector<std::string> latin = latin_words(text);
+  if (latin.size() == 1 && one_of(std::string_view(latin[0]).substr(0, 3), {"sun", "mon", "tue", "wed", "thu", "fri", "sat"}) &&
+      latin[0].find("day") != std::string::npos)
+    return true;
+  if (latin.size() == 1 && one_of(latin[0], {"january", "february", "march", "april", "june", "july", "august", "september", "october", "november", "december"}))
+    return true;
+  const size_t length = utf8_length(text);
+  for (const retrieval::Term& term : retrieval::Analyzer().analyze(text))
+    if (term.kind == retrieval::Term::Kind::dictionary_word && term.range.end - term.range.begin == length) return true;
+  return false;
+}
+
 // Names that an answer brought up, the likeliest first.
 Result<std::vector<std::string>> names_of(const retrieval::Retriever& retriever, const Turn& turn, const CancelToken& cancel) {
   const std::string asked = turn.question + " " + turn.subject;
+  std::string answer = text_without_citations(turn.answer);
+  answer.resize(utf8_offset(answer, kNamingChars));
   WENQU_ASSIGN_OR_RETURN(const std::vector<WeighedTerm> terms, retriever.weigh(weighable(asked), true, cancel));
   WENQU_ASSIGN_OR_RETURN(const std::vector<WeighedTerm> all_terms, retriever.weigh(weighable(asked), false, cancel));
   std::unordered_set<std::string> known;
   for (const WeighedTerm& term : all_terms) known.insert(term.text);
   WENQU_ASSIGN_OR_RETURN(const std::vector<Lead> leads,
-                         find_leads(retriever, std::string(weighable(text_without_citations(turn.answer))), Support(terms), known, cancel));
+                         find_leads(retriever, answer, Support(terms), known, cancel));
   std::vector<std::string> names;
-  for (const Lead& lead : leads)
-    if (names.size() < kMostNames && lead.is_name) names.push_back(lead.text);
+  for (const Lead& lead : leads) {
+    if (names.size() == kMostNames) break;
+    // 周末 begins as a name does, but is a word; 黎白 is the beginning of 黎白术.
+    const bool part = std::any_of(names.begin(), names.end(), [&](const std::string& other) { return other.find(lead.text) != other.npos; });
+    if (lead.is_name && !part && !is_one_word(lead.text)) names.push_back(lead.text);
+  }
   return names;
 }
 
@@ -172,27 +196,25 @@ Result<AskedQuestion> read_question(const retrieval::Retriever& retriever, const
   const Turn& last = *earlier.back();
   WENQU_ASSIGN_OR_RETURN(std::vector<std::string> subject, own_words(retriever, question, cancel));
   Leaning leaning = english_leaning(question) | chinese_leaning(utf8_to_utf32(question));
-  if (says_little(subject)) leaning.leans = true;
-  if (leaning.leans) {
-    std::vector<std::string> context;
-    if (leaning.points) {
-      WENQU_ASSIGN_OR_RETURN(context, names_of(retriever, last, cancel));
-      asked.names = joined(context);
-    }
-    std::vector<std::string> before = split(last.subject);
-    if (before.empty()) {
-      WENQU_ASSIGN_OR_RETURN(before, own_words(retriever, last.question, cancel));
-    }
-    context.insert(context.end(), std::make_move_iterator(before.begin()), std::make_move_iterator(before.end()));
-    std::vector<std::string> taken;
-    for (std::string& word : context)
-      if (subject.size() < kMostSubjectWords && std::find(subject.begin(), subject.end(), word) == subject.end()) {
-        subject.push_back(word);
-        taken.push_back(std::move(word));
-      }
-    asked.context = joined(taken);
-    if (!asked.context.empty()) asked.before = last.question;
+  asked.says_enough = !says_little(subject);
+  asked.leans = leaning.leans || !asked.says_enough;
+  std::vector<std::string> context;
+  if (leaning.on_somebody) {
+    WENQU_ASSIGN_OR_RETURN(context, names_of(retriever, last, cancel));
+    asked.names = joined(context);
   }
+  std::vector<std::string> before = split(last.subject);
+  if (before.empty()) {
+    WENQU_ASSIGN_OR_RETURN(before, own_words(retriever, last.question, cancel));
+  }
+  context.insert(context.end(), std::make_move_iterator(before.begin()), std::make_move_iterator(before.end()));
+  std::vector<std::string> taken;
+  for (std::string& word : context)
+    if (taken.size() < kMostSubjectWords && std::find(subject.begin(), subject.end(), word) == subject.end()) taken.push_back(std::move(word));
+  asked.context = joined(taken);
+  if (!taken.empty()) asked.before = last.question;
+  // What stands alone begins a subject.
+  if (asked.leans) subject.insert(subject.end(), taken.begin(), taken.end());
   if (subject.size() > kMostSubjectWords) subject.resize(kMostSubjectWords);
   asked.subject = joined(subject);
   return asked;

@@ -80,14 +80,11 @@ class Road : public GenerationSink {
   // ---- retrieval
 
   Status retrieve() {
-    std::vector<std::string> first = {asked_.query()};
-    if (asked_.context.empty()) {
+    if (asked_.query() == asked_.text)
       narrate(chinese() ? "先按问题检索。\n" : "First a search for the question itself.\n");
-    } else {
-      first.push_back(asked_.text);
-      narrate(fmt::format(fmt::runtime(chinese() ? "结合前面的问题检索：{}\n" : "First a search for the question, as it goes on from those before: {}\n"), first.front()));
-    }
-    WENQU_RETURN_IF_ERROR(search(first));
+    else
+      narrate(fmt::format(fmt::runtime(chinese() ? "结合前面的问题检索：{}\n" : "First a search for the question, as it goes on from those before: {}\n"), asked_.query()));
+    WENQU_RETURN_IF_ERROR(search(asked_.queries(request_.mode)));
     if (!deep_) return {};
     const bool reserve = generator_.thinks();
     size_t rounds = 1;

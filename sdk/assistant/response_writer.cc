@@ -58,6 +58,13 @@ void ResponseWriter::close_item(Item& item, State state) {
   emit({.type = Event::Type::item_done, .item = &item});
 }
 
+void ResponseWriter::know(const std::vector<Evidence>& evidence) {
+  for (const Evidence& known : evidence) {
+    response_.evidence.push_back(known);
+    not_found_again_.insert(known.number);
+  }
+}
+
 void ResponseWriter::begin() {
   emit({.type = Event::Type::created});
   emit({.type = Event::Type::in_progress});
@@ -76,8 +83,8 @@ void ResponseWriter::begin_search(std::vector<std::string> queries) {
 void ResponseWriter::end_search(const std::vector<Finding>& findings) {
   if (!search_) return;
   for (const auto& [hit, query] : findings) {
-    const Evidence* known = nullptr;
-    for (const Evidence& evidence : response_.evidence)
+    Evidence* known = nullptr;
+    for (Evidence& evidence : response_.evidence)
       if (evidence.hit.passage.document_id == hit.passage.document_id &&
           evidence.hit.passage.ordinal == hit.passage.ordinal)
         known = &evidence;
@@ -85,6 +92,9 @@ void ResponseWriter::end_search(const std::vector<Finding>& findings) {
       const int last = response_.evidence.empty() ? 0 : response_.evidence.back().number;
       response_.evidence.push_back({last + 1, hit, query});
       known = &response_.evidence.back();
+    } else if (not_found_again_.erase(known->number)) {
+      known->hit = hit;
+      known->query = query;
     }
     search_->results.push_back(known);
   }

@@ -8,6 +8,7 @@
 #include <chrono>
 #include <functional>
 #include <optional>
+#include <set>
 #include <string_view>
 
 #include "sdk/assistant/citation.h"
@@ -24,7 +25,7 @@ class ResponseWriter {
                  Clock clock = {});
 
   // Goes on numbering behind these. Before begin().
-  void know(const std::vector<Evidence>& evidence) { response_.evidence.insert(response_.evidence.end(), evidence.begin(), evidence.end()); }
+  void know(const std::vector<Evidence>& evidence);
 
   void begin();                                          // created, in_progress
 
@@ -73,6 +74,7 @@ class ResponseWriter {
   Item* search_ = nullptr;
   Item* reasoning_ = nullptr;
   Item* message_ = nullptr;
+  std::set<int> not_found_again_;   // of what was known before: their searches and scores are those of other questions
   CitationParser citations_{response_.evidence};
 };
 

@@ -20,8 +20,9 @@ constexpr double kMinSupport = 0.37, kMinSupportChinese = 0.38;
 // A follow-up's passage must hold this much of the follow-up's own words.
 constexpr double kMinFollowUpSupport = 0.4;
 constexpr double kContextShare = 0.6;       // worth of words that stand around the sentence only
-// Worth, beside all words of the question, of all that it takes over from those before it: less where a name tells whom it is about.
-constexpr double kLeantOnShare = 0.5, kLeantOnBesideNames = 0.25;
+// Worth, beside all words of the question, of all that it takes over from those before it, and of its names. Little where it
+// says enough itself, least where it stands alone.
+constexpr double kContextOfLittle = 0.7, kContextOfEnough = 0.3, kContextBesideNames = 0.3, kNames = 0.4, kContextOfAlone = 0.15;
 constexpr double kRankShare = 0.3;          // worth of being found first
 constexpr double kQuantityBonus = 0.25;     // the question asks for a number and the sentence has one
 constexpr double kFollowUpShare = 0.9;      // worth of answering a follow-up rather than the question
@@ -95,17 +96,19 @@ Result<std::vector<retrieval::WeighedTerm>> weigh(const retrieval::Retriever& re
   if (asked.context.empty()) return terms;
   std::set<std::string> own;
   for (const retrieval::WeighedTerm& term : terms) own.insert(term.text);
-  WENQU_ASSIGN_OR_RETURN(std::vector<retrieval::WeighedTerm> leant_on, retriever.weigh(asked.context, true, cancel));
+  WENQU_ASSIGN_OR_RETURN(std::vector<retrieval::WeighedTerm> taken_over, retriever.weigh(asked.context, true, cancel));
+  std::erase_if(taken_over, [&](const retrieval::WeighedTerm& term) { return own.contains(term.text); });
   const size_t end_of_names = utf8_length(asked.names);
-  double own_weight = 0, other_weight = 0;
-  for (const retrieval::WeighedTerm& term : terms) own_weight += term.weight;
-  for (const retrieval::WeighedTerm& term : leant_on)
-    if (!own.contains(term.text)) (term.range.begin < end_of_names ? own_weight : other_weight) += term.weight;
-  const double most = own_weight * (asked.names.empty() ? kLeantOnShare : kLeantOnBesideNames);
-  const double share = own_weight > 0 && other_weight > most ? most / other_weight : 1;
-  for (retrieval::WeighedTerm& term : leant_on) {
-    if (own.contains(term.text)) continue;
-    if (term.range.begin >= end_of_names) term.weight *= share;
+  const auto is_of_name = [&](const retrieval::WeighedTerm& term) { return term.range.begin < end_of_names; };
+  double own_weight = 0, names_weight = 0, other_weight = 0;
+  for (const retrieval::WeighedTerm& term : terms)
+    if (!term.is_unigram && term.passages > 0) own_weight += term.weight;
+  for (const retrieval::WeighedTerm& term : taken_over) (is_of_name(term) ? names_weight : other_weight) += term.weight;
+  const double most = !asked.leans ? kContextOfAlone : names_weight > 0 ? kContextBesideNames : asked.says_enough ? kContextOfEnough : kContextOfLittle;
+  const auto share = [&](double worth, double weight) { return own_weight > 0 && weight > own_weight * worth ? own_weight * worth / weight : 1; };
+  const double of_names = share(kNames, names_weight), of_others = share(most, other_weight);
+  for (retrieval::WeighedTerm& term : taken_over) {
+    term.weight *= is_of_name(term) ? of_names : of_others;
     terms.push_back(std::move(term));
   }
   return terms;
@@ -118,16 +121,18 @@ Result<SentenceChoice> choose_sentences(const retrieval::Retriever& retriever, c
                                         std::span<const Evidence* const> needed, size_t max_sentences,
                                         size_t max_documents, const CancelToken& cancel) {
   const std::string& question = asked_question.text;
-  const std::string query = asked_question.query();
+  const std::string together = asked_question.together();
   WENQU_ASSIGN_OR_RETURN(const std::vector<retrieval::WeighedTerm> terms, weigh(retriever, asked_question, cancel));
   const Support support(terms);
+  WENQU_ASSIGN_OR_RETURN(const std::vector<retrieval::WeighedTerm> own_terms, retriever.weigh(question, true, cancel));
+  const Support own_support(own_terms);   // what holds enough of the question itself need not hold of what was before
   std::map<std::string, Asked> follow_ups;
   const bool wants_quantity = asks_for_quantity(question) || asks_for_quantity(asked_question.before);
   const double min_support = detect_language(question) == Language::chinese ? kMinSupportChinese : kMinSupport;
 
   SentenceChoice choice;
   std::vector<Candidate> candidates;
-  Support::Held all_held(terms.size(), false);
+  Support::Held all_held(terms.size(), false), all_own_held(own_terms.size(), false);
   size_t first_rank = 0, order = 0;
   for (const Evidence* item : evidence) {
     if (cancel.cancelled()) return cancel.status();
@@ -138,7 +143,7 @@ Result<SentenceChoice> choose_sentences(const retrieval::Retriever& retriever, c
 
     Asked* follow_up = nullptr;
     double follow_up_coverage = 0;
-    if (item->query != query && item->query != question && !item->query.empty()) {
+    if (item->query != question && item->query != together && !item->query.empty()) {
       auto known = follow_ups.find(item->query);
       if (known == follow_ups.end()) {
         WENQU_ASSIGN_OR_RETURN(const std::vector<retrieval::WeighedTerm> asked, retriever.weigh(item->query, true, cancel));
@@ -149,8 +154,10 @@ Result<SentenceChoice> choose_sentences(const retrieval::Retriever& retriever, c
     }
     const double rank = kRankShare / (1.0 + (follow_up ? follow_up->next_rank++ : first_rank++));
     const bool is_needed = std::find(needed.begin(), needed.end(), item) != needed.end();
-    if (passage_coverage < min_support && !follow_up && !is_needed) continue;
+    const Support::Held own_held = asked_question.context.empty() ? passage_held : own_support.held_by(passage);
+    if (std::max(passage_coverage, own_support.coverage(own_held)) < min_support && !follow_up && !is_needed) continue;
     all_held = Support::either(all_held, passage_held);
+    all_own_held = Support::either(all_own_held, own_held);
 
     for (retrieval::CharRange range : retrieval::split_sentences(hit.passage.text)) {
       if (range.end - range.begin < kMinSentenceChars) continue;
@@ -167,7 +174,7 @@ Result<SentenceChoice> choose_sentences(const retrieval::Retriever& retriever, c
       candidates.push_back({{item, clipped(sentence), score}, order++});
     }
   }
-  choice.support = support.coverage(all_held);
+  choice.support = std::max(support.coverage(all_held), own_support.coverage(all_own_held));
   if (candidates.empty() || choice.support < min_support) {
     choice.sentences.clear();
     return choice;

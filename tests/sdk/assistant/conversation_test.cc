@@ -169,20 +169,20 @@ TEST_F(ConversationTest, APronounStandsForWhomTheAnswerNamed) {
   const Answer next = ask("Where was he born?", first.id);
   ASSERT_FALSE(next.cited.empty()) << next.text;
   EXPECT_NE(next.text.find("Bergen"), std::string::npos) << next.text;
-  EXPECT_EQ(next.text.find("Leeds"), std::string::npos) << next.text;
+  EXPECT_LT(next.text.find("Bergen"), next.text.find("Leeds")) << next.text;
   const Answer tea = ask("老榆茶馆的老板是谁？");
   const Answer born = ask("她出生在哪里？", tea.id, Mode::deep);
   EXPECT_NE(born.text.find("江州"), std::string::npos) << born.text;
 }
 
-TEST_F(ConversationTest, WhatStandsAloneIsSearchedAsItIs) {
+TEST_F(ConversationTest, WhatStandsAloneIsAnsweredForItself) {
   const Answer first = ask("When does the library close on Sundays?");
   const Answer other = ask("When does the last ferry leave the pier?", first.id);
-  EXPECT_EQ(other.queries, std::vector<std::string>{"When does the last ferry leave the pier?"});
+  EXPECT_EQ(other.queries.at(0), "When does the last ferry leave the pier?");
   EXPECT_EQ(other.cited, std::vector<std::string>{"ferry"});
   // And what follows it follows it, and not what was before.
   const Answer then = ask("七路公交末班几点？", other.id);
-  EXPECT_EQ(then.queries.size(), 1u);
+  EXPECT_EQ(then.queries.at(0), "七路公交末班几点？");
   const Answer price = ask("票价呢？", then.id);
   EXPECT_NE(price.text.find("两元"), std::string::npos) << price.text;
   for (const std::string& query : price.queries) EXPECT_EQ(query.find("library"), std::string::npos) << query;
@@ -200,14 +200,16 @@ TEST_F(ConversationTest, LeaningIsToldByTheForm) {
                                "Any other chairs in the town?", "chairs?", "那公交末班呢？", "为什么？", "它的烟囱有多高？", "这个烟囱高多少米？", "还有公交吗？", "其他公交的票价是多少？"}) {
     const auto asked = read_question(*index_, question, earlier, {});
     ASSERT_TRUE(asked);
+    EXPECT_TRUE(asked->leans) << question;
     EXPECT_NE(asked->context.find("library"), std::string::npos) << question;
     EXPECT_EQ(asked->before, "When does the library close on Sundays?");
   }
   for (const char* question : {"When does the last ferry leave the pier?", "Is there a ferry at the pier this week?", "Who was born in Bergen?",
-                               "Who bakes the bread that the town eats?", "七路公交的票价是多少？", "江州丝厂的烟囱有多高？"}) {
+                               "Who bakes the bread that the town eats?", "Is it allowed to bake bread in the town?", "那种烟囱有多高的丝厂在江州？", "七路公交的票价是多少？", "江州丝厂的烟囱有多高？"}) {
     const auto asked = read_question(*index_, question, earlier, {});
     ASSERT_TRUE(asked);
-    EXPECT_EQ(asked->context, "") << question;
+    EXPECT_FALSE(asked->leans) << question;
+    EXPECT_EQ(asked->queries(Mode::quick).front(), question);
   }
   const auto alone = read_question(*index_, "And on Saturdays?", {}, {});
   ASSERT_TRUE(alone);
