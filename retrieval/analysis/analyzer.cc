@@ -105,6 +105,13 @@ std::vector<Term> Analyzer::analyze_title(std::string_view title, std::string_vi
 }
 
 std::vector<Term> Analyzer::analyze_question(std::string_view question) const {
+  std::vector<Term> terms = told_by(question);
+  return terms.empty() ? scan_terms(fold(question), lexicon_->dictionary(), {}) : terms;
+}
+
+bool Analyzer::only_asks(std::string_view question) const { return told_by(question).empty(); }
+
+std::vector<Term> Analyzer::told_by(std::string_view question) const {
   const std::vector<FoldedChar> folded = fold(question);
   const std::vector<bool> asking = find_question_phrases(folded, lexicon_->dictionary());
   const bool capitals_count = has_small_letters_or_syllables(folded);
@@ -115,8 +122,7 @@ std::vector<Term> Analyzer::analyze_question(std::string_view question) const {
   filter.drop_word = [&](const std::string& word, bool capitals) {
     return is_english_stop_word(word) && !(capitals && capitals_count && word.size() > 1);
   };
-  std::vector<Term> terms = scan_terms(folded, lexicon_->dictionary(), filter);
-  return terms.empty() ? scan_terms(folded, lexicon_->dictionary(), {}) : terms;
+  return scan_terms(folded, lexicon_->dictionary(), filter);
 }
 
 }  // namespace wenqu::retrieval

@@ -48,8 +48,12 @@ class Analyzer {
   // The terms worth searching for: without question words ("什么", "how many"), stop words and
   // punctuation, unless nothing else is left. Duplicates stay.
   std::vector<Term> analyze_question(std::string_view question) const;
+  // Whether nothing else is: "why?", "那什么时候呢？".
+  bool only_asks(std::string_view question) const;
 
  private:
+  std::vector<Term> told_by(std::string_view question) const;
+
   std::shared_ptr<const Lexicon> lexicon_;
 };
 

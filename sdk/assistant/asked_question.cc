@@ -9,6 +9,7 @@
 
 #include "base/utf8.h"
 #include "retrieval/analysis/analyzer.h"
+#include "retrieval/analysis/question_words.h"
 #include "sdk/assistant/citation.h"
 #include "sdk/assistant/names.h"
 #include "sdk/assistant/planner.h"
@@ -59,13 +60,14 @@ Leaning english_leaning(std::string_view question) {
   if (words.empty()) return leaning;
   const auto word = [&](size_t i) { return i < words.size() ? std::string_view(words[i]) : std::string_view(); };
   const bool about = one_of(word(0), {"what", "how"}) && word(1) == "about";
+  size_t said = 0;   // words that a pronoun behind them may stand for
   if (about || one_of(word(0), {"and", "but", "or", "so", "also", "then", "otherwise"})) leaning.leans = true;
   for (size_t i = 0; i < words.size(); ++i) {
     const std::string_view before = i ? word(i - 1) : std::string_view();
-    if (one_of(word(i), {"he", "him", "his", "she", "her", "hers", "they", "them", "their", "theirs"})) leaning = {true, true};
-    if (one_of(word(i), {"its", "else", "other", "others", "another", "instead", "same", "too", "ones", "former", "latter"})) leaning.leans = true;
+    if (said < 2 && one_of(word(i), {"he", "him", "his", "she", "her", "hers", "they", "them", "their", "theirs"})) leaning = {true, true};
+    if (one_of(word(i), {"else", "other", "others", "another", "instead", "same", "too", "ones", "former", "latter"})) leaning.leans = true;
     // "Is it allowed to fish" and "is there a ferry" point nowhere.
-    if (word(i) == "it" && !one_of(word(i + 1), {"allowed", "possible", "permitted", "true", "necessary", "worth", "safe", "okay", "ok"})) leaning.leans = true;
+    if (said < 2 && word(i) == "it" && !one_of(word(i + 1), {"allowed", "possible", "permitted", "true", "necessary", "worth", "safe", "okay", "ok"})) leaning.leans = true;
     if (word(i) == "there" && !one_of(before, {"is", "are", "was", "were", "will", "be", "been"}) &&
         !one_of(word(i + 1), {"is", "are", "was", "were", "will"}))
       leaning.leans = true;
@@ -76,6 +78,8 @@ Leaning english_leaning(std::string_view question) {
                          "should", "after", "before", "on", "in", "at", "with", "from", "to",  "by",  "than", "and"})) &&
         !one_of(word(i + 1), {"day", "week", "month", "year", "morning", "afternoon", "evening", "weekend", "spring", "summer", "autumn", "winter"}))
       leaning.leans = true;
+    if (said < 2 && word(i) == "its") leaning.leans = true;
+    said += !retrieval::is_english_stop_word(word(i));
   }
   return leaning;
 }
@@ -85,14 +89,16 @@ Leaning chinese_leaning(std::u32string_view question) {
   const auto at = [&](size_t i) { return i < question.size() ? question[i] : char32_t{0}; };
   const auto among = [](char32_t c, std::u32string_view all) { return c && all.find(c) != all.npos; };
   size_t han = 0;
+  bool said = false;   // whom or what a pronoun may stand for
   for (size_t i = 0; i < question.size(); ++i) {
     const char32_t c = question[i], before = i ? question[i - 1] : 0, after = at(i + 1);
     han += is_han(c);
-    if (c == U'她') leaning = {true, true};
-    if (c == U'他' && !among(before, U"其吉利") && !among(after, U"乡鄉国國日人")) leaning = {true, true};
-    if (among(c, U"它牠")) leaning.leans = true;
+    if (among(c, U"，,、；;") && han >= 3) said = true;   // "谭雨是谁，她画什么"
+    if (c == U'她' && !said) leaning = {true, true};
+    if (c == U'他' && !said && !among(before, U"其吉利") && !among(after, U"乡鄉国國日人")) leaning = {true, true};
+    if (among(c, U"它牠") && !said) leaning.leans = true;
     if (among(c, U"该該") && !among(before, U"应應活本")) leaning.leans = true;
-    if (among(c, U"这這") && !among(after, U"周天月年星礼禮次种種么麼")) leaning.leans = true;
+    if (among(c, U"这這") && !among(after, U"周天月年星礼禮次种種么麼里裡边邊儿兒")) leaning.leans = true;
     if (c == U'那' && !among(after, U"曲种種么麼")) leaning.leans = true;
     if (c == U'其' && among(after, U"中他它余餘")) leaning.leans = true;
     if (among(c, U"别別") && after == U'的') leaning.leans = true;
@@ -106,22 +112,30 @@ Leaning chinese_leaning(std::u32string_view question) {
   return leaning;
 }
 
-// The words of a question that the collection has, as they stand in it; those that touch are one.
-Result<std::vector<std::string>> own_words(const retrieval::Retriever& retriever, const std::string& question, const CancelToken& cancel) {
+// The words of a question as they stand in it, those that touch as one: of all, and of those that the collection has.
+struct Words {
+  std::vector<std::string> all, known;
+};
+
+Result<Words> own_words(const retrieval::Retriever& retriever, const std::string& question, const CancelToken& cancel) {
+  if (retrieval::Analyzer().only_asks(question)) return Words();
   WENQU_ASSIGN_OR_RETURN(const std::vector<WeighedTerm> terms, retriever.weigh(weighable(question), true, cancel));
-  std::vector<CharRange> ranges;
-  for (const WeighedTerm& term : terms)
-    if (!term.is_unigram && term.passages > 0) ranges.push_back(term.range);
-  std::sort(ranges.begin(), ranges.end(), [](CharRange a, CharRange b) { return a.begin < b.begin; });
-  std::vector<CharRange> merged;
-  for (const CharRange range : ranges) {
-    if (!merged.empty() && range.begin < merged.back().end) merged.back().end = std::max(merged.back().end, range.end);
-    else merged.push_back(range);
-  }
   const std::u32string characters = utf8_to_utf32(question);
-  std::vector<std::string> words;
-  for (const CharRange range : merged) words.push_back(utf32_to_utf8(std::u32string_view(characters).substr(range.begin, range.end - range.begin)));
-  return words;
+  const auto words_of = [&](bool known) {
+    std::vector<CharRange> ranges;
+    for (const WeighedTerm& term : terms)
+      if (!term.is_unigram && !only_goes_on(term) && (term.passages > 0 || !known)) ranges.push_back(term.range);
+    std::sort(ranges.begin(), ranges.end(), [](CharRange a, CharRange b) { return a.begin < b.begin; });
+    std::vector<CharRange> merged;
+    for (const CharRange range : ranges) {
+      if (!merged.empty() && range.begin < merged.back().end) merged.back().end = std::max(merged.back().end, range.end);
+      else merged.push_back(range);
+    }
+    std::vector<std::string> words;
+    for (const CharRange range : merged) words.push_back(utf32_to_utf8(std::u32string_view(characters).substr(range.begin, range.end - range.begin)));
+    return words;
+  };
+  return Words{words_of(false), words_of(true)};
 }
 
 bool says_little(const std::vector<std::string>& words) {
@@ -188,16 +202,23 @@ Result<std::vector<std::string>> names_of(const retrieval::Retriever& retriever,
 
 }  // namespace
 
+bool only_goes_on(const WeighedTerm& term) {
+  // English as its stems.
+  return one_of(term.text, {"还有", "另外", "其他", "其它", "别的", "那么", "然后", "而且", "但是", "可是", "所以", "前者", "后者", "上述", "刚才",
+                            "els", "else", "other", "anoth", "another", "instead", "same", "also", "too", "former", "latter"});
+}
+
 Result<AskedQuestion> read_question(const retrieval::Retriever& retriever, const std::string& question, const Conversation& earlier,
                                     const CancelToken& cancel) {
   AskedQuestion asked;
   asked.text = question;
   if (earlier.empty()) return asked;   // without a look at the collection, which may be far away
   const Turn& last = *earlier.back();
-  WENQU_ASSIGN_OR_RETURN(std::vector<std::string> subject, own_words(retriever, question, cancel));
-  Leaning leaning = english_leaning(question) | chinese_leaning(utf8_to_utf32(question));
-  asked.says_enough = !says_little(subject);
-  asked.leans = leaning.leans || !asked.says_enough;
+  WENQU_ASSIGN_OR_RETURN(const Words words, own_words(retriever, question, cancel));
+  std::vector<std::string> subject = words.known;
+  const Leaning leaning = english_leaning(question) | chinese_leaning(utf8_to_utf32(question));
+  asked.says_enough = !says_little(words.all);
+  asked.leans = leaning.leans || words.all.empty();   // what has a word of its own may well stand alone
   std::vector<std::string> context;
   if (leaning.on_somebody) {
     WENQU_ASSIGN_OR_RETURN(context, names_of(retriever, last, cancel));
@@ -205,7 +226,8 @@ Result<AskedQuestion> read_question(const retrieval::Retriever& retriever, const
   }
   std::vector<std::string> before = split(last.subject);
   if (before.empty()) {
-    WENQU_ASSIGN_OR_RETURN(before, own_words(retriever, last.question, cancel));
+    WENQU_ASSIGN_OR_RETURN(Words of_last, own_words(retriever, last.question, cancel));
+    before = std::move(of_last.known);
   }
   context.insert(context.end(), std::make_move_iterator(before.begin()), std::make_move_iterator(before.end()));
   std::vector<std::string> taken;

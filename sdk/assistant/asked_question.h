@@ -1,5 +1,5 @@
 // What a question is to be searched with: "and on Saturdays?" asks for nothing by itself, but goes on from the question
-// before it. A question that leans on those before it, by its form (a pronoun, a beginning such as "what about", hardly a
+// before it. A question that leans on those before it, by its form (a pronoun, a beginning such as "what about", no
 // word of its own), takes over the words that they were about, and where it speaks of somebody, the names that the answer
 // brought up. One that stands alone by its form is searched as it is, and then with those words too, as many a question is
 // short of something that no form tells; they weigh little, so that a change of the subject drags little along.
@@ -36,6 +36,9 @@ struct AskedQuestion {
     return says_enough || mode == Mode::deep ? std::vector{together(), text} : std::vector{together()};
   }
 };
+
+// Whether a term of a question only says that it goes on: "else", 还有, 另外.
+bool only_goes_on(const retrieval::WeighedTerm& term);
 
 // Errors: the retriever's.
 Result<AskedQuestion> read_question(const retrieval::Retriever& retriever, const std::string& question, const Conversation& earlier,

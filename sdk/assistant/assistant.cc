@@ -65,11 +65,11 @@ class Road : public GenerationSink {
       if (item.kind == Item::Kind::message) turn.answer = item.text;
     // The heading of an extract is nobody's words.
     if (response.extractive) turn.answer.erase(0, std::min(turn.answer.size(), turn.answer.find('\n')));
-    int last = 0;
-    for (const auto& before : earlier_)
-      if (!before->evidence.empty()) last = before->evidence.back().number;
-    for (const Evidence& evidence : response.evidence)
+    const int last = turn.last_number = earlier_.empty() ? 0 : earlier_.back()->last_number;
+    for (const Evidence& evidence : response.evidence) {
       if (evidence.number > last) turn.evidence.push_back(evidence);
+      turn.last_number = std::max(turn.last_number, evidence.number);
+    }
     return turn;
   }
 
@@ -310,6 +310,7 @@ Status as_turns(const retrieval::Retriever& retriever, const std::vector<Exchang
     auto turn = std::make_shared<Turn>();
     turn->question = exchange.question;
     turn->answer = text_without_citations(exchange.answer);
+    if (!earlier.empty()) turn->last_number = earlier.back()->last_number;
     if (i + kLeantOn >= history.size()) {
       WENQU_ASSIGN_OR_RETURN(const AskedQuestion asked, read_question(retriever, exchange.question, earlier, cancel));
       turn->subject = asked.subject;
@@ -352,7 +353,7 @@ Status Assistant::ask(const AskRequest& request, Conversation earlier, const Eve
                std::chrono::microseconds(static_cast<int64_t>(request.time_limit_seconds * 1e6));
   const CancelSource limited(cancel, deadline);
   ResponseWriter writer(request, generator_->name(), generator_->is_extractive(), sink);
-  for (const auto& turn : earlier) writer.know(turn->evidence);
+  writer.know(earlier);
   const CancelToken token = limited.token();
   State state = State::incomplete;
   Status status;

@@ -10,7 +10,7 @@ namespace {
 constexpr size_t kMostTurns = 64;   // of a conversation; the oldest are forgotten
 
 uint64_t bytes_of(const Turn& turn) {
-  uint64_t bytes = sizeof(Turn) + turn.question.size() + turn.subject.size() + turn.answer.size() + turn.prompt.user_message.size() +
+  uint64_t bytes = sizeof(Turn) + 64 + turn.question.size() + turn.subject.size() + turn.answer.size() + turn.prompt.user_message.size() +
                    turn.prompt.shown.size() * sizeof(int);
   for (const Evidence& evidence : turn.evidence) {
     const retrieval::Hit& hit = evidence.hit;
@@ -36,36 +36,50 @@ ConversationMemory::Principals in_order(ConversationMemory::Principals principal
 void ConversationMemory::keep(const std::string& response_id, const Conversation& earlier, Turn turn, Principals principals) noexcept {
   std::list<Kept> forgotten;   // freed without the lock
   try {
-    const uint64_t bytes = bytes_of(turn);
-    if (bytes > budget_) return;
     std::list<Kept> one;
-    Kept& kept = one.emplace_back(Kept{response_id, {}, in_order(std::move(principals))});
+    Kept& kept = one.emplace_back(Kept{response_id, {}, in_order(std::move(principals)), 0});
+    kept.bytes = sizeof(Kept) + response_id.size() * 2;
+    if (kept.principals)
+      for (const std::string& principal : *kept.principals) kept.bytes += sizeof(principal) + principal.size();
+    uint64_t bytes = kept.bytes + bytes_of(turn);
     size_t passed_over = earlier.size();
-    for (uint64_t held = bytes; passed_over > 0 && earlier.size() - passed_over + 1 < kMostTurns; --passed_over)
-      if ((held += bytes_of(*earlier[passed_over - 1])) > budget_) break;
+    for (; passed_over > 0 && earlier.size() - passed_over + 1 < kMostTurns; --passed_over)
+      if ((bytes += bytes_of(*earlier[passed_over - 1])) > budget_) break;
     kept.conversation.reserve(earlier.size() - passed_over + 1);
     kept.conversation.assign(earlier.begin() + static_cast<ptrdiff_t>(passed_over), earlier.end());
-    auto owned = std::make_unique<Turn>(std::move(turn));
-    *bytes_ += bytes;
-    kept.conversation.push_back(std::shared_ptr<const Turn>(owned.release(), [count = bytes_, bytes](const Turn* old) {
-      delete old;
-      *count -= bytes;
-    }));
+    kept.conversation.push_back(std::make_shared<const Turn>(std::move(turn)));
+    kept.bytes += kept.conversation.size() * sizeof(kept.conversation[0]);
+    if (kept.bytes + bytes_of(*kept.conversation.back()) > budget_) return;
 
     const std::lock_guard lock(mutex_);
+    for (const auto& held : kept.conversation) held_.try_emplace(held.get(), 0);
     by_id_.emplace(response_id, one.begin());
+    // From here on nothing fails.
+    bytes_ += kept.bytes;
+    for (const auto& held : kept.conversation)
+      if (held_.find(held.get())->second++ == 0) bytes_ += bytes_of(*held);
     kept_.splice(kept_.begin(), one);
-    // What a later turn of the same conversation holds is freed with that one only.
-    uint64_t alive = *bytes_;
-    while (alive > budget_ && kept_.size() > 1) {
-      const Kept& last = kept_.back();
-      for (const auto& old : last.conversation)
-        if (old.use_count() == 1) alive -= std::min(alive, bytes_of(*old));
-      by_id_.erase(last.id);
-      forgotten.splice(forgotten.begin(), kept_, std::prev(kept_.end()));
-    }
+    while (bytes_ > budget_ && kept_.size() > 1) forget_last(forgotten);
   } catch (const std::bad_alloc&) {   // then the next question has to do without it
   }
+}
+
+void ConversationMemory::forget_last(std::list<Kept>& forgotten) noexcept {
+  const Kept& last = kept_.back();
+  bytes_ -= last.bytes;
+  for (const auto& turn : last.conversation) {
+    const auto held = held_.find(turn.get());
+    if (--held->second > 0) continue;
+    bytes_ -= bytes_of(*turn);
+    held_.erase(held);
+  }
+  by_id_.erase(last.id);
+  forgotten.splice(forgotten.begin(), kept_, std::prev(kept_.end()));
+}
+
+uint64_t ConversationMemory::bytes() const {
+  const std::lock_guard lock(mutex_);
+  return bytes_;
 }
 
 Result<Conversation> ConversationMemory::find(const std::string& response_id, const Principals& principals) {

@@ -1,13 +1,12 @@
 // What was asked and answered before: a question may lean on it ("and on Saturdays?"), and the model reads it again.
 //
-// A response is kept under its id for as long as the memory's budget allows, the longest unused going first; the next
-// question names it. Passages keep their numbers through a whole conversation, so a later answer may cite what an
+// A response is kept under its id, with the 63 turns before it, for as long as the memory's budget allows, the longest unused
+// going first; the next question names it. Passages keep their numbers through a whole conversation, so a later answer may cite what an
 // earlier search found, and the model need not be given it twice.
 //
 // Thread safety: ConversationMemory from any thread; turns are immutable once kept.
 #pragma once
 
-#include <atomic>
 #include <cstdint>
 #include <list>
 #include <memory>
@@ -36,6 +35,7 @@ struct Turn {
   std::string subject;               // words that it is about, those it leaned on among them; empty: its own
   std::string answer;                // as it was shown, with its marks
   std::vector<Evidence> evidence;    // found for it first; those of earlier turns have the lower numbers
+  int last_number = 0;               // of all evidence so far
   PromptRecord prompt;
 };
 
@@ -47,7 +47,7 @@ class ConversationMemory {
   // Who may see an answer: nothing where access is not checked.
   using Principals = std::optional<std::vector<std::string>>;
 
-  explicit ConversationMemory(uint64_t budget_bytes) : budget_(budget_bytes), bytes_(std::make_shared<std::atomic<uint64_t>>(0)) {}
+  explicit ConversationMemory(uint64_t budget_bytes) : budget_(budget_bytes) {}
 
   // `earlier` and `turn` under the id of turn's response, unless memory is short.
   void keep(const std::string& response_id, const Conversation& earlier, Turn turn, Principals principals) noexcept;
@@ -55,19 +55,22 @@ class ConversationMemory {
   // Errors: not_found, also when it was kept for others than these principals.
   Result<Conversation> find(const std::string& response_id, const Principals& principals);
 
-  uint64_t bytes() const { return *bytes_; }
+  uint64_t bytes() const;
 
  private:
   struct Kept {
     std::string id;
     Conversation conversation;
     Principals principals;
+    uint64_t bytes = 0;   // but for the turns
   };
+  void forget_last(std::list<Kept>& forgotten) noexcept;
 
   uint64_t budget_;
-  std::shared_ptr<std::atomic<uint64_t>> bytes_;   // of all turns that are alive
-  std::mutex mutex_;
+  mutable std::mutex mutex_;
+  uint64_t bytes_ = 0;                             // each turn once
   std::list<Kept> kept_;                           // the longest unused last
+  std::unordered_map<const Turn*, size_t> held_;   // by how many of them
   std::unordered_map<std::string, std::list<Kept>::iterator> by_id_;
 };
 

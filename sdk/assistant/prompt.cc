@@ -63,6 +63,7 @@ std::string rules(const GenerationTask& task) {
         "- 资料不足以回答时，直接说明没有找到，不要猜测。\n"
         "- {}\n",
         task.today, deep ? "先核对各条资料是否一致、日期是否最新，再给出完整的回答。" : "用一两句话直接回答。");
+    if (!task.earlier.empty()) text += "- 前面各轮给出的资料仍可使用，编号不变。\n";
     if (task.may_search)
       text += "- 思考时如果还缺资料，就另起一行只写“搜索：”加关键词，新找到的资料会接在后面。\n";
     return text + "\n# 用户的问题：\n";
@@ -111,7 +112,7 @@ Prompt compose_prompt(const GenerationTask& task, size_t max_tokens, const Count
   }
   if (frames.empty() && first && tokens < max_tokens) {
     frames = clipped_frame(task.language, *first, max_tokens - tokens, count_tokens);
-    if (!frames.empty()) prompt.passages.push_back(first->number);
+    prompt.clipped = !frames.empty();
   }
   if (frames.empty() && further_up.empty()) frames = chinese ? "（没有找到相关资料）\n" : "(nothing was found)\n";
   prompt.user_message = head + further_up + frames + tail;
@@ -125,11 +126,15 @@ EarlierPrompt compose_earlier(const Conversation& earlier, size_t max_tokens, co
   for (const auto& turn : earlier)
     if (!turn->question.empty() && !turn->answer.empty()) turns.push_back(turn);
   if (turns.empty()) return prompt;
-  // As the last question had it, which itself comes with its passages.
-  const PromptRecord& last = turns.back()->prompt;
-  size_t count = std::min(last.turns_before + 1, turns.size());
-  size_t whole = last.user_message.empty() ? 0 : std::min(last.with_passages + 1, count);
-  if (last.user_message.empty()) count = turns.size();   // a client's own history
+  // As the last question had it, which itself comes with its passages; what a client says came behind it is new.
+  size_t behind = 0;
+  while (behind < turns.size() && turns[turns.size() - 1 - behind]->prompt.user_message.empty()) ++behind;
+  size_t count = turns.size(), whole = 0;
+  if (behind < turns.size()) {
+    const PromptRecord& last = turns[turns.size() - 1 - behind]->prompt;
+    count = std::min(last.turns_before + 1 + behind, turns.size());
+    whole = std::min(last.with_passages + 1 + behind, count);
+  }
 
   const auto exchange = [&](size_t back, bool with_passages) -> std::pair<std::string, std::string> {
     const Turn& turn = *turns[turns.size() - 1 - back];
@@ -152,9 +157,15 @@ EarlierPrompt compose_earlier(const Conversation& earlier, size_t max_tokens, co
     costs = short_costs;
     all = all_short;
   }
-  // Half of what may stay, once something must go: else each question would push one out, and all be read again.
-  if (whole == 0 && all > max_tokens / 4)
-    while (count > 0 && all > max_tokens / 8) all -= costs[--count];
+  // An eighth of all at a time, from the beginning on, once something must go: else each question would push one out, and all
+  // be read again.
+  if (whole == 0 && all > max_tokens / 4) {
+    const size_t piece = std::max<size_t>(max_tokens / 8, 1), pieces = (all - max_tokens / 4 + piece - 1) / piece;
+    for (size_t gone = 0; count > 0 && gone < pieces * piece;) {
+      gone += costs[--count];
+      all -= costs[count];
+    }
+  }
   for (size_t back = count; back-- > 0;) {
     prompt.exchanges.push_back(exchange(back, back < whole));
     if (back < whole)

@@ -19,7 +19,8 @@ namespace wenqu::assistant {
 
 struct Prompt {
   std::string user_message;
-  std::vector<int> passages; // numbers of the task's evidence that are there
+  std::vector<int> passages; // numbers of the task's evidence that are there, whole
+  bool clipped = false;      // part of one is
   bool truncated = false;    // some did not
 };
 

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <chrono>
 #include <random>
 
@@ -58,10 +59,13 @@ void ResponseWriter::close_item(Item& item, State state) {
   emit({.type = Event::Type::item_done, .item = &item});
 }
 
-void ResponseWriter::know(const std::vector<Evidence>& evidence) {
-  for (const Evidence& known : evidence) {
-    response_.evidence.push_back(known);
-    not_found_again_.insert(known.number);
+void ResponseWriter::know(const Conversation& earlier) {
+  for (const auto& turn : earlier) {
+    for (const Evidence& known : turn->evidence) {
+      response_.evidence.push_back(known);
+      not_found_again_.insert(known.number);
+    }
+    last_number_ = std::max(last_number_, turn->last_number);
   }
 }
 
@@ -86,11 +90,10 @@ void ResponseWriter::end_search(const std::vector<Finding>& findings) {
     Evidence* known = nullptr;
     for (Evidence& evidence : response_.evidence)
       if (evidence.hit.passage.document_id == hit.passage.document_id &&
-          evidence.hit.passage.ordinal == hit.passage.ordinal)
+          evidence.hit.passage.ordinal == hit.passage.ordinal && evidence.hit.passage.hash == hit.passage.hash)   // else it was written anew
         known = &evidence;
     if (!known) {
-      const int last = response_.evidence.empty() ? 0 : response_.evidence.back().number;
-      response_.evidence.push_back({last + 1, hit, query});
+      response_.evidence.push_back({++last_number_, hit, query});
       known = &response_.evidence.back();
     } else if (not_found_again_.erase(known->number)) {
       known->hit = hit;

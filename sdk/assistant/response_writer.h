@@ -12,6 +12,7 @@
 #include <string_view>
 
 #include "sdk/assistant/citation.h"
+#include "sdk/assistant/conversation.h"
 #include "sdk/assistant/event.h"
 
 namespace wenqu::assistant {
@@ -24,8 +25,8 @@ class ResponseWriter {
   ResponseWriter(const AskRequest& request, std::string model, bool extractive, const EventSink& sink,
                  Clock clock = {});
 
-  // Goes on numbering behind these. Before begin().
-  void know(const std::vector<Evidence>& evidence);
+  // Knows what these found, and goes on numbering behind it. Before begin().
+  void know(const Conversation& earlier);
 
   void begin();                                          // created, in_progress
 
@@ -74,6 +75,7 @@ class ResponseWriter {
   Item* search_ = nullptr;
   Item* reasoning_ = nullptr;
   Item* message_ = nullptr;
+  int last_number_ = 0;
   std::set<int> not_found_again_;   // of what was known before: their searches and scores are those of other questions
   CitationParser citations_{response_.evidence};
 };

@@ -6,6 +6,7 @@
 #include <set>
 
 #include "base/utf8.h"
+#include "retrieval/analysis/analyzer.h"
 #include "retrieval/documents/passages.h"
 #include "sdk/assistant/language.h"
 #include "sdk/assistant/support.h"
@@ -22,7 +23,7 @@ constexpr double kMinFollowUpSupport = 0.4;
 constexpr double kContextShare = 0.6;       // worth of words that stand around the sentence only
 // Worth, beside all words of the question, of all that it takes over from those before it, and of its names. Little where it
 // says enough itself, least where it stands alone.
-constexpr double kContextOfLittle = 0.7, kContextOfEnough = 0.3, kContextBesideNames = 0.3, kNames = 0.4, kContextOfAlone = 0.15;
+constexpr double kContextOfLittle = 0.7, kContextOfEnough = 0.3, kContextBesideNames = 0.3, kNames = 0.4, kContextOfAlone = 0.15, kContextOfFew = 0.3;
 constexpr double kRankShare = 0.3;          // worth of being found first
 constexpr double kQuantityBonus = 0.25;     // the question asks for a number and the sentence has one
 constexpr double kFollowUpShare = 0.9;      // worth of answering a follow-up rather than the question
@@ -94,6 +95,9 @@ std::vector<ChosenSentence> put_in_order(const std::vector<const Candidate*>& ch
 Result<std::vector<retrieval::WeighedTerm>> weigh(const retrieval::Retriever& retriever, const AskedQuestion& asked, const CancelToken& cancel) {
   WENQU_ASSIGN_OR_RETURN(std::vector<retrieval::WeighedTerm> terms, retriever.weigh(asked.text, true, cancel));
   if (asked.context.empty()) return terms;
+  // "When?" alone is searched as it is written; here it asks.
+  if (retrieval::Analyzer().only_asks(asked.text)) terms.clear();
+  std::erase_if(terms, only_goes_on);
   std::set<std::string> own;
   for (const retrieval::WeighedTerm& term : terms) own.insert(term.text);
   WENQU_ASSIGN_OR_RETURN(std::vector<retrieval::WeighedTerm> taken_over, retriever.weigh(asked.context, true, cancel));
@@ -102,9 +106,9 @@ Result<std::vector<retrieval::WeighedTerm>> weigh(const retrieval::Retriever& re
   const auto is_of_name = [&](const retrieval::WeighedTerm& term) { return term.range.begin < end_of_names; };
   double own_weight = 0, names_weight = 0, other_weight = 0;
   for (const retrieval::WeighedTerm& term : terms)
-    if (!term.is_unigram && term.passages > 0) own_weight += term.weight;
+    if (!term.is_unigram) own_weight += term.weight;
   for (const retrieval::WeighedTerm& term : taken_over) (is_of_name(term) ? names_weight : other_weight) += term.weight;
-  const double most = !asked.leans ? kContextOfAlone : names_weight > 0 ? kContextBesideNames : asked.says_enough ? kContextOfEnough : kContextOfLittle;
+  const double most = !asked.leans ? (asked.says_enough ? kContextOfAlone : kContextOfFew) : names_weight > 0 ? kContextBesideNames : asked.says_enough ? kContextOfEnough : kContextOfLittle;
   const auto share = [&](double worth, double weight) { return own_weight > 0 && weight > own_weight * worth ? own_weight * worth / weight : 1; };
   const double of_names = share(kNames, names_weight), of_others = share(most, other_weight);
   for (retrieval::WeighedTerm& term : taken_over) {
@@ -125,7 +129,12 @@ Result<SentenceChoice> choose_sentences(const retrieval::Retriever& retriever, c
   WENQU_ASSIGN_OR_RETURN(const std::vector<retrieval::WeighedTerm> terms, weigh(retriever, asked_question, cancel));
   const Support support(terms);
   WENQU_ASSIGN_OR_RETURN(const std::vector<retrieval::WeighedTerm> own_terms, retriever.weigh(question, true, cancel));
-  const Support own_support(own_terms);   // what holds enough of the question itself need not hold of what was before
+  // What holds enough of the question itself need not hold of what was before, and where it stands alone, has to.
+  const Support own_support(own_terms);
+  const auto supported = [&](const Support::Held& held, const Support::Held& own_held) {
+    const double own = own_support.coverage(own_held);
+    return asked_question.leans ? std::max(support.coverage(held), own) : own;
+  };
   std::map<std::string, Asked> follow_ups;
   const bool wants_quantity = asks_for_quantity(question) || asks_for_quantity(asked_question.before);
   const double min_support = detect_language(question) == Language::chinese ? kMinSupportChinese : kMinSupport;
@@ -155,7 +164,7 @@ Result<SentenceChoice> choose_sentences(const retrieval::Retriever& retriever, c
     const double rank = kRankShare / (1.0 + (follow_up ? follow_up->next_rank++ : first_rank++));
     const bool is_needed = std::find(needed.begin(), needed.end(), item) != needed.end();
     const Support::Held own_held = asked_question.context.empty() ? passage_held : own_support.held_by(passage);
-    if (std::max(passage_coverage, own_support.coverage(own_held)) < min_support && !follow_up && !is_needed) continue;
+    if (supported(passage_held, own_held) < min_support && !follow_up && !is_needed) continue;
     all_held = Support::either(all_held, passage_held);
     all_own_held = Support::either(all_own_held, own_held);
 
@@ -174,7 +183,7 @@ Result<SentenceChoice> choose_sentences(const retrieval::Retriever& retriever, c
       candidates.push_back({{item, clipped(sentence), score}, order++});
     }
   }
-  choice.support = std::max(support.coverage(all_held), own_support.coverage(all_own_held));
+  choice.support = supported(all_held, all_own_held);
   if (candidates.empty() || choice.support < min_support) {
     choice.sentences.clear();
     return choice;

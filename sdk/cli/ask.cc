@@ -103,6 +103,7 @@ int answer(const assistant::Assistant& assistant, const assistant::AskRequest& r
 // Questions from a terminal or elsewhere, one a line, until the end of the input.
 int converse(const assistant::Assistant& assistant, assistant::AskRequest request, bool json, bool conversation) {
   const bool terminal = ::isatty(STDIN_FILENO) == 1;
+  conversation |= terminal;
   const assistant::Mode usual = request.mode;
   if (terminal)
     fmt::print("问渠 wenqu: 输入问题后回车；以 /deep 或 /quick 开头可选模式；Ctrl-D 结束。\n"
@@ -115,20 +116,22 @@ int converse(const assistant::Assistant& assistant, assistant::AskRequest reques
     if (terminal) fmt::print("\n? ");
     std::fflush(stdout);
     if (!std::getline(std::cin, line)) break;
+    if (!line.empty() && line.back() == '\r') line.pop_back();
+    if (conversation && line.rfind("/new", 0) == 0 && (line.size() == 4 || line[4] == ' ')) {
+      request.previous_response_id.clear();
+      line.erase(0, std::min(line.size(), line.find_first_not_of(' ', 4)));
+      if (line.empty()) continue;
+    }
     request.mode = usual;
     request.question = line;
     for (const auto& [prefix, mode] : {std::pair{"/deep", assistant::Mode::deep}, {"/quick", assistant::Mode::quick}})
       if (line.rfind(prefix, 0) == 0) {
         request.mode = mode;
-        request.question = line.substr(std::string_view(prefix).size());
+        const size_t begin = line.find_first_not_of(' ', std::string_view(prefix).size());
+        request.question = begin == std::string::npos ? "" : line.substr(begin);
       }
-    if (line.rfind("/new", 0) == 0 && (line.size() == 4 || line[4] == ' ')) {
-      request.previous_response_id.clear();
-      request.question = line.substr(4);
-      if (request.question.find_first_not_of(" \t\r") == std::string::npos) continue;
-    }
     if (terminal && request.question.find_first_not_of(" \t\r") == std::string::npos) continue;
-    code = answer(assistant, request, json, terminal || conversation ? &request.previous_response_id : nullptr);
+    code = answer(assistant, request, json, conversation ? &request.previous_response_id : nullptr);
   }
   if (terminal) fmt::print("\n");
   return terminal ? kExitOk : code;

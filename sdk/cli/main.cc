@@ -260,7 +260,7 @@ int main(int argc, char** argv) {
   add_model_options(*command, ask.model);
   add_drafts_option(*command, ask.model.drafts);
   let_model_options_need_it(*command);
-  command->add_option("QUESTION", ask.question, "the question");
+  command->add_option("QUESTION", ask.question, "the question")->excludes(command->get_option("--conversation"));
 
   ServeOptions serve;
   command = add_command(app, "serve", "Answer over websocket", [&] { return run_serve(serve); }, code);

@@ -128,12 +128,13 @@ Status read_content(const Value& message, const std::string& member, std::string
   return {};
 }
 
-// The messages of a list. What has no role (an item of an earlier response that is no message) is passed over.
+// The messages of a list. Other items of an earlier response are passed over.
 Status read_messages(const Value& list, const std::string& member, std::vector<Message>& into) {
   for (const Value& item : list.GetArray()) {
     if (!item.IsObject()) return wrong(member + "[]", "an object");
-    const auto role = item.FindMember("role");
-    if (role == item.MemberEnd()) continue;
+    const auto type = item.FindMember("type"), role = item.FindMember("role");
+    if (type != item.MemberEnd() && type->value.IsString() && std::string_view(type->value.GetString()) != "message") continue;
+    if (role == item.MemberEnd()) return wrong(member + "[].role", "\"user\" or \"assistant\"");
     const std::string_view name = role->value.IsString() ? std::string_view(role->value.GetString(), role->value.GetStringLength()) : "";
     if (name == "system" || name == "developer")
       return Status(StatusCode::unsupported, "instructions are not followed: put what matters into the question", member + "[].role");

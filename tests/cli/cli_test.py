@@ -139,6 +139,23 @@ def folders_are_read_with_every_known_type(d):
     assert json.loads(run("search", "--index", d + "/i", "--json", "secret").stdout)["total"] == 0
 
 
+def lines_may_be_a_conversation(d):
+    run("index", "--index", d + "/i", write(d + "/d.jsonl", document("heron", "The heron stands by the sluice at dawn.") + document("otter", "The otter sleeps in the reeds.")))
+    ask = ("ask", "--index", d + "/i", "--json")
+
+    def queries_of(*args, lines):
+        events = [json.loads(line) for line in run(*args, input=lines).stdout.splitlines()]
+        return [event["item"]["queries"][0] for event in events if event["type"] == "response.output_item.done" and event["item"]["type"] == "file_search_call"]
+
+    lines = "Where does the heron stand?\r\nAnd when?\r\n/new\r\nAnd when?\r\n/new /deep Where does the otter sleep?\r\n"
+    told = queries_of(*ask, "--conversation", lines=lines)
+    assert told[0] == "Where does the heron stand?" and told[1].startswith("And when? ") and "heron" in told[1], told
+    assert told[2] == "And when?" and told[3] == "Where does the otter sleep?" and len(told) > 4, told   # deep: more than one search
+    alone = queries_of(*ask, lines="Where does the heron stand?\nAnd when?\n/new is what?\n")
+    assert alone == ["Where does the heron stand?", "And when?", "/new is what?"], alone
+    expect(run("ask", "--index", d + "/i", "--conversation", "Where?"), 2, "--conversation")
+
+
 def questions_that_are_none_are_refused(d):
     run("index", "--index", d + "/i", write(d + "/a.txt", "text"))
     expect(run("ask", "--index", d + "/i", ""), 2, "question")

@@ -85,7 +85,7 @@ TEST(Prompt, WhereNoPassageFitsTheFirstIsCut) {
   const Evidence huge = evidence(1, text), other = evidence(2, text);
   const size_t room = compose_prompt(task_of(request, {}), 100000, count_bytes).user_message.size() + 1000;
   const Prompt prompt = compose_prompt(task_of(request, {&huge, &other}), room, count_bytes);
-  EXPECT_EQ(prompt.passages.size(), 1u);
+  EXPECT_TRUE(prompt.clipped);
   EXPECT_TRUE(prompt.truncated);
   EXPECT_LE(prompt.user_message.size(), room);
   EXPECT_GT(count_of(prompt.user_message, "苍鹭"), 40u);
@@ -173,6 +173,38 @@ TEST_F(EarlierPromptTest, ATurnThatWasStoppedBeforeItsAnswerIsLeftOut) {
   const EarlierPrompt prompt = next(10'000);
   ASSERT_EQ(prompt.exchanges.size(), 1u);
   EXPECT_EQ(prompt.exchanges[0].first, conversation_[0]->prompt.user_message);
+}
+
+TEST(Prompt, AClientsOwnHistoryMostlyBeginsAsItDid) {
+  Conversation conversation;
+  std::string begun;
+  size_t begun_anew = 0;
+  for (int i = 0; i < 200; ++i) {
+    auto turn = std::make_shared<Turn>();
+    turn->question = "question " + std::to_string(i), turn->answer = "an answer of some length";
+    conversation.push_back(std::move(turn));
+    const EarlierPrompt prompt = compose_earlier(conversation, 4000, count_bytes);
+    EXPECT_LE(prompt.tokens, 1000u);
+    ASSERT_FALSE(prompt.exchanges.empty());
+    EXPECT_EQ(prompt.exchanges.back().first, "question " + std::to_string(i));
+    begun_anew += prompt.exchanges.front().first != begun;
+    begun = prompt.exchanges.front().first;
+  }
+  EXPECT_LE(begun_anew, 25u);
+}
+
+// What a client says came behind a response does not take its passages out of the prompt.
+TEST_F(EarlierPromptTest, MessagesBehindAResponseLeaveItAsItWas) {
+  next(10'000), next(10'000);
+  auto said = std::make_shared<Turn>();
+  said->question = "q", said->answer = "a";
+  conversation_.push_back(std::move(said));
+  const EarlierPrompt prompt = compose_earlier(conversation_, 10'000, count_bytes);
+  ASSERT_EQ(prompt.exchanges.size(), 3u);
+  EXPECT_EQ(prompt.exchanges[0].first, conversation_[0]->prompt.user_message);
+  EXPECT_EQ(prompt.exchanges[1].first, conversation_[1]->prompt.user_message);
+  EXPECT_EQ(prompt.exchanges[2].first, "q");
+  EXPECT_EQ(prompt.known, (std::set<int>{1, 2}));
 }
 
 TEST(Prompt, AClientsOwnHistoryIsToldWithoutMarks) {

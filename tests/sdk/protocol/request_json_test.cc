@@ -59,7 +59,7 @@ TEST(History, IsAListOfMessages) {
   EXPECT_EQ(request.history[0].answer, "a");
   EXPECT_TRUE(parse_history("[]", request));
   EXPECT_TRUE(request.history.empty());
-  for (const char* json : {"{}", "", "[1]", R"([{"role":"user"}])", R"([{"role":"tool","content":"x"}])", R"([{"role":"user","content":[{"type":"image"}]}])"})
+  for (const char* json : {"{}", "", "[1]", R"([{"role":"user"}])", R"([{"role":"tool","content":"x"}])", "[{}]", R"([{"Role":"user","content":"x"}])", R"([{"type":"message","content":"x"}])", R"([{"role":"user","content":[{"type":"image"}]}])"})
     EXPECT_FALSE(parse_history(json, request)) << json;
 }
 
