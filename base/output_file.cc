@@ -77,7 +77,7 @@ Status OutputFile::write(std::span<const std::byte> bytes) {
   size_ += bytes.size();
   if (buffer_.size() + bytes.size() < kBufferBytes) {
     buffer_.insert(buffer_.end(), bytes.begin(), bytes.end());
-    return {};
+    return temporary_.empty() ? flush() : Status();   // whoever reads a pipe gets it as it comes
   }
   WENQU_RETURN_IF_ERROR(flush());
   while (!bytes.empty()) {

@@ -273,7 +273,7 @@ uint64_t free_bytes(const std::string& directory) {
   if (fault_injected(FileOperation::space, directory)) return 0;
   struct statvfs info {};
   if (::statvfs(directory.c_str(), &info) != 0) return UINT64_MAX;
-  return uint64_t{info.f_bfree} * uint64_t{info.f_frsize};
+  return uint64_t{::geteuid() == 0 ? info.f_bfree : info.f_bavail} * uint64_t{info.f_frsize};   // some is root's alone
 }
 
 Status remove_file(const std::string& path) {

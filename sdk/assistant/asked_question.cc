@@ -222,6 +222,7 @@ Result<AskedQuestion> read_question(const retrieval::Retriever& retriever, const
   std::vector<std::string> context;
   if (leaning.on_somebody) {
     WENQU_ASSIGN_OR_RETURN(context, names_of(retriever, last, cancel));
+    std::erase_if(context, [&](const std::string& name) { return std::find(subject.begin(), subject.end(), name) != subject.end(); });
     asked.names = joined(context);
   }
   std::vector<std::string> before = split(last.subject);

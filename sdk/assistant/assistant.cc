@@ -304,6 +304,7 @@ class Road : public GenerationSink {
 // Puts what the client kept itself behind `earlier`. Which passages its marks mean is not known.
 Status as_turns(const retrieval::Retriever& retriever, const std::vector<Exchange>& history, Conversation& earlier,
                 const CancelToken& cancel) {
+  Status status;   // what is missing then is what questions lean on
   constexpr size_t kLeantOn = 4;   // questions, at most: what the last of these leans on is looked up for each
   for (size_t i = 0; i < history.size(); ++i) {
     const Exchange& exchange = history[i];
@@ -311,13 +312,14 @@ Status as_turns(const retrieval::Retriever& retriever, const std::vector<Exchang
     turn->question = exchange.question;
     turn->answer = text_without_citations(exchange.answer);
     if (!earlier.empty()) turn->last_number = earlier.back()->last_number;
-    if (i + kLeantOn >= history.size()) {
-      WENQU_ASSIGN_OR_RETURN(const AskedQuestion asked, read_question(retriever, exchange.question, earlier, cancel));
-      turn->subject = asked.subject;
+    if (i + kLeantOn >= history.size() && status) {
+      const Result<AskedQuestion> asked = read_question(retriever, exchange.question, earlier, cancel);
+      if (asked) turn->subject = asked->subject;
+      else status = asked.status();
     }
     earlier.push_back(std::move(turn));
   }
-  return {};
+  return status;
 }
 
 // Where memory is short the answer is given all the same.
@@ -353,23 +355,23 @@ Status Assistant::ask(const AskRequest& request, Conversation earlier, const Eve
                std::chrono::microseconds(static_cast<int64_t>(request.time_limit_seconds * 1e6));
   const CancelSource limited(cancel, deadline);
   ResponseWriter writer(request, generator_->name(), generator_->is_extractive(), sink);
-  writer.know(earlier);
   const CancelToken token = limited.token();
   State state = State::incomplete;
   Status status;
   try {
+    writer.know(earlier);
     writer.begin();
     if (before_each_) before_each_(token);
     status = as_turns(*retriever_, request.history, earlier, token);
     if (status && writer.stopped()) status = Status(StatusCode::cancelled, "the receiver asked to stop");
+    Road road(*retriever_, *generator_, request, earlier, writer, token);
     if (status) {
-      Road road(*retriever_, *generator_, request, earlier, writer, token);
       const Result<State> end = road.travel();
       if (end) state = *end;
       else status = end.status();
-      // Whoever sees the final event may ask on from it, also where the answer was cut off.
-      if (status || was_cut_off(status)) keep(*memory_, writer.response(), request, earlier, road);
     }
+    // Whoever sees the final event may ask on from it, also where the answer was cut off.
+    if (status || was_cut_off(status)) keep(*memory_, writer.response(), request, earlier, road);
   } catch (const std::bad_alloc&) {
     status = Status(StatusCode::out_of_memory, "not enough memory to answer");
   } catch (const std::exception& error) {

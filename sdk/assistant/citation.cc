@@ -7,7 +7,7 @@ namespace wenqu::assistant {
 namespace {
 
 constexpr std::string_view kOpen = "[citation:";
-constexpr size_t kMaxDigits = 4;
+constexpr size_t kMaxDigits = 9;
 
 enum class Match { no, maybe, yes };
 

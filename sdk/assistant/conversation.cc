@@ -7,7 +7,8 @@
 namespace wenqu::assistant {
 namespace {
 
-constexpr size_t kMostTurns = 64;   // of a conversation; the oldest are forgotten
+// Of a conversation. The oldest are forgotten, some at once: what follows is read behind the same beginning for some turns again.
+constexpr size_t kMostTurns = 64, kKeptTurns = 48;
 
 uint64_t bytes_of(const Turn& turn) {
   uint64_t bytes = sizeof(Turn) + 64 + turn.question.size() + turn.subject.size() + turn.answer.size() + turn.prompt.user_message.size() +
@@ -15,7 +16,8 @@ uint64_t bytes_of(const Turn& turn) {
   for (const Evidence& evidence : turn.evidence) {
     const retrieval::Hit& hit = evidence.hit;
     bytes += sizeof(Evidence) + evidence.query.size() + hit.passage.text.size() + hit.passage.document_id.size() + hit.title.size() +
-             hit.url.size() + hit.author.size() + hit.snippet.size() + hit.matches.size() * sizeof(retrieval::CharRange);
+             hit.url.size() + hit.author.size() + hit.published_at.size() + hit.collection.size() + hit.passage.hash.size() +
+             hit.passage.marks.size() * sizeof(hit.passage.marks[0]) + hit.snippet.size() + hit.matches.size() * sizeof(retrieval::CharRange);
     for (const auto& [name, value] : hit.attributes) bytes += name.size() + value.size() + 64;
     for (const std::string& copy : hit.copies) bytes += copy.size() + sizeof(copy);
   }
@@ -43,7 +45,8 @@ void ConversationMemory::keep(const std::string& response_id, const Conversation
       for (const std::string& principal : *kept.principals) kept.bytes += sizeof(principal) + principal.size();
     uint64_t bytes = kept.bytes + bytes_of(turn);
     size_t passed_over = earlier.size();
-    for (; passed_over > 0 && earlier.size() - passed_over + 1 < kMostTurns; --passed_over)
+    const size_t most = earlier.size() < kMostTurns ? kMostTurns : kKeptTurns;
+    for (; passed_over > 0 && earlier.size() - passed_over + 1 < most; --passed_over)
       if ((bytes += bytes_of(*earlier[passed_over - 1])) > budget_) break;
     kept.conversation.reserve(earlier.size() - passed_over + 1);
     kept.conversation.assign(earlier.begin() + static_cast<ptrdiff_t>(passed_over), earlier.end());

@@ -1,6 +1,6 @@
 // What was asked and answered before: a question may lean on it ("and on Saturdays?"), and the model reads it again.
 //
-// A response is kept under its id, with the 63 turns before it, for as long as the memory's budget allows, the longest unused
+// A response is kept under its id, with up to 63 turns before it, for as long as the memory's budget allows, the longest unused
 // going first; the next question names it. Passages keep their numbers through a whole conversation, so a later answer may cite what an
 // earlier search found, and the model need not be given it twice.
 //

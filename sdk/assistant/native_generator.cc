@@ -204,7 +204,8 @@ Result<std::unique_ptr<Generation>> NativeGenerator::start(const GenerationTask&
   const size_t room = std::max(context - std::min(context, reserved), context / 2);   // in a short context thoughts are shorter
   const auto count_tokens = [&](std::string_view text) { return model_->tokenizer().encode(text).size(); };
   const size_t most = std::min(request.max_prompt_tokens, room);
-  const EarlierPrompt earlier = compose_earlier(task.earlier, most, count_tokens);
+  // A question must not fail for what was before it, however long it is.
+  const EarlierPrompt earlier = compose_earlier(task.earlier, most - std::min(most, count_tokens(request.question)), count_tokens);
   Prompt prompt = compose_prompt(task, most - std::min(most, earlier.tokens), count_tokens, earlier.known);
   std::vector<engine::ChatMessage> messages;
   for (const auto& [question, answer] : earlier.exchanges) {

@@ -114,7 +114,7 @@ Prompt compose_prompt(const GenerationTask& task, size_t max_tokens, const Count
     frames = clipped_frame(task.language, *first, max_tokens - tokens, count_tokens);
     prompt.clipped = !frames.empty();
   }
-  if (frames.empty() && further_up.empty()) frames = chinese ? "（没有找到相关资料）\n" : "(nothing was found)\n";
+  if (task.evidence.empty()) frames = chinese ? "（没有找到相关资料）\n" : "(nothing was found)\n";
   prompt.user_message = head + further_up + frames + tail;
   return prompt;
 }

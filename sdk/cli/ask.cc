@@ -131,6 +131,7 @@ int converse(const assistant::Assistant& assistant, assistant::AskRequest reques
         request.question = begin == std::string::npos ? "" : line.substr(begin);
       }
     if (terminal && request.question.find_first_not_of(" \t\r") == std::string::npos) continue;
+    if (!assistant.recall(request)) request.previous_response_id.clear();   // forgotten since
     code = answer(assistant, request, json, conversation ? &request.previous_response_id : nullptr);
   }
   if (terminal) fmt::print("\n");

@@ -13,8 +13,12 @@ namespace {
 
 // As an event, but the client gets no path or address of the server's.
 std::string failure_to_json(const assistant::Event& event) {
-  assistant::Response response = *event.response;
-  response.error = Status(response.error.code(), response.error.message());
+  const assistant::Response& whole = *event.response;
+  assistant::Response response;   // without the conversation's evidence, which is much: the items point into the other's
+  response.id = whole.id, response.previous_id = whole.previous_id, response.created_at = whole.created_at;
+  response.mode = whole.mode, response.state = whole.state, response.model = whole.model, response.extractive = whole.extractive;
+  response.items = whole.items, response.usage = whole.usage, response.timings = whole.timings, response.metadata = whole.metadata;
+  response.error = Status(whole.error.code(), whole.error.message());
   assistant::Event told = event;
   told.response = &response;
   return protocol::event_to_json(told);

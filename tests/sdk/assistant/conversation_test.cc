@@ -74,6 +74,7 @@ TEST(ConversationMemory, ForgetsTheLongestUnusedAndStaysWithinItsBudget) {
     EXPECT_LE(memory.bytes(), kBudget + 2000) << i;   // the turn that was just forgotten is held here
   }
   EXPECT_FALSE(memory.find("199", {}));
+  EXPECT_GE(conversation.size(), 48u);
   conversation.clear();
   memory.keep("vast", {}, turn("x", 1000), {});
   EXPECT_FALSE(memory.find("vast", {})) << "more than the budget";
