@@ -128,7 +128,10 @@ Result<SentenceChoice> choose_sentences(const retrieval::Retriever& retriever, c
   const std::string together = asked_question.together();
   WENQU_ASSIGN_OR_RETURN(const std::vector<retrieval::WeighedTerm> terms, weigh(retriever, asked_question, cancel));
   const Support support(terms);
-  WENQU_ASSIGN_OR_RETURN(const std::vector<retrieval::WeighedTerm> own_terms, retriever.weigh(question, true, cancel));
+  std::vector<retrieval::WeighedTerm> own_terms = terms;
+  if (!asked_question.context.empty()) {
+    WENQU_ASSIGN_OR_RETURN(own_terms, retriever.weigh(question, true, cancel));
+  }
   // What holds enough of the question itself need not hold of what was before, and where it stands alone, has to.
   const Support own_support(own_terms);
   const auto supported = [&](const Support::Held& held, const Support::Held& own_held) {

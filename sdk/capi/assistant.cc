@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstring>
+#include <string_view>
 
 #include "sdk/capi/guard.h"
 #include "sdk/capi/models.h"
@@ -22,6 +23,16 @@ constexpr size_t kRequiredOptions = offsetof(wq_assistant_options, kv_type);
 constexpr size_t kRequiredSearchOptions = sizeof(wq_search_options);
 static_assert(offsetof(wq_assistant_options, reserved) + sizeof(wq_assistant_options::reserved) == sizeof(wq_assistant_options));
 static_assert(offsetof(wq_search_options, filter_json) + sizeof(wq_search_options::filter_json) == sizeof(wq_search_options));
+
+// `where`: how the caller names the query.
+Status search(const wq_assistant& assistant, std::string_view query, const char* where, retrieval::SearchRequest& request, wq_string*& out) {
+  if (query.size() > retrieval::kMaxQueryBytes)   // told before it is copied
+    return Status(StatusCode::limit_exceeded, fmt::format("is longer than {} bytes: shorten it", retrieval::kMaxQueryBytes), where);
+  request.query = query;
+  WENQU_ASSIGN_OR_RETURN(const retrieval::SearchResponse found, assistant.opened.index->search(request, {}));
+  out = new wq_string{protocol::search_to_json(request.query, found)};
+  return {};
+}
 
 }  // namespace
 
@@ -96,14 +107,9 @@ wq_status wq_search(wq_assistant* assistant, const char* query, size_t length, u
     if (!assistant) return null_argument("assistant");
     if (!query) return null_argument("query");
     if (length == WQ_NUL_TERMINATED) length = std::strlen(query);
-    if (length > retrieval::kMaxQueryBytes)   // told before it is copied
-      return Status(StatusCode::limit_exceeded, fmt::format("is longer than {} bytes: shorten it", retrieval::kMaxQueryBytes), "query");
     retrieval::SearchRequest request;
-    request.query.assign(query, length);
     if (top > 0) request.top = top;
-    WENQU_ASSIGN_OR_RETURN(const retrieval::SearchResponse found, assistant->opened.index->search(request, {}));
-    *out = new wq_string{protocol::search_to_json(request.query, found)};
-    return {};
+    return search(*assistant, {query, length}, "query", request, *out);
   });
 }
 
@@ -120,10 +126,7 @@ wq_status wq_search_with_options(wq_assistant* assistant, const wq_search_option
     WENQU_RETURN_IF_ERROR(copy_options(given, kRequiredSearchOptions, options));
     if (!options.query) return null_argument("options.query");
     const size_t length = options.query_length == 0 || options.query_length == WQ_NUL_TERMINATED ? std::strlen(options.query) : options.query_length;
-    if (length > retrieval::kMaxQueryBytes)
-      return Status(StatusCode::limit_exceeded, fmt::format("is longer than {} bytes: shorten it", retrieval::kMaxQueryBytes), "options.query");
     retrieval::SearchRequest request;
-    request.query.assign(options.query, length);
     if (options.top > 0) request.top = options.top;
     request.offset = options.offset;
     request.collapse_duplicates = options.all_copies == 0;
@@ -133,9 +136,7 @@ wq_status wq_search_with_options(wq_assistant* assistant, const wq_search_option
       request.sources = std::move(filtered.sources);
       request.filter = std::move(filtered.filter);
     }
-    WENQU_ASSIGN_OR_RETURN(const retrieval::SearchResponse found, assistant->opened.index->search(request, {}));
-    *out = new wq_string{protocol::search_to_json(request.query, found)};
-    return {};
+    return search(*assistant, {options.query, length}, "options.query", request, *out);
   });
 }
 
